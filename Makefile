@@ -1,0 +1,50 @@
+# Two commands: `make repro` (environment, data, pipeline) and `make test`.
+.PHONY: help repro test test-slow lint lock clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+help:  ## list the commands
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+repro: $(INSTALLED)  ## make the environment, bring the data, run the pipeline to a registered model
+	@echo '[2/3] the data'
+	@$(BIN)/python -m predictflow.customers
+	@echo '[3/3] the pipeline'
+	@$(BIN)/dvc repro
+
+test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
+	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (half an hour)
+	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# dvclive pulls in DVC, and xgboost the GPU's NCCL: no stage's bytes depend on either.
+lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer versions)
+	printf 'dvc\nnvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q $(UPGRADE) --excludes - requirements.in -o requirements.lock
+	printf 'nvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q $(UPGRADE) --excludes - -c requirements.lock \
+	    $$(sed -nE 's/^([a-z0-9.-]+)==[^ ;]+ \\$$$$/--no-emit-package \1/p' requirements.lock | sort -u) \
+	    requirements-dev.in -o requirements-dev.lock
+
+clean:  ## remove the environment (data, models and the store stay)
+	rm -rf .venv
+
+# uv comes from the lock as well, by its hash; a pip.conf's mirror is handed on to it. The .pth file
+# puts the environment's own folder first on PATH, so that `.venv/bin/dvc repro` runs its Python.
+$(INSTALLED): requirements.lock requirements-dev.lock
+	@echo '[1/3] the environment, from requirements.lock and requirements-dev.lock'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: name another, make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}"; \
+	    [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
+	    $(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
+	        -r requirements.lock -r requirements-dev.lock
+	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "own_folder_first.pth").write_text("import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
+	@touch $@

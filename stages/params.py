@@ -1,0 +1,66 @@
+"""params.yaml, read as DVC reads it (YAML 1.2: a bare Yes is text, not true)."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.errors import UserError
+
+FILE = Path("params.yaml")
+
+
+class Params:
+    """The params of the project, asked for by dotted name: `params["train.model"]`."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.tree = tree
+
+    def __getitem__(self, name: str) -> Any:
+        """Raises UserError where params.yaml has no such key."""
+        value = self.tree
+        for key in name.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise UserError(
+                    f"params.yaml has no key {name}.\n"
+                    "Cure: add it; `git log -p params.yaml` shows what it was."
+                )
+            value = value[key]
+        return value
+
+    def number(self, name: str, low: float, high: float) -> float:
+        """A number between `low` and `high`. Raises UserError for anything else."""
+        value = self[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise UserError(
+                f"{name} in params.yaml is {value!r}.\n"
+                f"Cure: give it a number from {low:g} to {high:g}."
+            )
+        return value
+
+    def choice(self, name: str, among: dict[str, Any]) -> Any:
+        """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
+        value = self[name]
+        if value not in among:
+            raise UserError(
+                f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}."
+            )
+        return among[value]
+
+    def subset(self, *names: str) -> dict[str, Any]:
+        """{name: value} of the named keys, for the record."""
+        return {name: self[name] for name in names}
+
+
+def load(path: Path = FILE) -> Params:
+    """Raises UserError where the file is missing or is no YAML."""
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here.\nCure: run this in the project's top folder.") from None
+    except YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}\nCure: correct that line.") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")
+    return Params(tree)

@@ -1,0 +1,76 @@
+"""customers.csv → data/prepared/{train,test}.parquet and metrics/prepare/."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from stages import environment, errors, files, params
+from stages.hashes import md5, unchanged
+from stages.schema import CustomerFile, Schema
+from stages.split import held_out
+
+CUSTOMERS = Path("data/customers.csv")
+TRAIN = Path("data/prepared/train.parquet")
+TEST = Path("data/prepared/test.parquet")
+METRICS = Path("metrics/prepare/metrics.json")
+
+
+class Side:
+    """One side of the split, written batch by batch."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self.path, self.target = path, target
+        self.rows = self.positives = 0
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+
+    def write(self, frame: pd.DataFrame) -> None:
+        table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+        if self._writer is None:
+            self._writer = pyarrow.parquet.ParquetWriter(self.path, table.schema)
+        self._writer.write_table(table)
+        self.rows += len(frame)
+        self.positives += int(frame[self.target].sum())
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def counts(self) -> dict[str, int]:
+        return {"rows": self.rows, "positives": self.positives}
+
+
+def main() -> None:
+    environment.check()
+    settings = params.load()
+    share = settings.number("prepare.test_share", 0.01, 0.99)
+    salt = settings["prepare.split_salt"]
+    schema = Schema(settings)
+    with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
+        sides = {
+            path: Side(stack.enter_context(files.whole(path)), schema.target)
+            for path in (TRAIN, TEST)
+        }
+        for side in sides.values():
+            stack.callback(side.close)
+        for frame in CustomerFile(CUSTOMERS, schema).batches():
+            test = held_out(frame[schema.id], salt, share)
+            sides[TEST].write(frame[test])
+            sides[TRAIN].write(frame[~test])
+        for path, side in sides.items():
+            if not 0 < side.positives < side.rows:
+                raise errors.UserError(
+                    f"{path.name} would hold {side.positives} positives in {side.rows} rows: nothing can"
+                    " be learned or measured.\nCure: more customers, or another prepare.test_share"
+                    " or prepare.split_salt in params.yaml."
+                )
+    metrics = {path.stem: side.counts() for path, side in sides.items()}
+    metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in sides}
+    files.write_json(METRICS, metrics)
+    print(f"{sides[TRAIN].rows} customers to learn from, {sides[TEST].rows} held out to test on")
+
+
+if __name__ == "__main__":
+    errors.run(main)

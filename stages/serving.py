@@ -1,0 +1,177 @@
+"""Raw customers in, churn probabilities out.
+
+`train` copies this file into every model folder, so a folder scores customers wherever it lies, with
+pandas and the model's own library: neither this project nor MLflow is needed.
+
+    from serving import Model
+    Model("models/churn-predictor").predict(pandas.read_csv("customers.csv"))
+
+Nothing is guessed: a customer that does not fit `schema.json` is an error that names the row and the
+column, never a number.
+"""
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+# What a skops file of ours may hold beyond the types that skops itself trusts. The list stands in
+# code: one that is read from the model's own folder would let a forged model trust itself.
+TRUSTED = [
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+]
+
+
+class InvalidRows(ValueError):
+    """Customers that cannot be scored; the message says which rows and columns, and why."""
+
+
+def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
+    """Check and convert raw rows to what the models take.
+
+    Args:
+        rows: one customer a row; other columns than `columns` are ignored.
+        columns: {name: {"type": "number" | "integer" | "category", "categories": […], "nullable":
+            bool, "fill": value for a missing one}}, as in params.yaml under data.columns.
+
+    Returns:
+        The columns in alphabetical order, numbers as float32 and categories as the declared
+        categories in their declared order; the index is 0…n-1.
+
+    Raises:
+        InvalidRows: listing every column that is missing or holds a value that does not fit.
+    """
+    problems, converted = [], {}
+    for name in sorted(columns):
+        if name not in rows:
+            problems.append(f"column {name} is missing")
+            continue
+        spec, raw = columns[name], rows[name].reset_index(drop=True)
+        values, unfit, rule = _category(raw, spec) if spec["type"] == "category" else _number(raw)
+        problems += _tell(name, raw, unfit, rule)
+        gaps = raw.isna()
+        if spec.get("fill") is not None:
+            values = values.fillna(spec["fill"])
+        elif not spec.get("nullable", False):
+            problems += _tell(name, raw, gaps, "is missing and may not be")
+        converted[name] = values
+    if problems:
+        raise InvalidRows("these customers cannot be scored: " + "; ".join(problems))
+    return pd.DataFrame(converted)
+
+
+def _number(raw: pd.Series) -> tuple[pd.Series, pd.Series, str]:
+    """Float32 values and which of the raw ones are none. Text is no number, whatever it spells."""
+    numbers = raw
+    if not pd.api.types.is_numeric_dtype(raw.dtype):
+        is_text = raw.map(lambda value: isinstance(value, str | bytes)).astype(bool)
+        numbers = pd.to_numeric(raw.astype(object).mask(is_text), errors="coerce")
+    with np.errstate(over="ignore"):
+        values = numbers.astype("float64").astype("float32")
+    return values, raw.notna() & ~np.isfinite(values), "is no finite number"
+
+
+def _category(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
+    """Declared categories and which of the raw values are none of them.
+
+    A category that `read_csv` has turned into a number or a truth value is taken for what the file
+    wrote: 1.0 for "1", True for "true".
+    """
+    declared = [str(category) for category in spec["categories"]]
+    folded = {category.lower(): category for category in declared}
+
+    def text(value: object) -> str:
+        if isinstance(value, bool | np.bool_):
+            return folded.get(str(value).lower(), str(value))
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            return str(int(value))
+        return str(value)
+
+    meant = {value: text(value) for value in raw.dropna().unique()}
+    values = pd.Series(pd.Categorical(raw.astype(object).map(meant), categories=declared))
+    return values, values.isna() & raw.notna(), f"is none of {', '.join(declared)}"
+
+
+def _tell(name: str, raw: pd.Series, unfit: pd.Series, rule: str) -> list[str]:
+    where = np.flatnonzero(unfit)
+    if not len(where):
+        return []
+    first = ", ".join(f"row {at + 1} ({raw[at]!r})" for at in where[:3])
+    more = f" and {len(where) - 3} more" if len(where) > 3 else ""
+    return [f"column {name} {rule} in {first}{more}"]
+
+
+def one_hot(frame: pd.DataFrame) -> np.ndarray:
+    """Numbers as they are, a 0/1 column for each category of each category column: float32 (n, k)."""
+    return pd.get_dummies(frame, dtype="float32").to_numpy(dtype="float32")
+
+
+def _xgboost(file: Path) -> Callable[[pd.DataFrame], np.ndarray]:
+    import xgboost
+
+    booster = xgboost.Booster(model_file=file)
+    return lambda frame: booster.predict(xgboost.DMatrix(frame, enable_categorical=True))
+
+
+def _skops(file: Path) -> Callable[[pd.DataFrame], np.ndarray]:
+    import skops.io
+
+    estimator = skops.io.load(file, trusted=TRUSTED)
+    return lambda frame: estimator.predict_proba(one_hot(frame))[:, 1]
+
+
+LOADERS = {"model.ubj": _xgboost, "model.skops": _skops}
+
+
+class Model:
+    """A model folder, loaded: `predict` takes raw customers."""
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        self.columns = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["columns"]
+        file = next(name for name in LOADERS if (folder / name).exists())
+        self._probabilities = LOADERS[file](folder / file)
+
+    def score(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probabilities, float64 (n,), of rows that `features` has already converted."""
+        return self._probabilities(frame).astype("float64")
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray:
+        """Probabilities, float64 (n,), of raw customers. Raises InvalidRows."""
+        return self.score(features(rows, self.columns))
+
+
+class _MLflowModel:
+    """What MLflow calls: the same model, its errors in MLflow's own type so that HTTP hands them on."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def predict(self, rows: pd.DataFrame, params: dict | None = None) -> np.ndarray:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._model.predict(rows)
+        except ValueError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _load_pyfunc(folder: str) -> _MLflowModel:
+    """MLflow's entry. It imports `serving` once a process, so the folder's own copy is loaded here."""
+    spec = importlib.util.spec_from_file_location("serving_of_a_folder", Path(folder) / "serving.py")
+    own = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(own)
+    return own._MLflowModel(own.Model(folder))
