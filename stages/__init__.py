@@ -1,0 +1,1 @@
+"""The four stages, and what decides their bytes. Nothing here imports `predictflow`."""

@@ -1,0 +1,62 @@
+"""test.parquet and the model → metrics/evaluate/: numbers, intervals, curves; the same to its run."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stages import environment, errors, files, params, tracking
+from stages.hashes import unchanged
+from stages.provenance import FOLDER, PROVENANCE
+from stages.serving import Model, features
+
+TEST = Path("data/prepared/test.parquet")
+METRICS = tracking.EVALUATION / "metrics.json"
+PLOTS = tracking.EVALUATION / "plots"
+
+
+def main() -> None:
+    environment.check()
+    settings = params.load()
+    store = tracking.open_store(settings)
+    inputs = [TEST, PROVENANCE, *sorted(FOLDER.iterdir())]
+    with tracking.resumed(store) as run_id, unchanged(*inputs):
+        evaluate(settings)
+        tracking.complete(store, run_id, evaluated=True)
+
+
+def evaluate(settings: params.Params) -> None:
+    """Score the test customers and write what the model is worth."""
+    from stages import measures
+
+    campaign = measures.Campaign(
+        settings.number("evaluate.contact_cost", 0, 1e9),
+        settings.number("evaluate.customer_value", 0, 1e9),
+        settings.number("evaluate.success_rate", 0, 1),
+    )
+    bins = int(settings.number("evaluate.calibration_bins", 2, 1000))
+    confidence = settings.number("evaluate.confidence", 0.5, 0.9999)
+    target_of = settings["data.target"]
+
+    test, model = pd.read_parquet(TEST), Model(FOLDER)
+    target = test[target_of["column"]].to_numpy()
+    frame = features(test, model.columns)
+    probabilities = np.round(model.score(frame), measures.DECIMALS)
+
+    numbers = measures.numbers(target, probabilities, campaign, confidence, bins)
+    labels = (str(target_of["negative"]), str(target_of["positive"]))
+    points = measures.curves(target, probabilities, numbers["threshold"], bins, labels)
+    points["importance"] = measures.importance(model.score, frame, target, settings["seed"])
+    for name, table in points.items():
+        with files.whole(PLOTS / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    files.write_json(METRICS, numbers)
+    print(
+        f"ROC AUC {numbers['roc_auc']:.3f} ({numbers['roc_auc_low']:.3f} to"
+        f" {numbers['roc_auc_high']:.3f}), Brier {numbers['brier']:.3f}; calling the customers from"
+        f" probability {numbers['threshold']:.2f} on earns {numbers['profit_per_customer']:.2f} a customer"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)

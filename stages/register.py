@@ -1,0 +1,116 @@
+"""The model and its numbers → a registered version, if they pass the gate; and the marker of it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from stages import environment, errors, files, gate, git, params, provenance, registry, tracking
+from stages.hashes import md5, unchanged
+from stages.provenance import PROVENANCE, Provenance
+
+PREPARED = Path("metrics/prepare/metrics.json")
+METRICS = tracking.EVALUATION / "metrics.json"
+MARKER = Path("mlflow_data/registered.json")
+
+
+def main() -> None:
+    environment.check()
+    settings = params.load()
+    model = settings["tracking.model"]
+    with unchanged(PROVENANCE, METRICS, PREPARED):
+        recorded = provenance.read()
+        verify(recorded)
+        metrics = files.read_json(METRICS)
+        decision = gate.decide(metrics, settings["register.gate"])
+        store = tracking.open_store(settings)
+        with tracking.resumed(store) as run_id:
+            tracking.complete(store, run_id, evaluated=True)
+        print("\n".join(decision.reasons))
+        if decision.passed:
+            register(store, model, recorded, run_id, metrics)
+        else:
+            print(f"not registered: the model misses a bar of register.gate in {params.FILE}")
+    files.write_json(
+        MARKER,
+        {
+            "model": model,
+            "content": recorded.content,
+            "passed": decision.passed,
+            "reasons": decision.reasons,
+        },
+    )
+
+
+def verify(recorded: Provenance) -> None:
+    """Raises UserError where a file of the model is not the one that provenance.json names."""
+    for name, digest in recorded.md5s.items():
+        path = Path(name)
+        if path.parent == provenance.FOLDER and (not path.exists() or md5(path) != digest):
+            raise errors.UserError(
+                f"{path} is not the file that {PROVENANCE} names (md5 {digest}).\n"
+                "Cure: `dvc checkout`, or `dvc repro --force train`."
+            )
+
+
+def register(
+    store: tracking.Store,
+    model: str,
+    recorded: Provenance,
+    run_id: str,
+    metrics: dict[str, float],
+) -> None:
+    """Register the content once; what was never in a stage goes to Staging, but not in an experiment."""
+    tags = {f"md5/{name}": digest for name, digest in recorded.md5s.items()} | git.state()
+    experiment = os.environ.get("DVC_EXP_NAME", "")
+    if experiment:
+        tags["dvc.exp_name"] = experiment
+    text = describe(recorded, metrics, files.read_json(PREPARED), tags)
+    version = registry.register(store, model, recorded.content, run_id, tags, text)
+    stage = version.current_stage
+    if stage == "None" and not experiment:
+        stage = "Staging"
+        registry.move(store, model, version.version, stage)
+    where = "in no stage" if stage == "None" else f"in {stage}"
+    print(f"{model} version {version.version}, {where}: content {recorded.content}")
+
+
+def describe(
+    recorded: Provenance, metrics: dict[str, float], prepared: dict[str, Any], tags: dict[str, str]
+) -> str:
+    """What a person in MLflow's UI wants to know of a version, in Markdown."""
+    name = recorded.params["train.model"] if "train.model" in recorded.params else ""
+    settings = tracking.flat(recorded.params)
+    chosen = {k: v for k, v in settings.items() if k.startswith(("models.", "train.", "seed"))}
+    changes = ", with uncommitted changes" if tags["git.dirty"] == "true" else ""
+    find = f"git log --all --reverse --format=%h -S {recorded.content} -- dvc.lock"
+    lines = [
+        f"A {name} model: ROC AUC **{metrics['roc_auc']:.3f}**"
+        f" ({metrics['roc_auc_low']:.3f} to {metrics['roc_auc_high']:.3f}),"
+        f" Brier {metrics['brier']:.3f}, on {prepared['test']['rows']:,} customers it has not seen.",
+        "",
+        "| | |",
+        "|---|---|",
+        *[
+            f"| {path} | md5 `{recorded.md5s[path]}` |"
+            for path in tracking.DATASETS
+        ],
+        f"| learned from | {prepared['train']['rows']:,} customers, {prepared['train']['positives']:,} of them positive |",
+        f"| experiment | {tags.get('dvc.exp_name', '`dvc repro`')} |",
+        f"| made at commit | `{tags['git.commit'][:10] or 'none'}`{changes} |",
+        f"| environment | requirements.lock, md5 `{recorded.md5s['requirements.lock']}` |",
+        f"| content | `{recorded.content}` |",
+        *[f"| {key} | {value} |" for key, value in chosen.items()],
+        "",
+        "Rebuild it, byte for byte:",
+        "",
+        "```",
+        f'git checkout "$({find} | head -n 1)"',
+        "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
+        "git diff --exit-code dvc.lock",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,295 @@
+"""The MLflow store: every run found by its content, none lost, doubled or left open.
+
+A run belongs to a content (the md5 of models/provenance.json), not to the process that made it. A stage
+that DVC restores from its cache runs nothing, so each later stage first completes the run from the
+recorded files: `complete` may be called any number of times.
+"""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from stages import files, git, provenance
+from stages.errors import UserError
+from stages.params import Params
+from stages.provenance import FOLDER, PROVENANCE, Provenance
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CONTENT = "predictflow.content"
+RESTORED = "predictflow.restored"
+HOST, PID, BEGAN = "predictflow.host", "predictflow.pid", "predictflow.began"
+
+CURVES = Path("metrics/train/plots")
+EVALUATION = Path("metrics/evaluate")
+BATCH = 1000  # metrics that MLflow takes in one call
+DATASETS = {  # path: how the run used it
+    "data/customers.csv": "source",
+    "data/prepared/train.parquet": "training",
+    "data/prepared/test.parquet": "testing",
+}
+
+
+def root() -> Path:
+    """The user's own repository, also while DVC runs a stage elsewhere (`--temp`, the queue)."""
+    here = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    inside = here.as_posix().partition("/.dvc/tmp/exps/")[0]
+    return Path(inside)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the experiment in it.
+
+    Attributes:
+        lock: the file under which processes of this machine take turns at what must be done once.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    lock: Path
+
+    def find(self, content: str) -> "Run | None":
+        """The newest run of a content."""
+        runs = self.client.search_runs(
+            [self.experiment_id], f"tags.`{CONTENT}` = '{content}'", max_results=1
+        )
+        return runs[0] if runs else None
+
+    def create(self, name: str, tags: dict[str, str]) -> str:
+        """Begin a run and return its id; DVC's experiment, if there is one, gives it its name."""
+        from mlflow.entities import RunStatus
+
+        experiment = {
+            "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+            "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        }
+        tags = tags | {key: value for key, value in experiment.items() if value} | git.state()
+        tags["mlflow.source.name"] = "dvc.yaml"
+        tags["mlflow.source.git.commit"] = tags["git.commit"]
+        run = self.client.create_run(
+            self.experiment_id, tags=tags, run_name=experiment["dvc.exp_name"] or name
+        )
+        self.client.update_run(run.info.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+        return run.info.run_id
+
+    @contextmanager
+    def running(self, run_id: str) -> Iterator[None]:
+        """Keep a run RUNNING, marked with this process, then end it as FINISHED or FAILED."""
+        import mlflow
+        from mlflow.entities import RunTag
+
+        mine = [RunTag(key, value) for key, value in _this_process().items()]
+        self.client.log_batch(run_id, tags=mine)
+        with mlflow.start_run(run_id=run_id):
+            yield
+
+
+def open_store(settings: Params) -> Store:
+    """Open the store, make it where there is none, end the runs that a kill left open.
+
+    It is MLFLOW_TRACKING_URI, else mlflow_data/mlflow.db in the user's repository. Raises UserError
+    where it cannot be reached or read.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    folder = root() / "mlflow_data"
+    own = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or own
+    folder.mkdir(exist_ok=True)
+    lock = folder / ".lock"
+    name = settings["tracking.experiment"]
+    try:
+        _reach(uri)
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
+        # Two processes that make a store's tables at the same time break it for good.
+        with FileLock(lock):
+            if uri.startswith("sqlite:///"):
+                _write_ahead(Path(uri.removeprefix("sqlite:///")))
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                where = (folder / "artifacts").as_uri() if uri == own else None
+                experiment = client.get_experiment(client.create_experiment(name, where))
+    except Exception as error:
+        raise UserError(
+            f"the tracking store {uri} cannot be opened: {error}\n"
+            "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; a broken"
+            " one of your own: move mlflow_data/ away, and `dvc repro` registers again."
+        ) from error
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the experiment {name} lies in MLflow's trash.\n"
+            f"Cure: `mlflow experiments restore -x {experiment.experiment_id}`, or another"
+            " tracking.experiment in params.yaml."
+        )
+    store = Store(client, experiment.experiment_id, lock)
+    _end_the_dead(store)
+    return store
+
+
+def _reach(uri: str) -> None:
+    """Fail in seconds, not minutes, where a server does not answer."""
+    if uri.startswith(("http://", "https://")):
+        import requests
+
+        requests.get(uri, timeout=5)
+
+
+def _write_ahead(database: Path) -> None:
+    """SQLite's write-ahead log: readers and one writer at a time do not lock each other out."""
+    import sqlite3
+    from contextlib import closing
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _this_process() -> dict[str, str]:
+    """What tells this process from every other, also from a later one with the same pid."""
+    import psutil
+
+    began = psutil.Process().create_time()
+    return {HOST: socket.gethostname(), PID: str(os.getpid()), BEGAN: str(round(began, 2))}
+
+
+def _end_the_dead(store: Store) -> None:
+    """End as KILLED the runs that say RUNNING though their process, on this host, is gone."""
+    import psutil
+
+    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        if tags.get(HOST) != socket.gethostname():
+            continue
+        try:
+            began = psutil.Process(int(tags[PID])).create_time()
+        except psutil.NoSuchProcess:
+            began = 0.0
+        if str(round(began, 2)) != tags[BEGAN]:
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def autolog(flavor: str) -> None:
+    """Let MLflow note by itself what a fit is given; models, data and test metrics are noted once, by us."""
+    import importlib
+
+    quiet = {"log_models": False, "log_datasets": False, "silent": True}
+    if flavor == "xgboost":
+        quiet["importance_types"] = []
+    else:
+        quiet["log_post_training_metrics"] = False
+    importlib.import_module(f"mlflow.{flavor}").autolog(**quiet)
+
+
+@contextmanager
+def resumed(store: Store) -> Iterator[str]:
+    """The run of the recorded model, RUNNING while its evaluation is worked on; gives its id.
+
+    Where the store has none (its stage was restored from DVC's cache, or the store is new), a run is
+    made and marked as restored.
+    """
+    recorded = provenance.read()
+    with FileLock(store.lock):
+        run = store.find(recorded.content)
+        if run is None:
+            name = recorded.params["train.model"]
+            run_id = store.create(name, {RESTORED: "true", CONTENT: recorded.content})
+        else:
+            run_id = run.info.run_id
+    with store.running(run_id):
+        yield run_id
+
+
+def complete(store: Store, run_id: str, *, evaluated: bool) -> None:
+    """Hold a run against the recorded files and log what it lacks; calling it again changes nothing.
+
+    Args:
+        evaluated: whether metrics/evaluate/ is of this model as well.
+
+    Raises UserError where a recorded file is not here.
+    """
+    needed = [PROVENANCE, FOLDER, CURVES]
+    if evaluated:
+        needed += [EVALUATION / "metrics.json", EVALUATION / "plots"]
+    if missing := [str(path) for path in needed if not path.exists()]:
+        raise UserError(f"{', '.join(missing)} is not here.\nCure: `dvc checkout`, or `dvc pull`.")
+    _fill(store, run_id, provenance.read(), evaluated)
+
+
+def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = store.client
+    run = client.get_run(run_id)
+    now = int(time.time() * 1000)
+    tags = {CONTENT: recorded.content} | {f"md5/{k}": v for k, v in recorded.md5s.items()}
+    params = {key: str(value) for key, value in flat(recorded.params).items()}
+    metrics = [Metric(*point) for point in _curves(now) if point[0] not in run.data.metrics]
+    if evaluated:
+        for key, value in flat(files.read_json(EVALUATION / "metrics.json")).items():
+            if run.data.metrics.get(key) != value:
+                metrics.append(Metric(key, value, now, 0))
+    missing_tags = [RunTag(k, v) for k, v in tags.items() if run.data.tags.get(k) != v]
+    missing_params = [Param(k, v) for k, v in params.items() if k not in run.data.params]
+    client.log_batch(run_id, tags=missing_tags, params=missing_params)
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    if not run.inputs.dataset_inputs:
+        client.log_inputs(run_id, _datasets(recorded.md5s))
+    held = {item.path for item in client.list_artifacts(run_id)}
+    if "model" not in held:
+        client.log_artifacts(run_id, str(FOLDER), "model")
+        client.log_artifact(run_id, str(PROVENANCE))
+        client.log_artifacts(run_id, str(CURVES), "train")
+    if evaluated and "evaluate" not in held:
+        client.log_artifacts(run_id, str(EVALUATION / "plots"), "evaluate")
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """{dotted name: leaf} of nested dicts; the declared columns are left to provenance.json."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key != "data.columns":
+            leaves |= flat(value, f"{prefix}.{key}" if prefix else key)
+    return leaves
+
+
+def _curves(now: int) -> Iterator[tuple[str, float, int, int]]:
+    """(key, value, time, step) of what dvclive wrote: some 100 points a curve, the last one among them."""
+    folder = CURVES / "metrics"
+    for path in sorted(folder.rglob("*.tsv")):
+        key = path.relative_to(folder).with_suffix("").as_posix().replace("/", ".")
+        points = path.read_text(encoding="utf-8").splitlines()[1:]
+        for point in points[:: -(len(points) // 100 + 1)]:
+            step, value = point.split("\t")
+            yield key, float(value), now, int(step)
+
+
+def _datasets(md5s: dict[str, str]) -> list[Any]:
+    """The data as MLflow knows it: DVC's path as the source, DVC's md5 as the digest."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return [
+        DatasetInput(
+            Dataset(Path(path).name, md5s[path], "local", json.dumps({"uri": path})),
+            [InputTag("mlflow.data.context", use)],
+        )
+        for path, use in DATASETS.items()
+    ]
