@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from stages import environment, errors, files, params, tracking
+from stages.beside import beside
 from stages.hashes import unchanged
 from stages.provenance import FOLDER, PROVENANCE
-from stages.serving import Model, features
 
 TEST = Path("data/prepared/test.parquet")
 METRICS = tracking.EVALUATION / "metrics.json"
@@ -18,16 +15,20 @@ PLOTS = tracking.EVALUATION / "plots"
 def main() -> None:
     environment.check()
     settings = params.load()
-    store = tracking.open_store(settings)
-    inputs = [TEST, PROVENANCE, *sorted(FOLDER.iterdir())]
-    with tracking.resumed(store) as run_id, unchanged(*inputs):
-        evaluate(settings)
-        tracking.complete(store, run_id, evaluated=True)
+    tracking.reach()
+    with unchanged(TEST, PROVENANCE, *sorted(FOLDER.iterdir())), beside(evaluate, settings) as told:
+        store = tracking.open_store(settings)
+        with tracking.resumed(store) as run_id:
+            print(told.result())
+            tracking.complete(store, run_id, evaluated=True)
 
 
-def evaluate(settings: params.Params) -> None:
-    """Score the test customers and write what the model is worth."""
+def evaluate(settings: params.Params) -> str:
+    """Score the test customers, write what the model is worth, and say it in a sentence."""
+    import pandas as pd
+
     from stages import measures
+    from stages.serving import Model, features
 
     campaign = measures.Campaign(
         settings.number("evaluate.contact_cost", 0, 1e9),
@@ -41,7 +42,7 @@ def evaluate(settings: params.Params) -> None:
     test, model = pd.read_parquet(TEST), Model(FOLDER)
     target = test[target_of["column"]].to_numpy()
     frame = features(test, model.columns)
-    probabilities = np.round(model.score(frame), measures.DECIMALS)
+    probabilities = model.score(frame).round(measures.DECIMALS)
 
     numbers = measures.numbers(target, probabilities, campaign, confidence, bins)
     labels = (str(target_of["negative"]), str(target_of["positive"]))
@@ -51,7 +52,7 @@ def evaluate(settings: params.Params) -> None:
         with files.whole(PLOTS / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     files.write_json(METRICS, numbers)
-    print(
+    return (
         f"ROC AUC {numbers['roc_auc']:.3f} ({numbers['roc_auc_low']:.3f} to"
         f" {numbers['roc_auc_high']:.3f}), Brier {numbers['brier']:.3f}; calling the customers from"
         f" probability {numbers['threshold']:.2f} on earns {numbers['profit_per_customer']:.2f} a customer"

@@ -22,9 +22,7 @@ def decide(metrics: dict[str, float], gate: dict[str, Any]) -> Decision:
     reasons, passed = [], True
     for side, bars in gate.items():
         if side not in ("minimum", "maximum"):
-            raise UserError(
-                f"register.gate.{side} in params.yaml means nothing.\nCure: minimum or maximum."
-            )
+            raise UserError(f"register.gate.{side} in params.yaml means nothing.\nCure: minimum or maximum.")
         for metric, bar in (bars or {}).items():
             key = f"register.gate.{side}.{metric}"
             if metric not in metrics:

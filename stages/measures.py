@@ -45,9 +45,7 @@ class Campaign:
         return (float(thresholds[at]), float(profits[at])) if profits[at] > 0 else (1.0, 0.0)
 
 
-def auc_interval(
-    target: np.ndarray, probabilities: np.ndarray, confidence: float
-) -> tuple[float, float]:
+def auc_interval(target: np.ndarray, probabilities: np.ndarray, confidence: float) -> tuple[float, float]:
     """The confidence interval of ROC AUC: normal, with DeLong's variance, cut at 0 and 1.
 
     DeLong et al., Biometrics 44 (1988) 837-845, by the midranks of Sun and Xu, IEEE Signal Processing
@@ -191,11 +189,8 @@ def importance(
         for _ in range(repeats)
     ]
     scores = np.round(score(pd.concat([frame, *shuffled], ignore_index=True)), DECIMALS)
-    whole, *parts = [
-        metrics.roc_auc_score(target, part) for part in scores.reshape(-1, len(frame))
-    ]
+    whole, *parts = [metrics.roc_auc_score(target, part) for part in scores.reshape(-1, len(frame))]
     lost = whole - np.reshape(parts, (-1, repeats)).mean(axis=1)
-    return (
-        pd.DataFrame({"column": frame.columns, "roc_auc_lost": lost.round(DECIMALS)})
-        .sort_values(["roc_auc_lost", "column"], ascending=[False, True])
+    return pd.DataFrame({"column": frame.columns, "roc_auc_lost": lost.round(DECIMALS)}).sort_values(
+        ["roc_auc_lost", "column"], ascending=[False, True]
     )

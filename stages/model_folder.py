@@ -60,9 +60,7 @@ def write(
     building.mkdir(parents=True)
     write_model(building / file)
     shutil.copyfile(SERVING, building / "serving.py")
-    kept = {
-        name: {key: spec[key] for key in KEPT if key in spec} for name, spec in columns.items()
-    }
+    kept = {name: {key: spec[key] for key in KEPT if key in spec} for name, spec in columns.items()}
     files.write_json(building / "schema.json", {"columns": kept})
     inputs = json.dumps([_signature(name, columns[name]) for name in sorted(columns)])
     texts = {

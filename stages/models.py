@@ -154,9 +154,7 @@ class LogisticRegression(Sklearn):
         return pipeline.make_pipeline(
             preprocessing.MinMaxScaler(),
             impute.SimpleImputer(strategy="median", keep_empty_features=True),
-            linear_model.LogisticRegression(
-                solver="liblinear", dual=True, random_state=seed, **settings
-            ),
+            linear_model.LogisticRegression(solver="liblinear", dual=True, random_state=seed, **settings),
         )
 
 

@@ -34,8 +34,7 @@ class Params:
         value = self[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise UserError(
-                f"{name} in params.yaml is {value!r}.\n"
-                f"Cure: give it a number from {low:g} to {high:g}."
+                f"{name} in params.yaml is {value!r}.\nCure: give it a number from {low:g} to {high:g}."
             )
         return value
 
@@ -43,9 +42,7 @@ class Params:
         """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
         value = self[name]
         if value not in among:
-            raise UserError(
-                f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}."
-            )
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}.")
         return among[value]
 
     def subset(self, *names: str) -> dict[str, Any]:

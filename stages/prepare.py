@@ -49,10 +49,7 @@ def main() -> None:
     salt = settings["prepare.split_salt"]
     schema = Schema(settings)
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
-        sides = {
-            path: Side(stack.enter_context(files.whole(path)), schema.target)
-            for path in (TRAIN, TEST)
-        }
+        sides = {path: Side(stack.enter_context(files.whole(path)), schema.target) for path in (TRAIN, TEST)}
         for side in sides.values():
             stack.callback(side.close)
         for frame in CustomerFile(CUSTOMERS, schema).batches():

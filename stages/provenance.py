@@ -34,6 +34,4 @@ class Provenance:
 
 def read(path: Path = PROVENANCE) -> Provenance:
     *entries, last = files.read_json(path)
-    return Provenance(
-        md5(path), {entry["path"]: entry["md5"] for entry in entries}, last["params"]
-    )
+    return Provenance(md5(path), {entry["path"]: entry["md5"] for entry in entries}, last["params"])

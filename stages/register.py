@@ -78,7 +78,7 @@ def describe(
     recorded: Provenance, metrics: dict[str, float], prepared: dict[str, Any], tags: dict[str, str]
 ) -> str:
     """What a person in MLflow's UI wants to know of a version, in Markdown."""
-    name = recorded.params["train.model"] if "train.model" in recorded.params else ""
+    name = recorded.params["train"]["model"]
     settings = tracking.flat(recorded.params)
     chosen = {k: v for k, v in settings.items() if k.startswith(("models.", "train.", "seed"))}
     changes = ", with uncommitted changes" if tags["git.dirty"] == "true" else ""
@@ -90,11 +90,9 @@ def describe(
         "",
         "| | |",
         "|---|---|",
-        *[
-            f"| {path} | md5 `{recorded.md5s[path]}` |"
-            for path in tracking.DATASETS
-        ],
-        f"| learned from | {prepared['train']['rows']:,} customers, {prepared['train']['positives']:,} of them positive |",
+        *[f"| {path} | md5 `{recorded.md5s[path]}` |" for path in tracking.DATASETS],
+        f"| learned from | {prepared['train']['rows']:,} customers,"
+        f" {prepared['train']['positives']:,} of them positive |",
         f"| experiment | {tags.get('dvc.exp_name', '`dvc repro`')} |",
         f"| made at commit | `{tags['git.commit'][:10] or 'none'}`{changes} |",
         f"| environment | requirements.lock, md5 `{recorded.md5s['requirements.lock']}` |",

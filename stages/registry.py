@@ -18,9 +18,7 @@ ALIASES = {"Staging": "staging", "Production": "production"}
 
 def find(store: Store, model: str, content: str) -> "ModelVersion | None":
     """The version of a content; the oldest, should there be several."""
-    versions = store.client.search_model_versions(
-        f"name = '{model}' and tags.`{CONTENT}` = '{content}'"
-    )
+    versions = store.client.search_model_versions(f"name = '{model}' and tags.`{CONTENT}` = '{content}'")
     return min(versions, key=lambda version: int(version.version), default=None)
 
 

@@ -286,9 +286,7 @@ class CustomerFile:
         try:
             reader = pyarrow.csv.open_csv(
                 self.path,
-                pyarrow.csv.ReadOptions(
-                    block_size=BLOCK, use_threads=False, encoding=self.schema.encoding
-                ),
+                pyarrow.csv.ReadOptions(block_size=BLOCK, use_threads=False, encoding=self.schema.encoding),
                 pyarrow.csv.ParseOptions(
                     delimiter=self.schema.delimiter,
                     newlines_in_values=True,
@@ -311,19 +309,22 @@ class CustomerFile:
             ) from None
 
     def _encoding_error(self) -> UserError:
-        row, bad = 0, b""
-        with self.path.open("rb") as file:
-            for row, line in enumerate(file, 1):
-                try:
-                    line.decode(self.schema.encoding)
-                except UnicodeError as error:
-                    bad = line[max(0, error.start - 10) : error.end + 10]
-                    break
+        row, bad = self._undecodable()
         return UserError(
             f"{self.path} is not written in {self.schema.encoding}: row {row} holds {bad!r}.\n"
             "Cure: save it as UTF-8, or name its encoding (latin-1, cp1252, utf-16 …) in params.yaml"
             " under data.encoding."
         )
+
+    def _undecodable(self) -> tuple[int, bytes]:
+        """The first row, and the bytes in it, that the encoding cannot mean."""
+        with self.path.open("rb") as file:
+            for row, line in enumerate(file, 1):
+                try:
+                    line.decode(self.schema.encoding)
+                except UnicodeError as error:
+                    return row, line[max(0, error.start - 10) : error.end + 10]
+        return 1, b""
 
     def _violation(self, column: str, rule: str, key: str) -> Violation:
         return self._violations.setdefault((column, rule), Violation(column, rule, key))

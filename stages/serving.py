@@ -12,7 +12,6 @@ column, never a number.
 
 import importlib.util
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 

@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+SQLITE = "sqlite:///"
 CONTENT = "predictflow.content"
 RESTORED = "predictflow.restored"
 HOST, PID, BEGAN = "predictflow.host", "predictflow.pid", "predictflow.began"
@@ -62,12 +64,10 @@ class Store:
 
     def find(self, content: str) -> "Run | None":
         """The newest run of a content."""
-        runs = self.client.search_runs(
-            [self.experiment_id], f"tags.`{CONTENT}` = '{content}'", max_results=1
-        )
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{CONTENT}` = '{content}'", max_results=1)
         return runs[0] if runs else None
 
-    def create(self, name: str, tags: dict[str, str]) -> str:
+    def create(self, name: str, tags: dict[str, str] | None = None) -> str:
         """Begin a run and return its id; DVC's experiment, if there is one, gives it its name."""
         from mlflow.entities import RunStatus
 
@@ -75,7 +75,7 @@ class Store:
             "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
             "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         }
-        tags = tags | {key: value for key, value in experiment.items() if value} | git.state()
+        tags = (tags or {}) | {key: value for key, value in experiment.items() if value} | git.state()
         tags["mlflow.source.name"] = "dvc.yaml"
         tags["mlflow.source.git.commit"] = tags["git.commit"]
         run = self.client.create_run(
@@ -96,41 +96,55 @@ class Store:
             yield
 
 
+def uri() -> str:
+    """MLFLOW_TRACKING_URI, else mlflow_data/mlflow.db in the user's repository.
+
+    A database's path is made absolute from there, so that an experiment in a folder of its own finds it.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow_data/mlflow.db"
+    if given.startswith(SQLITE):
+        return f"{SQLITE}{root() / given.removeprefix(SQLITE)}"
+    return given
+
+
+def reach() -> None:
+    """Raise UserError, within seconds and before anything is trained, where the store does not answer."""
+    where = uri()
+    try:
+        if where.startswith(("http://", "https://")):
+            import requests
+
+            requests.get(where, timeout=5)
+        elif where.startswith(SQLITE):
+            _write_ahead(Path(where.removeprefix(SQLITE)))
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(where, error) from error
+
+
 def open_store(settings: Params) -> Store:
     """Open the store, make it where there is none, end the runs that a kill left open.
 
-    It is MLFLOW_TRACKING_URI, else mlflow_data/mlflow.db in the user's repository. Raises UserError
-    where it cannot be reached or read.
+    Raises UserError where it cannot be read.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    where, name = uri(), settings["tracking.experiment"]
     folder = root() / "mlflow_data"
-    own = f"sqlite:///{folder / 'mlflow.db'}"
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or own
     folder.mkdir(exist_ok=True)
     lock = folder / ".lock"
-    name = settings["tracking.experiment"]
     try:
-        _reach(uri)
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient(uri)
+        mlflow.set_tracking_uri(where)
+        client = mlflow.MlflowClient(where)
         # Two processes that make a store's tables at the same time break it for good.
         with FileLock(lock):
-            if uri.startswith("sqlite:///"):
-                _write_ahead(Path(uri.removeprefix("sqlite:///")))
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
-                where = (folder / "artifacts").as_uri() if uri == own else None
-                experiment = client.get_experiment(client.create_experiment(name, where))
+                experiment = client.get_experiment(client.create_experiment(name, _artifacts(where)))
     except Exception as error:
-        raise UserError(
-            f"the tracking store {uri} cannot be opened: {error}\n"
-            "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; a broken"
-            " one of your own: move mlflow_data/ away, and `dvc repro` registers again."
-        ) from error
+        raise _unusable(where, error) from error
     if experiment.lifecycle_stage == "deleted":
         raise UserError(
             f"the experiment {name} lies in MLflow's trash.\n"
@@ -142,19 +156,23 @@ def open_store(settings: Params) -> Store:
     return store
 
 
-def _reach(uri: str) -> None:
-    """Fail in seconds, not minutes, where a server does not answer."""
-    if uri.startswith(("http://", "https://")):
-        import requests
+def _artifacts(where: str) -> str | None:
+    """Beside the database; MLflow's own choice is ./mlruns of whatever folder it is called in."""
+    if not where.startswith(SQLITE):
+        return None
+    return (Path(where.removeprefix(SQLITE)).parent / "artifacts").as_uri()
 
-        requests.get(uri, timeout=5)
+
+def _unusable(where: str, error: Exception) -> UserError:
+    return UserError(
+        f"the tracking store {where} cannot be used: {error}\n"
+        "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
+        " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again."
+    )
 
 
 def _write_ahead(database: Path) -> None:
     """SQLite's write-ahead log: readers and one writer at a time do not lock each other out."""
-    import sqlite3
-    from contextlib import closing
-
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -207,7 +225,7 @@ def resumed(store: Store) -> Iterator[str]:
     with FileLock(store.lock):
         run = store.find(recorded.content)
         if run is None:
-            name = recorded.params["train.model"]
+            name = recorded.params["train"]["model"]
             run_id = store.create(name, {RESTORED: "true", CONTENT: recorded.content})
         else:
             run_id = run.info.run_id
