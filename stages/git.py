@@ -2,6 +2,9 @@
 
 import subprocess
 
+# What decides a model's bytes. Stage outputs are left out: DVC removes them before it runs a stage.
+INPUTS = ["dvc.yaml", "params.yaml", "requirements.lock", "data", "stages"]
+
 
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], capture_output=True, text=True)
@@ -9,6 +12,6 @@ def _git(*words: str) -> str:
 
 
 def state() -> dict[str, str]:
-    """{"git.commit": the commit checked out, "git.dirty": whether tracked files differ from it}."""
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    """{"git.commit": the commit checked out, "git.dirty": whether the inputs differ from it}."""
+    changes = _git("status", "--porcelain", "--", *INPUTS)
     return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changes)).lower()}

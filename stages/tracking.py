@@ -5,6 +5,7 @@ that DVC restores from its cache runs nothing, so each later stage first complet
 recorded files: `complete` may be called any number of times.
 """
 
+import getpass
 import json
 import logging
 import os
@@ -76,6 +77,7 @@ class Store:
             "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         }
         tags = (tags or {}) | {key: value for key, value in experiment.items() if value} | git.state()
+        tags["mlflow.user"] = getpass.getuser()
         tags["mlflow.source.name"] = "dvc.yaml"
         tags["mlflow.source.git.commit"] = tags["git.commit"]
         run = self.client.create_run(
@@ -284,8 +286,9 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: tree}
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
-        if key != "data.columns":
-            leaves |= flat(value, f"{prefix}.{key}" if prefix else key)
+        name = f"{prefix}.{key}".removeprefix(".")
+        if name != "data.columns":
+            leaves |= flat(value, name)
     return leaves
 
 
