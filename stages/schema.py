@@ -2,9 +2,11 @@
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,10 @@ from stages.serving import features
 
 BLOCK = 16 << 20  # bytes of CSV read at a time: some 100,000 customers
 SHOWN = 5  # rows shown of each violation
+WIDEST = 60  # characters shown of a value
+LARGEST = float(np.finfo("float32").max)  # what the models' numbers can hold
+
+KEYS = {"delimiter", "encoding", "decimal", "missing", "id", "target", "columns"}
 
 TYPES = {
     "number": {"type", "min", "max", "nullable", "fill"},
@@ -29,6 +35,8 @@ TYPES = {
 # rule: (what is wrong with these rows, the cure)
 RULES = {
     "given": ("are empty", "fill them in, or set nullable: true or a fill in {key}"),
+    "named": ("are empty", "give each customer an id"),
+    "labelled": ("are empty", "say of each customer what is to be predicted, or take the row out"),
     "number": (
         "hold no finite number",
         "correct them, add what stands for a missing value to data.missing, or set the right"
@@ -38,6 +46,7 @@ RULES = {
     "range": ("are out of range", "correct them, or widen min and max in {key}"),
     "known": ("hold an unknown category", "correct them, or add it to {key}.categories"),
     "class": ("hold neither class", "correct them, or set positive and negative in data.target"),
+    "trimmed": ("have spaces around the id", "take them away: they would make one customer two"),
     "unique": ("repeat an id", "keep one row a customer"),
     "fields": (
         "have too few or too many fields",
@@ -45,6 +54,7 @@ RULES = {
         " bring it again (`dvc checkout`)",
     ),
 }
+BARE = ("given", "named", "labelled")  # rules whose values say nothing
 
 
 @dataclass
@@ -58,8 +68,9 @@ class Violation:
     rows: list[int] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
 
-    def add(self, rows: list[int], values: list[str]) -> None:
-        self.count += len(rows)
+    def add(self, count: int, rows: list[int], values: list[str]) -> None:
+        """Count rows in; `rows` and `values` are the first SHOWN of them."""
+        self.count += count
         room = SHOWN - len(self.rows)
         self.rows += rows[:room]
         self.values += values[:room]
@@ -67,7 +78,7 @@ class Violation:
     def sentence(self) -> str:
         wrong, cure = RULES[self.rule]
         shown = ", ".join(
-            f"row {row}" + (f" {value!r}" if self.rule != "given" else "")
+            f"row {row}" if self.rule in BARE else f"row {row} {shorten(value)!r}"
             for row, value in zip(self.rows, self.values, strict=True)
         )
         more = f" and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""
@@ -75,25 +86,26 @@ class Violation:
         return f"{self.column}: {rows} {wrong} ({shown}{more}); {cure.format(key=self.key)}."
 
 
+def shorten(value: str) -> str:
+    return value if len(value) <= WIDEST else f"{value[:WIDEST]}…"
+
+
 class Schema:
     """The `data` block of params.yaml, checked."""
 
     def __init__(self, params: Params) -> None:
         """Raises UserError naming each key of the block that cannot be meant."""
+        data = params["data"]
         self.id: str = params["data.id"]
         self.target: str = params["data.target.column"]
-        self.positive = str(params["data.target.positive"])
-        self.classes = {self.positive, str(params["data.target.negative"])}
+        self.positive: str = params["data.target.positive"]
+        self.negative: str = params["data.target.negative"]
         self.delimiter: str = params["data.delimiter"]
         self.encoding: str = params["data.encoding"]
         self.decimal: str = params["data.decimal"]
         self.missing: list[str] = params["data.missing"]
         self.all: dict[str, dict] = params["data.columns"]
-        problems = [f"data.columns.{at}" for at in self._mistakes()]
-        if self.id == self.target or {self.id, self.target} & set(self.all):
-            problems.append("data.columns: the id and the target are declared apart, once each")
-        if len(self.classes) != 2:
-            problems.append("data.target: positive and negative are the same")
+        problems = [*self._mistakes(), *(f"data.{key} means nothing" for key in sorted(set(data) - KEYS))]
         if problems:
             raise UserError(
                 "params.yaml does not declare the data well:\n"
@@ -102,23 +114,78 @@ class Schema:
             )
 
     def _mistakes(self) -> Iterator[str]:
+        texts = {
+            "data.id": self.id,
+            "data.target.column": self.target,
+            "data.target.positive": self.positive,
+            "data.target.negative": self.negative,
+        }
+        for key, value in texts.items():
+            yield from _no_text(key, value)
+        if not (isinstance(self.delimiter, str) and self.delimiter.isascii() and len(self.delimiter) == 1):
+            yield f"data.delimiter is {self.delimiter!r}, which is not one plain character"
+        elif self.delimiter in '"\r\n':
+            yield f"data.delimiter is {self.delimiter!r}, which has a meaning of its own in a CSV"
+        try:
+            "".encode(self.encoding)
+        except (LookupError, TypeError):
+            yield f"data.encoding is {self.encoding!r}, which Python does not know: utf-8, latin-1, utf-16 …"
+        if self.decimal not in (".", ","):
+            yield f'data.decimal is {self.decimal!r}: "." or ","'
+        missing = self.missing if isinstance(self.missing, list) else []
+        if missing is not self.missing:
+            yield f"data.missing is {self.missing!r}: a list of texts"
+        for value in missing:
+            yield from _no_text("data.missing", value)
+        if self.positive == self.negative:
+            yield "data.target: positive and negative are the same"
+        for value in (self.positive, self.negative):
+            if value in missing:
+                yield f"data.target: {value!r} stands for a missing value in data.missing"
+        if not isinstance(self.all, dict):
+            yield f"data.columns is {self.all!r}: a mapping from each column to its declaration"
+            return
+        if self.id == self.target or self.id in list(self.all) or self.target in list(self.all):
+            yield "data.columns: the id and the target are declared apart, once each"
+        if all(isinstance(spec, dict) and spec.get("type") == "ignored" for spec in self.all.values()):
+            yield "data.columns leaves no column to learn from"
         for name, spec in self.all.items():
-            kind = spec.get("type")
-            if kind not in TYPES:
-                yield f"{name}.type is {kind!r}: choose one of {', '.join(TYPES)}"
-                continue
-            for key in sorted(set(spec) - TYPES[kind]):
-                yield f"{name}.{key} means nothing for type {kind}: {', '.join(sorted(TYPES[kind]))} do"
-            categories = spec.get("categories", [])
-            if kind == "category" and len({str(c) for c in categories}) != len(categories or [0, 0]):
-                yield f"{name}.categories must list each category, once"
-            fill = spec.get("fill")
-            if kind == "category" and fill is not None and fill not in categories:
-                yield f"{name}.fill is {fill!r}, which is none of its categories"
-            if kind in ("number", "integer") and not isinstance(fill, int | float | None):
-                yield f"{name}.fill is {fill!r}, which is no number"
-            if spec.get("min") is not None and spec.get("max") is not None and spec["min"] > spec["max"]:
-                yield f"{name}.min is above its max"
+            yield from _no_text("data.columns", name)
+            for at in self._column_mistakes(spec, missing):
+                yield f"data.columns.{name}{at}"
+
+    def _column_mistakes(self, spec: Any, missing: list) -> Iterator[str]:
+        kind = spec.get("type") if isinstance(spec, dict) else spec
+        if not isinstance(spec, dict) or not isinstance(kind, str) or kind not in TYPES:
+            yield f".type is {kind!r}: choose one of {', '.join(TYPES)}"
+            return
+        for key in sorted(set(spec) - TYPES[kind]):
+            yield f".{key} means nothing for type {kind}: {', '.join(sorted(TYPES[kind]))} do"
+        if not isinstance(spec.get("nullable", False), bool):
+            yield f".nullable is {spec['nullable']!r}: true or false"
+        if kind == "category":
+            yield from self._category_mistakes(spec, missing)
+        elif kind in ("number", "integer"):
+            numbers = {key: spec[key] for key in ("min", "max", "fill") if spec.get(key) is not None}
+            wrong = {key: value for key, value in numbers.items() if not _is_number(value)}
+            for key, value in wrong.items():
+                yield f".{key} is {value!r}, which is no number"
+            if not wrong and numbers.get("min", -LARGEST) > numbers.get("max", LARGEST):
+                yield ".min is above its max"
+
+    def _category_mistakes(self, spec: dict, missing: list) -> Iterator[str]:
+        categories, fill = spec.get("categories"), spec.get("fill")
+        if not isinstance(categories, list) or not categories:
+            yield ".categories must list each category"
+            return
+        for value in categories:
+            yield from _no_text(".categories", value)
+            if categories.count(value) > 1:
+                yield f".categories lists {value!r} {categories.count(value)} times"
+            if value in missing:
+                yield f".categories: {value!r} stands for a missing value in data.missing"
+        if fill is not None and fill not in categories:
+            yield f".fill is {fill!r}, which is none of its categories"
 
     @property
     def columns(self) -> dict[str, dict]:
@@ -129,74 +196,85 @@ class Schema:
     def names(self) -> list[str]:
         return [self.id, *self.all, self.target]
 
-    def numbers(self, text: pd.Series) -> pd.Series:
-        """Text as float64; what is no number becomes NaN."""
+    def numbers(self, text: pd.DataFrame) -> pd.DataFrame:
+        """The frame with its number columns as float64: NaN where missing, infinity where no number."""
+        kinds = {name: spec["type"] for name, spec in self.columns.items() if name in text}
+        return text.assign(
+            **{name: self._numbers(text[name]) for name, kind in kinds.items() if kind != "category"}
+        )
+
+    def _numbers(self, text: pd.Series) -> pd.Series:
+        spelled = text
         if self.decimal != ".":
-            text = text.str.replace(self.decimal, ".", regex=False)
-        return pd.to_numeric(text, errors="coerce").astype("float64")
+            # A point that is not the decimal mark would silently make 1.234 of 1234.
+            pointed = text.str.contains(".", regex=False, na=False)
+            spelled = text.mask(pointed, "").str.replace(self.decimal, ".", regex=False)
+        numbers = pd.to_numeric(spelled, errors="coerce").astype("float64")
+        return numbers.mask(text.notna() & ~(numbers.abs() <= LARGEST), np.inf)
 
-    def rules(self) -> pa.DataFrameSchema:
-        """The row rules as a pandera schema over columns of text."""
+    def rules(self, names: Collection[str]) -> pa.DataFrameSchema:
+        """The rules of these columns as a pandera schema over what `numbers` gives.
 
-        def column(checks: list[pa.Check], nullable: bool = False) -> pa.Column:
-            return pa.Column(checks=checks, nullable=nullable)
-
-        def one_of(values: list, rule: str) -> pa.Check:
-            return pa.Check.isin([str(value) for value in values], error=rule)
-
-        columns = {
-            self.id: column([]),
-            self.target: column([one_of(sorted(self.classes), "class")]),
-        }
+        Each check is named by its rule in RULES.
+        """
+        columns = {}
         for name, spec in self.columns.items():
-            if spec["type"] == "category":
-                checks = [one_of(spec["categories"], "known")]
-            else:
-                checks = self._number_checks(spec)
-            nullable = spec.get("nullable", False) or spec.get("fill") is not None
-            columns[name] = column(checks, nullable)
-        return pa.DataFrameSchema(columns)
+            columns[name] = self._category(spec) if spec["type"] == "category" else self._number(spec)
+            if not spec.get("nullable", False) and spec.get("fill") is None:
+                columns[name].append(_given("given"))
+        columns[self.target] = [_one_of([self.positive, self.negative], "class"), _given("labelled")]
+        columns[self.id] = [pa.Check(lambda ids: ids == ids.str.strip(), error="trimmed"), _given("named")]
+        return pa.DataFrameSchema(
+            {name: pa.Column(checks=columns[name], nullable=True) for name in columns if name in names}
+        )
 
-    def _number_checks(self, spec: dict) -> list[pa.Check]:
+    def _category(self, spec: dict) -> list[pa.Check]:
+        return [_one_of(spec["categories"], "known")]
+
+    def _number(self, spec: dict) -> list[pa.Check]:
         low, high = spec.get("min"), spec.get("max")
 
-        def finite(text: pd.Series) -> pd.Series:
-            return np.isfinite(self.numbers(text))
+        def within(numbers: pd.Series) -> pd.Series:
+            fits = numbers.between(-np.inf if low is None else low, np.inf if high is None else high)
+            return fits | np.isinf(numbers)
 
-        def whole(text: pd.Series) -> pd.Series:
-            return ~finite(text) | (self.numbers(text) % 1 == 0)
+        def whole(numbers: pd.Series) -> pd.Series:
+            return np.isinf(numbers) | (numbers % 1 == 0)
 
-        def within(text: pd.Series) -> pd.Series:
-            numbers = self.numbers(text)
-            fits = ~np.isfinite(numbers)
-            return fits | (
-                (numbers >= (-np.inf if low is None else low))
-                & (numbers <= (np.inf if high is None else high))
-            )
-
-        checks = [pa.Check(finite, error="number"), pa.Check(within, error="range")]
+        checks = {"number": np.isfinite, "range": within}
         if spec["type"] == "integer":
-            checks.append(pa.Check(whole, error="whole"))
-        return checks
+            checks["whole"] = whole
+        return [pa.Check(check, error=rule, n_failure_cases=SHOWN) for rule, check in checks.items()]
 
     def key(self, column: str) -> str:
         if column == self.target:
             return "data.target"
         return "data.id" if column == self.id else f"data.columns.{column}"
 
-    def clean(self, text: pd.DataFrame) -> pd.DataFrame:
-        """Checked text to what train wants: id, float32 numbers and categories, target as 0 or 1."""
-        raw = text.assign(
-            **{
-                name: self.numbers(text[name])
-                for name, spec in self.columns.items()
-                if spec["type"] != "category"
-            }
-        )
-        frame = features(raw, self.columns)
-        frame.insert(0, self.id, text[self.id].to_numpy())
-        frame[self.target] = (text[self.target] == self.positive).to_numpy().astype("int8")
+    def clean(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Checked rows, numbers as numbers, to what train wants: id, features, target as 0 or 1."""
+        frame = features(rows, self.columns)
+        frame.insert(0, self.id, rows[self.id].to_numpy())
+        frame[self.target] = (rows[self.target] == self.positive).to_numpy().astype("int8")
         return frame
+
+
+def _one_of(values: list[str], rule: str) -> pa.Check:
+    return pa.Check.isin(values, error=rule, n_failure_cases=SHOWN)
+
+
+def _given(rule: str) -> pa.Check:
+    return pa.Check(lambda text: text.notna(), error=rule, ignore_na=False, n_failure_cases=SHOWN)
+
+
+def _no_text(key: str, value: Any) -> Iterator[str]:
+    """What YAML reads as a number or a truth value could be written in several ways: 1.0 or 1.00."""
+    if not isinstance(value, str):
+        yield f"{key}: {value!r} is no text; put it in quotes, as the file writes it"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 class CustomerFile:
@@ -206,13 +284,17 @@ class CustomerFile:
     """
 
     def __init__(self, path: Path, schema: Schema) -> None:
-        """Raises UserError where the header alone says that this is not the file."""
+        """Raises UserError where this is not the file, or not one that the schema can read."""
         self.path, self.schema = path, schema
+        self._problems: list[str] = []
         self._violations: dict[tuple[str, str], Violation] = {}
         self._odd_rows: list[int] = []
         self._ids: list[pyarrow.Array] = []
         self._classes: set[str] = set()
-        self._check_header()
+        quoted = self._check_encoding()
+        self._names = self._check_header()
+        if quoted:
+            self._check_quotes()
 
     def batches(self) -> Iterator[pd.DataFrame]:
         """Clean frames, in the file's order.
@@ -220,154 +302,195 @@ class CustomerFile:
         Raises UserError at the end, with every violation of the whole file, if there is one: nothing
         that was made of these frames may be kept then.
         """
-        rules, read = self.schema.rules(), 0
+        rules, read = self.schema.rules(self._names), 0
         for text in self._text():
-            self._check(rules, text, read)
+            rows = self.schema.numbers(text)
+            self._check(rules, rows, text)
             read += len(text)
-            if not self._violations:
-                yield self.schema.clean(text)
+            if len(text) and not self._problems and not self._violations:
+                yield self.schema.clean(rows)
         self._check_ids()
         self._finish(read)
 
-    def _check_header(self) -> None:
+    def _check_encoding(self) -> bool:
+        """Raises UserError at the first bytes that the encoding cannot mean; True if there is a quote."""
+        decoder = codecs.getincrementaldecoder(self.schema.encoding)()
+        row, quoted, chunk = 1, False, b"x"
         try:
-            codecs.lookup(self.schema.encoding)
-            with self.path.open(encoding=self.schema.encoding, newline="") as file:
-                first = file.readline(1 << 20)
+            with self.path.open("rb") as file:
+                while chunk:
+                    chunk = file.read(1 << 20)
+                    text = decoder.decode(chunk, final=not chunk)
+                    if "\0" in text:  # UTF-16 taken for an encoding of bytes, or no text at all
+                        row += text[: text.index("\0")].count("\n")
+                        raise UnicodeError
+                    row, quoted = row + text.count("\n"), quoted or '"' in text
         except FileNotFoundError:
             raise UserError(
                 f"{self.path} is not here.\nCure: `dvc pull {self.path}`, or for the telco customers"
                 " `python -m predictflow.customers`."
             ) from None
-        except LookupError:
+        except UnicodeError as error:
+            bad = b"\0"
+            if isinstance(error, UnicodeDecodeError):
+                row += error.object[: error.start].decode(self.schema.encoding, "ignore").count("\n")
+                bad = error.object[max(0, error.start - 10) : error.end + 10]
             raise UserError(
-                f"data.encoding in params.yaml is {self.schema.encoding!r}, which Python does not know."
-                "\nCure: utf-8, latin-1, cp1252, utf-16 …"
+                f"{self.path} is not written in {self.schema.encoding}: row {row} holds {bad!r}.\n"
+                "Cure: save it as UTF-8, or name its encoding (latin-1, cp1252, utf-16 …) in params.yaml"
+                " under data.encoding."
             ) from None
-        except UnicodeError:
-            raise self._encoding_error() from None
-        first = first.removeprefix("\ufeff")
-        if not first.strip():
-            raise UserError(f"{self.path} is empty.\nCure: `dvc checkout {self.path}.dvc`.")
-        delimiter = self.schema.delimiter
-        names = next(csv.reader([first], delimiter=delimiter))
+        return quoted
+
+    def _check_header(self) -> list[str]:
+        """The names in the header, each at its place."""
+        delimiter, wanted = self.schema.delimiter, self.schema.names
+        names = self._first_row(delimiter)
+        if not names:
+            raise UserError(
+                f"{self.path} is empty, or begins with an empty line.\n"
+                f"Cure: bring it again (`dvc checkout {self.path}.dvc`), its header in the first line."
+            )
         if self.schema.id not in names:
             for other in ",;\t|":
-                if other != delimiter and self.schema.id in next(csv.reader([first], delimiter=other)):
+                if other != delimiter and self.schema.id in self._first_row(other):
                     raise UserError(
                         f"{self.path} is not split by {delimiter!r} but by {other!r}.\n"
                         f"Cure: set data.delimiter to {other!r} in params.yaml."
                     )
-        problems = [f"column {name} is missing" for name in self.schema.names if name not in names]
-        problems += [
-            f"column {name} stands there {names.count(name)} times"
-            for name in dict.fromkeys(names)
-            if names.count(name) > 1
-        ]
-        problems += [f"column {name} is not declared" for name in names if name not in self.schema.names]
-        if problems:
-            raise UserError(
-                f"{self.path} has not the columns that params.yaml declares:\n"
-                + "\n".join(f"  {problem}" for problem in problems)
-                + "\nCure: correct the header, or declare the columns in params.yaml under data.columns"
-                " (type: ignored for one that no model should see)."
+        counts = Counter(names)
+        found = [f"column {name!r} is missing" for name in wanted if name not in counts]
+        found += [f"column {name!r} stands there {n} times" for name, n in counts.items() if n > 1]
+        found += [f"column {shorten(name)!r} is not declared" for name in counts if name not in wanted]
+        cure = (
+            "correct the header, or declare the columns in params.yaml under data.columns (type: ignored"
+            " for one that no model should see)"
+        )
+        self._problems += [f"{problem}; {cure}." for problem in found]
+        if not set(wanted) & set(names):
+            self._finish(0)
+        return names
+
+    def _first_row(self, delimiter: str) -> list[str]:
+        with self._open() as file:
+            try:
+                return next(csv.reader(file, delimiter=delimiter), [])
+            except csv.Error:  # a quote that is never closed
+                return [file.name]
+
+    def _open(self) -> TextIO:
+        """The file as text, after its byte order mark if it has one."""
+        file = self.path.open(encoding=self.schema.encoding, newline="")
+        if file.read(1) != "\ufeff":
+            file.seek(0)
+        return file
+
+    def _check_quotes(self) -> None:
+        """A quote that is never closed swallows the rows below it, whole and unseen: look for it."""
+        row = 1
+        try:
+            with self._open() as file:
+                for _ in csv.reader(file, delimiter=self.schema.delimiter, strict=True):
+                    row += 1
+        except csv.Error:
+            self._problems.append(
+                f"the file: a quote is not closed in row {row}, so where its values end cannot be told;"
+                ' close it, or write " that belongs to a value as "" in a quoted value.'
             )
 
     def _text(self) -> Iterator[pd.DataFrame]:
-        """Frames of text, missing values as nulls."""
+        """Frames of text, missing values as nulls; the index counts the well-formed rows from 0."""
 
         def odd(row: pyarrow.csv.InvalidRow) -> str:
             self._odd_rows.append(row.number)
-            found = self._violation("the file", "fields", "data")
-            found.add([row.number], [f"{row.actual_columns} of {row.expected_columns} fields"])
+            fields = f"{row.actual_columns} of {row.expected_columns} fields"
+            self._violation("the file", "fields", "data").add(1, [row.number], [fields])
             return "skip"
 
-        text = dict.fromkeys(self.schema.names, pyarrow.string())
+        # Columns go by their place: a name may stand in the header twice.
+        wanted = {name: str(self._names.index(name)) for name in self.schema.names if name in self._names}
         try:
             reader = pyarrow.csv.open_csv(
                 self.path,
-                pyarrow.csv.ReadOptions(block_size=BLOCK, use_threads=False, encoding=self.schema.encoding),
+                pyarrow.csv.ReadOptions(
+                    block_size=BLOCK,
+                    use_threads=False,
+                    encoding=self.schema.encoding,
+                    column_names=[str(at) for at in range(len(self._names))],
+                    skip_rows_after_names=1,
+                ),
                 pyarrow.csv.ParseOptions(
                     delimiter=self.schema.delimiter,
                     newlines_in_values=True,
+                    ignore_empty_lines=False,  # they count as rows
                     invalid_row_handler=odd,
                 ),
                 pyarrow.csv.ConvertOptions(
-                    column_types=text,
+                    column_types=dict.fromkeys(wanted.values(), pyarrow.string()),
+                    include_columns=list(wanted.values()),
                     strings_can_be_null=True,
                     null_values=self.schema.missing,
                 ),
             )
+            read = 0
             for batch in reader:
-                yield batch.to_pandas()
-        except (pyarrow.ArrowInvalid, UnicodeError) as error:
-            if isinstance(error, UnicodeError) or "UTF8" in str(error):
-                raise self._encoding_error() from None
-            raise UserError(
-                f"{self.path} cannot be read as CSV: {error}.\n"
-                "Cure: look for a quote that is never closed, or bring the file again (`dvc checkout`)."
-            ) from None
-
-    def _encoding_error(self) -> UserError:
-        row, bad = self._undecodable()
-        return UserError(
-            f"{self.path} is not written in {self.schema.encoding}: row {row} holds {bad!r}.\n"
-            "Cure: save it as UTF-8, or name its encoding (latin-1, cp1252, utf-16 …) in params.yaml"
-            " under data.encoding."
-        )
-
-    def _undecodable(self) -> tuple[int, bytes]:
-        """The first row, and the bytes in it, that the encoding cannot mean."""
-        with self.path.open("rb") as file:
-            for row, line in enumerate(file, 1):
-                try:
-                    line.decode(self.schema.encoding)
-                except UnicodeError as error:
-                    return row, line[max(0, error.start - 10) : error.end + 10]
-        return 1, b""
+                text = batch.rename_columns(list(wanted)).to_pandas()
+                text.index += read
+                read += len(text)
+                # An empty line is no customer.
+                yield text[~(text.isna() | (text == "")).all(axis=1)]
+        except pyarrow.ArrowInvalid as error:
+            # pyarrow finds no block in a header without a line feed: no customer, told of at the end.
+            alone = "straddling" in str(error) and self.path.stat().st_size < BLOCK
+            if not alone and not self._problems:  # a quote that is never closed has been told of
+                self._problems.append(
+                    f"the file: it cannot be read ({error}); bring it again (`dvc checkout`)."
+                )
 
     def _violation(self, column: str, rule: str, key: str) -> Violation:
         return self._violations.setdefault((column, rule), Violation(column, rule, key))
 
-    def _row(self, index: int) -> int:
-        """The row in the file of the index-th well-formed customer."""
-        row = index + 2
-        for odd in self._odd_rows:
-            row += odd <= row
-        return row
+    def _rows(self, indices: np.ndarray) -> list[int]:
+        """The rows in the file of the well-formed rows that these indices count."""
+        odd = np.array(self._odd_rows, dtype="int64")
+        rows = np.asarray(indices, dtype="int64") + 2
+        return (rows + np.searchsorted(odd - np.arange(len(odd)), rows, side="right")).tolist()
 
-    def _check(self, rules: pa.DataFrameSchema, text: pd.DataFrame, offset: int) -> None:
-        self._ids.append(pyarrow.array(text[self.schema.id], pyarrow.string()))
-        self._classes.update(text[self.schema.target].dropna().unique())
+    def _check(self, rules: pa.DataFrameSchema, rows: pd.DataFrame, text: pd.DataFrame) -> None:
+        if self.schema.id in text:
+            self._ids.append(text[self.schema.id])
+        if self.schema.target in text:
+            self._classes.update(text[self.schema.target].dropna().unique())
         try:
-            rules.validate(text, lazy=True)
+            rules.validate(rows, lazy=True)
         except pa.errors.SchemaErrors as errors:
-            found = errors.failure_cases
-            for (column, rule), cases in found.groupby(["column", "check"], sort=False):
-                rule = "given" if rule == "not_nullable" else rule
-                rows = sorted(int(index) for index in cases["index"])
-                self._violation(column, rule, self.schema.key(column)).add(
-                    [self._row(offset + index) for index in rows[:SHOWN]] + rows[SHOWN:],
-                    [text[column][index] for index in rows[:SHOWN]] + rows[SHOWN:],
-                )
+            for error in errors.schema_errors:
+                column, rule, fits = error.schema.name, error.check.error, error.check_output
+                unfit = fits.index[~fits.astype(bool)]
+                self._add(column, rule, len(unfit), text[column][unfit[:SHOWN]])
+
+    def _add(self, column: str, rule: str, count: int, first: pd.Series) -> None:
+        """Count rows in; `first` are the first SHOWN of them, as text."""
+        violation = self._violation(column, rule, self.schema.key(column))
+        violation.add(count, self._rows(first.index), first.tolist())
 
     def _check_ids(self) -> None:
-        ids = pd.Series(pyarrow.chunked_array(self._ids, pyarrow.string()).to_pandas())
-        repeated = np.flatnonzero(ids.duplicated(keep=False) & ids.notna())
+        if not self._ids:
+            return
+        ids = pd.concat(self._ids)
+        repeated = ids[ids.duplicated(keep=False) & ids.notna()]
         if len(repeated):
-            self._violation(self.schema.id, "unique", "data.id").add(
-                [self._row(index) for index in repeated], list(ids[repeated])
-            )
+            self._add(self.schema.id, "unique", len(repeated), repeated[:SHOWN])
 
     def _finish(self, read: int) -> None:
-        problems = [violation.sentence() for violation in self._violations.values()]
+        problems = self._problems + [violation.sentence() for violation in self._violations.values()]
+        seen = self._classes & {self.schema.positive, self.schema.negative}
         if not read and not problems:
             problems.append("it has a header but no customer; bring the file again (`dvc checkout`).")
-        elif read and len(self._classes & self.schema.classes) == 1:
-            (only,) = self._classes & self.schema.classes
+        elif len(seen) == 1:
             problems.append(
-                f"{self.schema.target}: every customer is {only!r}, so there is nothing to learn; bring a"
-                " file that holds both classes."
+                f"{self.schema.target}: every customer is {seen.pop()!r}, so there is nothing to learn;"
+                " bring a file that holds both classes."
             )
         if problems:
             raise UserError(
