@@ -55,11 +55,11 @@ def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
     """
     problems, converted = [], {}
     for name in sorted(columns):
-        if name not in rows:
-            problems.append(f"column {name} is missing")
+        if (times := list(rows.columns).count(name)) != 1:
+            problems.append(f"column {name} " + (f"stands there {times} times" if times else "is missing"))
             continue
         spec, raw = columns[name], rows[name].reset_index(drop=True)
-        values, unfit, rule = _category(raw, spec) if spec["type"] == "category" else _number(raw)
+        values, unfit, rule = _category(raw, spec) if spec["type"] == "category" else _number(raw, spec)
         problems += _tell(name, raw, unfit, rule)
         gaps = raw.isna()
         if spec.get("fill") is not None:
@@ -72,15 +72,26 @@ def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(converted)
 
 
-def _number(raw: pd.Series) -> tuple[pd.Series, pd.Series, str]:
+def _number(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
     """Float32 values and which of the raw ones are none. Text is no number, whatever it spells."""
-    numbers = raw
-    if not pd.api.types.is_numeric_dtype(raw.dtype):
-        is_text = raw.map(lambda value: isinstance(value, str | bytes)).astype(bool)
-        numbers = pd.to_numeric(raw.astype(object).mask(is_text), errors="coerce")
+    if not pd.api.types.is_numeric_dtype(raw.dtype) or raw.dtype.kind == "c":
+        raw = raw.astype(object)
+        numbers = raw.map(_real).astype("float64")
+    else:
+        numbers = raw.astype("float64")
     with np.errstate(over="ignore"):
-        values = numbers.astype("float64").astype("float32")
-    return values, raw.notna() & ~np.isfinite(values), "is no finite number"
+        values = numbers.astype("float32")
+    unfit, rule = raw.notna() & ~np.isfinite(values), "is no finite number"
+    if spec["type"] == "integer" and not unfit.any():
+        unfit, rule = raw.notna() & (numbers % 1 != 0), "is no whole number"
+    return values, unfit, rule
+
+
+def _real(value: object) -> float:
+    try:
+        return np.nan if isinstance(value, str | bytes) else float(value)
+    except (OverflowError, TypeError, ValueError):
+        return np.nan
 
 
 def _category(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
@@ -92,15 +103,18 @@ def _category(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
     declared = [str(category) for category in spec["categories"]]
     folded = {category.lower(): category for category in declared}
 
-    def text(value: object) -> str:
+    def text(value: object) -> str | None:
+        spelled = str(value)
         if isinstance(value, bool | np.bool_):
-            return folded.get(str(value).lower(), str(value))
-        if isinstance(value, float | np.floating) and float(value).is_integer():
-            return str(int(value))
-        return str(value)
+            spelled = folded.get(spelled.lower())
+        elif isinstance(value, float | np.floating) and spelled not in declared and value.is_integer():
+            spelled = str(int(value))
+        return spelled if spelled in declared else None
 
-    meant = {value: text(value) for value in raw.dropna().unique()}
-    values = pd.Series(pd.Categorical(raw.astype(object).map(meant), categories=declared))
+    plain = raw.astype(object)
+    plain = plain.where(plain.map(pd.api.types.is_hashable)) if raw.dtype == object else plain
+    meant = {value: text(value) for value in plain.dropna().unique()}
+    values = pd.Series(pd.Categorical(plain.map(meant), categories=declared))
     return values, values.isna() & raw.notna(), f"is none of {', '.join(declared)}"
 
 
@@ -108,7 +122,8 @@ def _tell(name: str, raw: pd.Series, unfit: pd.Series, rule: str) -> list[str]:
     where = np.flatnonzero(unfit)
     if not len(where):
         return []
-    first = ", ".join(f"row {at + 1} ({raw[at]!r})" for at in where[:3])
+    found = [raw[at].item() if isinstance(raw[at], np.generic) else raw[at] for at in where[:3]]
+    first = ", ".join(f"row {at + 1} ({value!r})" for at, value in zip(where, found, strict=False))
     more = f" and {len(where) - 3} more" if len(where) > 3 else ""
     return [f"column {name} {rule} in {first}{more}"]
 
