@@ -9,7 +9,7 @@ from packaging.markers import Marker
 from stages.errors import UserError
 
 LOCK = Path("requirements.lock")
-PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(?:\s*;\s*(.*?))?\s*\\?$", re.MULTILINE)
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*(.*?))?\s*\\?$", re.MULTILINE)
 
 
 def pins(lock: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ def write(
     shutil.copyfile(SERVING, building / "serving.py")
     kept = {name: {key: spec[key] for key in KEPT if key in spec} for name, spec in columns.items()}
     files.write_json(building / "schema.json", {"columns": kept})
-    inputs = json.dumps([_signature(name, columns[name]) for name in sorted(columns)])
+    inputs = json.dumps([_signature(name) for name in sorted(columns)])
     texts = {
         "MLmodel": MLMODEL.format(mlflow=pins["mlflow"], inputs=inputs.replace("'", "''")),
         "python_env.yaml": PYTHON_ENV,
@@ -74,7 +74,7 @@ def write(
     building.rename(folder)
 
 
-def _signature(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _signature(name: str) -> dict[str, Any]:
     """Of MLflow's types `double` refuses the integers of `read_csv`, and `string` a category that looks
     like a number: `any` lets them through to serving.py, which checks what MLflow does not."""
     return {"type": "any", "name": name, "required": True}

@@ -41,7 +41,7 @@ class Params:
     def choice(self, name: str, among: dict[str, Any]) -> Any:
         """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
         value = self[name]
-        if value not in among:
+        if not isinstance(value, str) or value not in among:
             raise UserError(f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}.")
         return among[value]
 

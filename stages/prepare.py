@@ -48,6 +48,11 @@ def main() -> None:
     share = settings.number("prepare.test_share", 0.01, 0.99)
     salt = settings["prepare.split_salt"]
     schema = Schema(settings)
+    if not CUSTOMERS.exists():
+        raise errors.UserError(
+            f"{CUSTOMERS} is not here.\nCure: `dvc pull {CUSTOMERS}`, or for the telco customers"
+            " `python -m predictflow.customers`."
+        )
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
         sides = {path: Side(stack.enter_context(files.whole(path)), schema.target) for path in (TRAIN, TEST)}
         for side in sides.values():

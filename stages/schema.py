@@ -325,11 +325,6 @@ class CustomerFile:
                         row += text[: text.index("\0")].count("\n")
                         raise UnicodeError
                     row, quoted = row + text.count("\n"), quoted or '"' in text
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.path} is not here.\nCure: `dvc pull {self.path}`, or for the telco customers"
-                " `python -m predictflow.customers`."
-            ) from None
         except UnicodeError as error:
             bad = b"\0"
             if isinstance(error, UnicodeDecodeError):
