@@ -14,20 +14,30 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-@contextmanager
-def unchanged(*paths: Path) -> Iterator[dict[str, str]]:
-    """Hold the inputs of a stage still: {path: md5} before the work, compared again after it.
+def md5s(*paths: Path) -> dict[str, str]:
+    """{path: md5} of some files."""
+    return {path.as_posix(): md5(path) for path in paths}
+
+
+def hold(before: dict[str, str]) -> None:
+    """Raise UserError where a file is no longer what `md5s` found.
 
     DVC hashes dependencies after the command has run, so data that changes during a run would be
-    recorded as what the model was trained on (treeverse/dvc#11058). Raises UserError instead.
+    recorded as what the model was trained on (treeverse/dvc#11058).
     """
-    before = {path.as_posix(): md5(path) for path in paths}
-    yield before
-    for path in paths:
-        after = md5(path)
-        if after != before[path.as_posix()]:
+    for path, then in before.items():
+        now = md5(Path(path))
+        if now != then:
             raise UserError(
-                f"{path} changed while the stage was running (md5 {before[path.as_posix()]} before,"
-                f" {after} after), so its outputs belong to neither.\n"
+                f"{path} changed while the stage was running (md5 {then} before, {now} after), so its"
+                " outputs belong to neither.\n"
                 "Cure: let nothing write to it, then run `dvc repro` again."
             )
+
+
+@contextmanager
+def unchanged(*paths: Path) -> Iterator[dict[str, str]]:
+    """Hold the inputs of a block still: {path: md5} before the work, compared again after it."""
+    before = md5s(*paths)
+    yield before
+    hold(before)

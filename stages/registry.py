@@ -54,7 +54,7 @@ def move(store: Store, model: str, version: str, stage: str) -> None:
         )
     held = client.get_registered_model(model).aliases
     for other, alias in ALIASES.items():
-        if other != stage and held.get(alias) == version:
+        if other != stage and str(held.get(alias)) == str(version):
             client.delete_registered_model_alias(model, alias)
     if stage in ALIASES:
         client.set_registered_model_alias(model, ALIASES[stage], version)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import environment, errors, files, model_folder, params, provenance, tracking
+from stages import environment, errors, files, git, model_folder, params, provenance, tracking
 from stages.beside import beside
-from stages.hashes import md5, unchanged
+from stages.hashes import hold, md5, md5s
 from stages.models import FAMILIES, Family, Sample
 from stages.serving import features
 from stages.split import held_out
@@ -26,7 +26,10 @@ def main() -> None:
     settings = params.load()
     family = settings.choice("train.model", FAMILIES)
     tracking.reach()
-    with unchanged(TRAIN, PREPARED, environment.LOCK), beside(draw_curve, settings) as curve:
+    if not git.state()["git.commit"]:
+        raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
+    inputs = md5s(TRAIN, PREPARED, environment.LOCK)
+    with beside(draw_curve, settings) as curve:
         store = tracking.open_store(settings)
         run_id = store.create(settings["train.model"])
         with store.running(run_id):
@@ -36,6 +39,7 @@ def main() -> None:
                 model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
                 curve.result()
             write(family, model, settings)
+            hold(inputs)
             tracking.complete(store, run_id, evaluated=False)
 
 

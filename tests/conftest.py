@@ -145,3 +145,30 @@ def members(make_project: Callable[..., Project]) -> Project:
         (project.folder / path).unlink()
     project.commit("another company's customers")
     return project
+
+
+@pytest.fixture(scope="session")
+def warm_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The members' project after one `dvc repro`, made once for the tests that begin there."""
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("warm")
+    clone(folder)
+    customers.write_members(folder / "data/customers.csv")
+    customers.declare_members(folder / "params.yaml")
+    for path in ("dvc.lock", "models/provenance.json"):
+        (folder / path).unlink()
+    project = Project(folder, home)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.run("dvc", "add", "--quiet", "data/customers.csv")
+    project.commit("the members")
+    project.repro()
+    project.commit("the members' first model")
+    return folder
+
+
+@pytest.fixture
+def warm(warm_template: Path, tmp_path: Path) -> Project:
+    """The members' project with a registered model, a cache and a store."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(warm_template, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", home)

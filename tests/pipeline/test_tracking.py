@@ -1,0 +1,193 @@
+"""What a run and a version hold, and that nothing is logged or registered twice."""
+
+import json
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+import requests
+from ruamel.yaml import YAML
+
+from tests.waiting import until
+
+
+def locked(project) -> dict[str, str]:
+    """{path: md5} of everything in dvc.lock and customers.csv.dvc."""
+    lock = YAML(typ="safe").load(project.read("dvc.lock"))
+    entries = [entry for stage in lock["stages"].values() for entry in stage.get("outs", []) + stage["deps"]]
+    return {entry["path"]: entry["md5"] for entry in entries}
+
+
+def test_a_run_says_which_params_data_and_experiment_made_the_model(warm):
+    (run,) = warm.runs()
+    md5s = locked(warm)
+    assert run.info.status == "FINISHED"
+
+    assert run.data.params["train.model"] == "xgboost"
+    assert run.data.params["models.xgboost.max_depth"] == "2"
+    assert run.data.params["max_depth"] == "2", "autolog has noted what the fit was given"
+
+    measured = json.loads(warm.read("metrics/evaluate/metrics.json"))
+    assert measured.items() <= run.data.metrics.items()
+    curve = warm.store.get_metric_history(run.info.run_id, "validation.log_loss")
+    last = json.loads(warm.read("metrics/train/metrics.json"))
+    assert (curve[-1].step, curve[-1].value) == (30, last["validation"]["log_loss"])
+    assert len(curve) == 30
+
+    datasets = {json.loads(used.dataset.source)["uri"]: used.dataset for used in run.inputs.dataset_inputs}
+    assert {path: dataset.digest for path, dataset in datasets.items()} == {
+        path: md5s[path]
+        for path in ("data/customers.csv", "data/prepared/train.parquet", "data/prepared/test.parquet")
+    }
+
+    assert run.data.tags["predictflow.content"] == md5s["models/provenance.json"]
+    assert run.data.tags["md5/data/customers.csv"] == md5s["data/customers.csv"]
+    assert "predictflow.restored" not in run.data.tags
+    held = {item.path for item in warm.store.list_artifacts(run.info.run_id)}
+    assert held == {"model", "train", "evaluate", "provenance.json"}
+
+
+def test_the_model_asks_for_the_packages_of_the_lock(warm):
+    asked = warm.read("models/churn-predictor/requirements.txt").splitlines()
+    lock = warm.read("requirements.lock")
+    assert {line.split("==")[0] for line in asked} == {"mlflow", "numpy", "pandas", "xgboost"}
+    assert all(f"{line} \\\n" in lock for line in asked)
+
+
+def test_a_version_says_it_all_to_who_starts_in_the_ui(warm):
+    (version,) = warm.versions()
+    md5s = locked(warm)
+    for path in ("data/customers.csv", "data/prepared/train.parquet", "requirements.lock"):
+        assert version.tags[f"md5/{path}"] == md5s[path]
+        assert md5s[path] in version.description
+    assert version.tags["git.commit"] in warm.run("git", "log", "--format=%H").stdout
+    assert version.tags["git.dirty"] in ("true", "false")
+    assert "| models.xgboost.max_depth | 2 |" in version.description
+    assert f"-S {md5s['models/provenance.json']} -- dvc.lock" in version.description
+
+
+def test_the_command_in_a_description_finds_the_commit_that_holds_the_model(warm):
+    (version,) = warm.versions()
+    (command,) = [line for line in version.description.splitlines() if line.startswith("git checkout")]
+    held = warm.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
+    warm.repro()
+    warm.commit("another model")
+    warm.run("sh", "-c", command)
+    assert warm.run("git", "rev-parse", "--short", "HEAD").stdout.strip() == held
+
+
+def test_staging_is_a_stage_and_an_alias_of_one_version(warm):
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
+    warm.repro()
+    stages = {version.version: version.current_stage for version in warm.versions()}
+    assert stages == {1: "Archived", 2: "Staging"}
+    assert warm.store.get_registered_model("churn-predictor").aliases == {"staging": 2}
+
+
+def test_one_content_is_one_version_and_one_run_a_training(warm):
+    warm.repro("--force")
+    assert [version.version for version in warm.versions()] == [1]
+    assert len(warm.runs()) == 2, "it was trained twice"
+    warm.repro("--force", "--single-item", "register")
+    warm.repro("--force", "--single-item", "evaluate")
+    assert [version.version for version in warm.versions()] == [1]
+    assert len(warm.runs()) == 2
+    newest = warm.runs()[0]
+    assert len(warm.store.get_metric_history(newest.info.run_id, "roc_auc")) == 1
+
+
+def test_moving_the_bar_retrains_nothing_and_what_misses_it_is_not_registered(warm):
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
+    warm.edit("params.yaml", "roc_auc: 0.6", "roc_auc: 0.99")
+    told = warm.repro()
+    assert "misses the minimum 0.99" in told
+    assert "not registered" in told
+    assert len(warm.versions()) == 1
+    assert len(warm.runs()) == 2
+
+    warm.edit("params.yaml", "roc_auc: 0.99", "roc_auc: 0.6")
+    told = warm.repro()
+    assert "Running stage 'train'" not in told
+    assert len(warm.versions()) == 2
+    assert len(warm.runs()) == 2
+
+
+def test_another_experiment_name_retrains_nothing_and_leaves_no_model_without_a_run(warm):
+    warm.edit("params.yaml", "experiment: churn-prediction", "experiment: churn-2027")
+    told = warm.repro()
+    assert "Running stage 'train'" not in told
+    runs = {warm.store.get_experiment(run.info.experiment_id).name: run for run in warm.runs()}
+    restored = runs["churn-2027"]
+    original = runs["churn-prediction"]
+    assert restored.data.tags["predictflow.restored"] == "true"
+    assert restored.data.metrics == original.data.metrics
+    ours = {key: value for key, value in original.data.params.items() if "." in key or key == "seed"}
+    assert restored.data.params == ours
+
+
+def test_the_store_keeps_a_write_ahead_log(warm):
+    with closing(sqlite3.connect(warm.folder / "mlflow_data/mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_relative_database_is_meant_from_the_project_also_in_a_temporary_experiment(warm):
+    scratch = {"MLFLOW_TRACKING_URI": "sqlite:///scratch/other.db"}
+    warm.run("dvc", "exp", "run", "--temp", "-S", "models.xgboost.max_depth=3", "evaluate", env=scratch)
+    assert len(warm.runs()) == 1, "the project's own store is left alone"
+    with closing(sqlite3.connect(warm.folder / "scratch/other.db")) as connection:
+        assert connection.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)]
+    assert not (warm.folder / "mlruns").exists()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A real MLflow server with a store of its own; gives its address."""
+    from tests.conftest import environment
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    process = subprocess.Popen(
+        ["mlflow", "server", "--port", "0", "--workers", "1"]
+        + ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+        + ["--artifacts-destination", str(folder / "artifacts")],
+        env=environment(tmp_path),
+        cwd=folder,
+        stdout=(folder / "log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield until(lambda: listening(folder / "log"), "the server")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def listening(log) -> str:
+    for word in log.read_text().split():
+        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
+            return word
+    return ""
+
+
+def test_a_teams_server_takes_the_run_and_one_version_from_two_clones(warm, server, tmp_path):
+    import mlflow
+
+    team = {"MLFLOW_TRACKING_URI": server}
+    warm.repro("--force", env=team)
+    other = type(warm)(tmp_path / "other", tmp_path / "home")
+    warm.run("git", "clone", "--quiet", str(warm.folder), str(other.folder))
+    other.run("dvc", "cache", "dir", "--local", str(warm.folder / ".dvc/cache"))
+    other.run("dvc", "checkout", "--quiet")
+    other.repro("--force", "--single-item", "register", env=team)
+
+    store = mlflow.MlflowClient(server)
+    (version,) = store.search_model_versions("name = 'churn-predictor'")
+    assert version.current_stage == "Staging"
+    assert store.get_model_version_by_alias("churn-predictor", "staging").version == version.version
+    (run,) = store.search_runs([store.get_experiment_by_name("churn-prediction").experiment_id])
+    assert version.run_id == run.info.run_id
+    assert "roc_auc" in run.data.metrics
+    assert {item.path for item in store.list_artifacts(run.info.run_id, "model")} >= {"model/model.ubj"}
