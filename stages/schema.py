@@ -54,6 +54,7 @@ RULES = {
         " bring it again (`dvc checkout`)",
     ),
 }
+SINGULAR = {"are": "is", "have": "has", "hold": "holds", "repeat": "repeats"}
 BARE = ("given", "named", "labelled")  # rules whose values say nothing
 
 
@@ -77,13 +78,14 @@ class Violation:
 
     def sentence(self) -> str:
         wrong, cure = RULES[self.rule]
+        verb, rest = wrong.split(" ", 1)
         shown = ", ".join(
             f"row {row}" if self.rule in BARE else f"row {row} {shorten(value)!r}"
             for row, value in zip(self.rows, self.values, strict=True)
         )
         more = f" and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""
-        rows = "1 row" if self.count == 1 else f"{self.count} rows"
-        return f"{self.column}: {rows} {wrong} ({shown}{more}); {cure.format(key=self.key)}."
+        rows = f"1 row {SINGULAR[verb]}" if self.count == 1 else f"{self.count} rows {verb}"
+        return f"{self.column}: {rows} {rest} ({shown}{more}); {cure.format(key=self.key)}."
 
 
 def shorten(value: str) -> str:
@@ -323,15 +325,15 @@ class CustomerFile:
                     text = decoder.decode(chunk, final=not chunk)
                     if "\0" in text:  # UTF-16 taken for an encoding of bytes, or no text at all
                         row += text[: text.index("\0")].count("\n")
-                        raise UnicodeError
+                        raise UnicodeError(f"row {row} holds a zero byte")
                     row, quoted = row + text.count("\n"), quoted or '"' in text
         except UnicodeError as error:
-            bad = b"\0"
+            what = str(error)
             if isinstance(error, UnicodeDecodeError):
                 row += error.object[: error.start].decode(self.schema.encoding, "ignore").count("\n")
-                bad = error.object[max(0, error.start - 10) : error.end + 10]
+                what = f"row {row} holds {error.object[max(0, error.start - 10) : error.end + 10]!r}"
             raise UserError(
-                f"{self.path} is not written in {self.schema.encoding}: row {row} holds {bad!r}.\n"
+                f"{self.path} is not written in {self.schema.encoding}: {what}.\n"
                 "Cure: save it as UTF-8, or name its encoding (latin-1, cp1252, utf-16 …) in params.yaml"
                 " under data.encoding."
             ) from None

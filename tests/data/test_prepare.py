@@ -1,0 +1,128 @@
+"""The stage itself: what it writes, and how it ends on a file that it cannot take."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+
+import stages.prepare
+import stages.schema
+from stages import serving
+from stages.errors import UserError
+from stages.hashes import md5
+from stages.schema import Schema
+from tests.conftest import Project
+from tests.data.files import telco, text
+
+
+@pytest.fixture
+def prepare(project: Project, monkeypatch):
+    """Run the stage here, in the project, and give the two sides."""
+    monkeypatch.chdir(project.folder)
+
+    def run() -> tuple[pd.DataFrame, pd.DataFrame]:
+        stages.prepare.main()
+        return pd.read_parquet(stages.prepare.TRAIN), pd.read_parquet(stages.prepare.TEST)
+
+    return run
+
+
+def test_every_customer_is_on_one_side_in_the_order_of_the_file(project, prepare):
+    train, test = prepare()
+    ids = pd.read_csv(project.folder / "data/customers.csv")["customer_id"]
+    assert len(train) + len(test) == len(ids) == 7043
+    for side in (train, test):
+        assert side["customer_id"].tolist() == ids[ids.isin(side["customer_id"])].tolist()
+    assert 0.18 < len(test) / 7043 < 0.22
+
+
+def test_the_record_counts_rows_and_positives_and_names_the_md5s(project, prepare):
+    train, test = prepare()
+    recorded = json.loads(project.read("metrics/prepare/metrics.json"))
+    for name, side in {"train": train, "test": test}.items():
+        assert recorded[name] == {"rows": len(side), "positives": int(side["churn"].sum())}
+    assert recorded["train"]["positives"] + recorded["test"]["positives"] == 1869
+    assert recorded["md5"] == {
+        path: md5(project.folder / path)
+        for path in ("data/customers.csv", "data/prepared/test.parquet", "data/prepared/train.parquet")
+    }
+
+
+def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeypatch):
+    expected = prepare()
+    monkeypatch.setattr(stages.schema, "BLOCK", 30_000)
+    found = prepare()
+    assert pyarrow.parquet.ParquetFile(stages.prepare.TRAIN).num_row_groups > 20
+    for side, same in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(side, same)
+
+
+def test_the_same_file_gives_the_same_bytes_and_so_do_its_columns_in_another_order(project, prepare):
+    prepare()
+    first = md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)
+    prepare()
+    assert (md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)) == first
+    frame = telco(None)
+    (project.folder / "data/customers.csv").write_text(text(frame[frame.columns[::-1]]), encoding="utf-8")
+    prepare()
+    assert (md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)) == first
+
+
+@pytest.mark.parametrize("made", ["project", "members"])
+def test_serving_sees_in_raw_rows_what_prepare_wrote(request, monkeypatch, made):
+    folder = request.getfixturevalue(made).folder
+    monkeypatch.chdir(folder)
+    stages.prepare.main()
+    schema = Schema(stages.params.load())
+    raw = pd.read_csv(
+        folder / "data/customers.csv",
+        sep=schema.delimiter,
+        encoding=schema.encoding,
+        decimal=schema.decimal,
+        na_values=schema.missing,
+        keep_default_na=False,
+    ).set_index(schema.id)
+    for path in (stages.prepare.TRAIN, stages.prepare.TEST):
+        prepared = pd.read_parquet(path)
+        served = serving.features(raw.loc[prepared[schema.id]], schema.columns)
+        pd.testing.assert_frame_equal(served, prepared[sorted(schema.columns)])
+        assert np.array_equal(
+            raw.loc[prepared[schema.id], schema.target].astype(str) == schema.positive,
+            prepared[schema.target],
+        )
+
+
+def test_a_broken_file_ends_the_stage_with_a_message_alone_and_leaves_nothing(project):
+    frame = telco()
+    frame.loc[1, "tenure"], frame.loc[2, "contract"] = "many", "Weekly"
+    (project.folder / "data/customers.csv").write_text(text(frame), encoding="utf-8")
+    done = project.run("python", "-m", "stages.prepare", code=1)
+    assert done.stderr.startswith("ERROR: data/customers.csv does not hold what params.yaml declares")
+    assert "row 3 'many'" in done.stderr
+    assert "row 4 'Weekly'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((project.folder / "data").glob("prepared/*parquet*")) == []
+
+
+def test_a_wrong_encoding_ends_the_stage_with_a_message_alone(project):
+    (project.folder / "data/customers.csv").write_bytes(text(telco()).encode("utf-16"))
+    done = project.run("python", "-m", "stages.prepare", code=1)
+    assert done.stderr.startswith("ERROR: data/customers.csv is not written in utf-8: row 1 holds")
+    assert "Traceback" not in done.stderr
+
+
+def test_customers_that_are_not_there_are_named_with_the_cure(project, prepare):
+    (project.folder / "data/customers.csv").unlink()
+    with pytest.raises(
+        UserError, match=r"data/customers.csv is not here.\nCure: `dvc pull data/customers.csv`"
+    ):
+        prepare()
+
+
+def test_a_side_without_both_classes_is_refused(project, prepare):
+    (project.folder / "data/customers.csv").write_text(text(telco(5)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"nothing can be learned or measured.\nCure: more customers"):
+        prepare()
+    assert list((project.folder / "data").glob("prepared/*parquet*")) == []
