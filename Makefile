@@ -26,8 +26,8 @@ test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (h
 
 # dvclive pulls in DVC, and xgboost the GPU's NCCL: no stage's bytes depend on either.
 lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer versions)
-	printf 'dvc\nnvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q $(UPGRADE) --excludes - requirements.in -o requirements.lock
-	printf 'nvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q $(UPGRADE) --excludes - -c requirements.lock \
+	printf 'dvc\nnvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q --system-certs $(UPGRADE) --excludes - requirements.in -o requirements.lock
+	printf 'nvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q --system-certs $(UPGRADE) --excludes - -c requirements.lock \
 	    $$(sed -nE 's/^([a-z0-9.-]+)==[^ ;]+ \\$$$$/--no-emit-package \1/p' requirements.lock | sort -u) \
 	    requirements-dev.in -o requirements-dev.lock
 
@@ -44,7 +44,7 @@ $(INSTALLED): requirements.lock requirements-dev.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
 	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}"; \
 	    [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
-	    $(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
+	    $(BIN)/uv pip install --system-certs --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
 	        -r requirements.lock -r requirements-dev.lock
-	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "own_folder_first.pth").write_text("import os, sys; os.environ[\"PATH\"] = os.path.join(sys.prefix, \"bin\") + os.pathsep + os.environ.get(\"PATH\", \"\")\n")'
+	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "own_folder_first.pth").write_text("import os, sys; own = os.path.join(sys.prefix, \"bin\"); path = os.environ.get(\"PATH\", \"\").split(os.pathsep); os.environ[\"PATH\"] = os.pathsep.join([own, *(p for p in path if p != own)])\n")'
 	@touch $@
