@@ -34,6 +34,8 @@ lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer ve
 clean:  ## remove the environment (data, models and the store stay)
 	rm -rf .venv
 
+OWN_FOLDER_FIRST = import os, sys; os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", "").replace(os.path.join(sys.prefix, "bin") + os.pathsep, "")
+
 # uv comes from the lock as well, by its hash; a pip.conf's mirror is handed on to it. The .pth file
 # puts the environment's own folder first on PATH, so that `.venv/bin/dvc repro` runs its Python.
 $(INSTALLED): requirements.lock requirements-dev.lock
@@ -46,5 +48,5 @@ $(INSTALLED): requirements.lock requirements-dev.lock
 	    [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
 	    $(BIN)/uv pip install --system-certs --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
 	        -r requirements.lock -r requirements-dev.lock
-	@$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "own_folder_first.pth").write_text("import os, sys; own = os.path.join(sys.prefix, \"bin\"); path = os.environ.get(\"PATH\", \"\").split(os.pathsep); os.environ[\"PATH\"] = os.pathsep.join([own, *(p for p in path if p != own)])\n")'
+	@echo '$(OWN_FOLDER_FIRST)' > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/own_folder_first.pth
 	@touch $@
