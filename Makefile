@@ -38,7 +38,7 @@ OWN_FOLDER_FIRST = import os, sys; os.environ["PATH"] = os.path.join(sys.prefix,
 
 # uv comes from the lock as well, by its hash; a pip.conf's mirror is handed on to it. The .pth file
 # puts the environment's own folder first on PATH, so that `.venv/bin/dvc repro` runs its Python.
-$(INSTALLED): requirements.lock requirements-dev.lock
+$(INSTALLED): requirements.lock requirements-dev.lock Makefile
 	@echo '[1/3] the environment, from requirements.lock and requirements-dev.lock'
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: name another, make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	@$(PYTHON) -m venv .venv
