@@ -19,17 +19,23 @@ def decide(metrics: dict[str, float], gate: dict[str, Any]) -> Decision:
 
     Raises UserError for a metric that was never measured or a bar that is no number.
     """
+    if not isinstance(gate, dict):
+        raise UserError(
+            f"register.gate in params.yaml is {gate!r}.\nCure: minimum and maximum, a bar for each metric."
+        )
     reasons, passed = [], True
     for side, bars in gate.items():
         if side not in ("minimum", "maximum"):
             raise UserError(f"register.gate.{side} in params.yaml means nothing.\nCure: minimum or maximum.")
+        if not isinstance(bars, dict | None):
+            raise UserError(f"register.gate.{side} in params.yaml is {bars!r}.\nCure: a bar for each metric.")
         for metric, bar in (bars or {}).items():
             key = f"register.gate.{side}.{metric}"
             if metric not in metrics:
                 raise UserError(
                     f"{key} in params.yaml names no metric.\nCure: one of {', '.join(sorted(metrics))}."
                 )
-            if isinstance(bar, bool) or not isinstance(bar, int | float):
+            if isinstance(bar, bool) or not isinstance(bar, int | float) or bar != bar:
                 raise UserError(f"{key} in params.yaml is {bar!r}.\nCure: give it a number.")
             value = metrics[metric]
             reached = value >= bar if side == "minimum" else value <= bar

@@ -13,6 +13,7 @@ from sklearn import metrics
 
 DECIMALS = 9
 POINTS = 1000  # of a curve, at most
+NOBODY = 1 + 10**-DECIMALS  # the threshold that no probability reaches
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Campaign:
         return probabilities[order][last], profits[last]
 
     def best(self, target: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-        """(threshold, profit) of the most profitable calls; (1.0, 0.0), call nobody, where none pays."""
+        """(threshold, profit) of the most profitable calls; (NOBODY, 0.0) where none pays."""
         thresholds, profits = self.profits(target, probabilities)
         at = int(np.argmax(profits))
-        return (float(thresholds[at]), float(profits[at])) if profits[at] > 0 else (1.0, 0.0)
+        return (float(thresholds[at]), float(profits[at])) if profits[at] > 0 else (NOBODY, 0.0)
 
 
 def auc_interval(target: np.ndarray, probabilities: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -97,7 +98,7 @@ def numbers(
     groups = calibration(target, probabilities, bins)
     decile = np.argsort(-probabilities, kind="stable")[: max(1, round(len(target) / 10))]
     threshold, profit = campaign.best(target, probabilities)
-    called = probabilities >= threshold if profit > 0 else np.zeros(len(target), bool)
+    called = probabilities >= threshold
     found = {
         "roc_auc": metrics.roc_auc_score(target, probabilities),
         "roc_auc_low": low,
@@ -146,12 +147,12 @@ def curves(
             {
                 "false_positive_rate": false_positives,
                 "true_positive_rate": true_positives,
-                "chance": false_positives,
+                "without_model": false_positives,
             }
         ),
         "precision_recall": _thin({"recall": recall, "precision": precision}),
         "calibration": groups.assign(perfect=groups["predicted"]).round(DECIMALS),
-        "gain": _thin({"called": called, "reached": reached / target.sum(), "chance": called}),
+        "gain": _thin({"called": called, "reached": reached / target.sum(), "without_model": called}),
         "confusion": pd.DataFrame(
             {
                 "actual": names[target.astype(int)],

@@ -56,7 +56,7 @@ def load(path: Path = FILE) -> Params:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not here.\nCure: run this in the project's top folder.") from None
-    except YAMLError as error:
+    except (UnicodeError, YAMLError) as error:
         raise UserError(f"{path} is not YAML: {error}\nCure: correct that line.") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")

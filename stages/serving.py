@@ -161,6 +161,8 @@ class Model:
 
     def score(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities, float64 (n,), of rows that `features` has already converted."""
+        if frame.empty:
+            return np.empty(0)
         return self._probabilities(frame).astype("float64")
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
