@@ -1,5 +1,5 @@
 # Two commands: `make repro` (environment, data, pipeline) and `make test`.
-.PHONY: help repro test test-slow lint lock clean
+.PHONY: help repro test test-slow lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3

@@ -1,8 +1,13 @@
 """test.parquet and the model → metrics/evaluate/: numbers, intervals, curves; the same to its run."""
 
+from stages import environment, errors
+
+if __name__ == "__main__":
+    errors.run(environment.check)  # before the imports below: they are what it checks
+
 from pathlib import Path
 
-from stages import environment, errors, files, params, tracking
+from stages import files, params, tracking
 from stages.beside import beside
 from stages.hashes import hold, md5s
 from stages.provenance import FOLDER, PROVENANCE
@@ -13,7 +18,6 @@ PLOTS = tracking.EVALUATION / "plots"
 
 
 def main() -> None:
-    environment.check()
     settings = params.load()
     tracking.reach()
     inputs = md5s(TEST, PROVENANCE, *sorted(FOLDER.iterdir()))

@@ -1,5 +1,10 @@
 """customers.csv → data/prepared/{train,test}.parquet and metrics/prepare/."""
 
+from stages import environment, errors
+
+if __name__ == "__main__":
+    errors.run(environment.check)  # before the imports below: they are what it checks
+
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -7,7 +12,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from stages import environment, errors, files, params
+from stages import files, params
 from stages.hashes import md5, unchanged
 from stages.schema import CustomerFile, Schema
 from stages.split import held_out
@@ -43,7 +48,6 @@ class Side:
 
 
 def main() -> None:
-    environment.check()
     settings = params.load()
     share = settings.number("prepare.test_share", 0.01, 0.99)
     salt = settings["prepare.split_salt"]

@@ -1,10 +1,15 @@
 """The model and its numbers → a registered version, if they pass the gate; and the marker of it."""
 
+from stages import environment, errors
+
+if __name__ == "__main__":
+    errors.run(environment.check)  # before the imports below: they are what it checks
+
 import os
 from pathlib import Path
 from typing import Any
 
-from stages import environment, errors, files, gate, git, params, provenance, registry, tracking
+from stages import files, gate, git, params, provenance, registry, tracking
 from stages.hashes import md5, unchanged
 from stages.provenance import PROVENANCE, Provenance
 
@@ -14,7 +19,6 @@ MARKER = Path("mlflow_data/registered.json")
 
 
 def main() -> None:
-    environment.check()
     settings = params.load()
     model = settings["tracking.model"]
     with unchanged(PROVENANCE, METRICS, PREPARED):

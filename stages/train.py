@@ -1,5 +1,11 @@
 """train.parquet → models/churn-predictor/, models/provenance.json and metrics/train/, and a run."""
 
+from stages import environment, errors
+
+if __name__ == "__main__":
+    errors.run(environment.check)  # before the imports below: they are what it checks
+
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import environment, errors, files, git, model_folder, params, provenance, tracking
+from stages import files, git, model_folder, params, provenance, tracking
 from stages.beside import beside
 from stages.hashes import hold, md5, md5s
 from stages.models import FAMILIES, Family, Sample
@@ -22,12 +28,13 @@ LIVE = Path("metrics/train")
 
 
 def main() -> None:
-    environment.check()
     settings = params.load()
     family = settings.choice("train.model", FAMILIES)
     tracking.reach()
     if not git.state()["git.commit"]:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
+    # Two fits run at once: threads that waited by spinning would take each other's cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     inputs = md5s(TRAIN, PREPARED, environment.LOCK)
     with beside(draw_curve, settings) as curve:
         store = tracking.open_store(settings)

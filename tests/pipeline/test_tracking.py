@@ -148,10 +148,9 @@ def server(tmp_path):
 
     folder = tmp_path / "server"
     folder.mkdir()
+    words = f"mlflow server --port 0 --workers 1 --backend-store-uri sqlite:///{folder}/server.db"
     process = subprocess.Popen(
-        ["mlflow", "server", "--port", "0", "--workers", "1"]
-        + ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-        + ["--artifacts-destination", str(folder / "artifacts")],
+        [*words.split(), "--artifacts-destination", str(folder / "artifacts")],
         env=environment(tmp_path),
         cwd=folder,
         stdout=(folder / "log").open("w"),
