@@ -1,5 +1,5 @@
 # Two commands: `make repro` (environment, data, pipeline) and `make test`.
-.PHONY: help repro test test-slow lock clean
+.PHONY: help repro hook test test-slow lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -9,11 +9,16 @@ INSTALLED := .venv/installed
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-repro: $(INSTALLED)  ## make the environment, bring the data, run the pipeline to a registered model
+repro: $(INSTALLED) hook  ## make the environment, bring the data, run the pipeline to a registered model
 	@echo '[2/3] the data'
 	@$(BIN)/python -m predictflow.customers
 	@echo '[3/3] the pipeline'
 	@$(BIN)/dvc repro
+
+# DVC's own post-checkout hook, and not its pre-push one, which would need the remote.
+hook:  ## let `git checkout` bring the data of that commit with it (as `dvc install` would)
+	@hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
+	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH" exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
 
 test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
 	@$(BIN)/python -m predictflow.customers
