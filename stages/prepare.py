@@ -61,10 +61,12 @@ def main() -> None:
         sides = {path: Side(stack.enter_context(files.whole(path)), schema.target) for path in (TRAIN, TEST)}
         for side in sides.values():
             stack.callback(side.close)
-        for frame in CustomerFile(CUSTOMERS, schema).batches():
+        for batch, frame in enumerate(CustomerFile(CUSTOMERS, schema).batches()):
             test = held_out(frame[schema.id], salt, share)
             sides[TEST].write(frame[test])
             sides[TRAIN].write(frame[~test])
+            if batch:  # a file of one batch is done at once
+                print(f"{sum(side.rows for side in sides.values()):,} customers checked", flush=True)
         for path, side in sides.items():
             if not 0 < side.positives < side.rows:
                 raise errors.UserError(

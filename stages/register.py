@@ -88,7 +88,7 @@ def describe(
     changes = ", with uncommitted changes" if tags["git.dirty"] == "true" else ""
     find = f"git log --all --reverse --format=%h -S {recorded.content} -- dvc.lock"
     lines = [
-        f"A {name} model: ROC AUC **{metrics['roc_auc']:.3f}**"
+        f"`{name}`, ROC AUC **{metrics['roc_auc']:.3f}**"
         f" ({metrics['roc_auc_low']:.3f} to {metrics['roc_auc_high']:.3f}),"
         f" Brier {metrics['brier']:.3f}, on {prepared['test']['rows']:,} customers it has not seen.",
         "",

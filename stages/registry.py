@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from stages.tracking import CONTENT, Store
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ def register(
     client = store.client
     # The lock keeps the processes of one machine apart. Two machines at one server may still both find
     # nothing and both create: then both see two, and the younger one goes.
-    with FileLock(store.lock):
+    with store.lock:
         found = find(store, model, content)
         if found is not None:
             return found

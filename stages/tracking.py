@@ -57,12 +57,12 @@ class Store:
     """An open store and the experiment in it.
 
     Attributes:
-        lock: the file under which processes of this machine take turns at what must be done once.
+        lock: under which the processes of this machine take turns at what must be done once.
     """
 
     client: "MlflowClient"
     experiment_id: str
-    lock: Path
+    lock: FileLock
 
     def find(self, content: str) -> "Run | None":
         """The newest run of a content."""
@@ -110,6 +110,13 @@ def uri() -> str:
     return given
 
 
+def _lock() -> FileLock:
+    """Under which the processes of this machine take turns at what must be done once."""
+    folder = root() / "mlflow_data"
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
 def reach() -> None:
     """Raise UserError, within seconds and before anything is trained, where the store does not answer."""
     where = uri()
@@ -119,7 +126,8 @@ def reach() -> None:
 
             requests.get(where, timeout=5)
         elif where.startswith(SQLITE):
-            _write_ahead(Path(where.removeprefix(SQLITE)))
+            with _lock():
+                _write_ahead(Path(where.removeprefix(SQLITE)))
     except (OSError, sqlite3.Error) as error:
         raise _unusable(where, error) from error
 
@@ -138,14 +146,11 @@ def open_store(settings: Params) -> Store:
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     where, name = uri(), settings["tracking.experiment"]
-    folder = root() / "mlflow_data"
-    folder.mkdir(exist_ok=True)
-    lock = folder / ".lock"
     try:
         mlflow.set_tracking_uri(where)
-        client = mlflow.MlflowClient(where)
         # Two processes that make a store's tables at the same time break it for good.
-        with FileLock(lock):
+        with _lock() as lock:
+            client = mlflow.MlflowClient(where)
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 experiment = client.get_experiment(client.create_experiment(name, _artifacts(where)))
@@ -228,7 +233,7 @@ def resumed(store: Store) -> Iterator[str]:
     made and marked as restored.
     """
     recorded = provenance.read()
-    with FileLock(store.lock):
+    with store.lock:
         run = store.find(recorded.content)
         if run is None:
             name = recorded.params["train"]["model"]

@@ -42,12 +42,14 @@ def main() -> None:
         with store.running(run_id):
             tracking.autolog(family.flavor)
             learn, _ = samples(settings)
+            print(f"{settings['train.model']} learns from {len(learn.target)} customers", flush=True)
             with settings_refused(settings):
                 model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
                 curve.result()
             write(family, model, settings)
             hold(inputs)
             tracking.complete(store, run_id, evaluated=False)
+    print(f"content {md5(provenance.PROVENANCE)}: the model, its data, environment and params")
 
 
 def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:

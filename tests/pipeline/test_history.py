@@ -52,6 +52,7 @@ def test_an_earlier_commit_gives_its_own_bytes_again(members, history):
         members.run("git", "diff", "--exit-code")
 
 
+@pytest.mark.slow
 def test_an_earlier_commit_gives_its_own_bytes_again_without_the_cache(members, history, tmp_path):
     """Only the customers were kept; everything else is made anew."""
     members.run("dvc", "remote", "add", "--quiet", "--local", "kept", str(tmp_path / "kept"))
