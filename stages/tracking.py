@@ -71,21 +71,17 @@ class Store:
 
     def create(self, name: str, tags: dict[str, str] | None = None) -> str:
         """Begin a run and return its id; DVC's experiment, if there is one, gives it its name."""
-        from mlflow.entities import RunStatus
-
         experiment = {
             "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
             "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         }
-        tags = (tags or {}) | {key: value for key, value in experiment.items() if value} | git.state()
+        experiment = {tag: value for tag, value in experiment.items() if value}
+        tags = (tags or {}) | experiment | git.state() | _this_process()
         tags["mlflow.user"] = getpass.getuser()
         tags["mlflow.source.name"] = "dvc.yaml"
         tags["mlflow.source.git.commit"] = tags["git.commit"]
-        run = self.client.create_run(
-            self.experiment_id, tags=tags, run_name=experiment["dvc.exp_name"] or name
-        )
-        self.client.update_run(run.info.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
-        return run.info.run_id
+        run_name = experiment.get("dvc.exp_name", name)
+        return self.client.create_run(self.experiment_id, tags=tags, run_name=run_name).info.run_id
 
     @contextmanager
     def running(self, run_id: str) -> Iterator[None]:
