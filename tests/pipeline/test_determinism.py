@@ -95,6 +95,7 @@ def recorded(request, tmp_path_factory):
     project = Project(folder, home)
     project.env.pop("OMP_NUM_THREADS", None)
     project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("the project")
     if request.param != "xgboost":
         project.edit("params.yaml", "model: xgboost", f"model: {request.param}")
         project.repro()
