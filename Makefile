@@ -17,8 +17,8 @@ repro: $(INSTALLED) hook  ## make the environment, bring the data, run the pipel
 
 # DVC's own post-checkout hook, and not its pre-push one, which would need the remote.
 hook:  ## let `git checkout` bring the data of that commit with it (as `dvc install` would)
-	@hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
-	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH" exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
+	@! git config core.hooksPath >/dev/null || exit 0; hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
+	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH"; ! command -v dvc >/dev/null || exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
 
 test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
 	@$(BIN)/python -m predictflow.customers

@@ -60,6 +60,8 @@ def checkout() -> None:
 
 
 def main() -> None:
+    if not POINTER.exists():
+        raise errors.UserError(f"{POINTER} is not here.\nCure: `git checkout -- {POINTER}`.")
     expected = YAML(typ="safe").load(POINTER)["outs"][0]["md5"]
     if not CUSTOMERS.exists() or md5(CUSTOMERS) != expected:
         checkout()

@@ -23,7 +23,7 @@ def run(main: Callable[[], None]) -> None:
         last_good = ""
         if "DVC_STAGE" in os.environ:
             last_good = (
-                "\nNothing is lost: `dvc checkout && git checkout -- metrics models` brings back"
-                " the outputs of the commit you stand on."
+                "\nNothing is lost: `git checkout -- dvc.lock metrics models && dvc checkout` brings"
+                " back the outputs of the commit you stand on."
             )
         sys.exit(f"ERROR: {error}{last_good}")

@@ -6,9 +6,10 @@ if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
 
 from pathlib import Path
+from typing import Any
 
 from stages import files, params, tracking
-from stages.beside import beside
+from stages.beside import beside, finish
 from stages.hashes import hold, md5s
 from stages.provenance import FOLDER, PROVENANCE
 
@@ -20,13 +21,19 @@ PLOTS = tracking.EVALUATION / "plots"
 def main() -> None:
     settings = params.load()
     tracking.reach()
-    inputs = md5s(TEST, PROVENANCE, *sorted(FOLDER.iterdir()))
+    inputs = md5s(TEST, PROVENANCE, *sorted(path for path in FOLDER.iterdir() if path.is_file()))
     with beside(evaluate, settings) as told:
         store = tracking.open_store(settings)
         with tracking.resumed(store) as run_id:
-            print(told.result())
+            print(finish(told))
             hold(inputs)
+            params.hold(used, settings)
             tracking.complete(store, run_id, evaluated=True)
+
+
+def used(settings: params.Params) -> dict[str, Any]:
+    """The params that decide this stage's outputs."""
+    return settings.subset("data.target", "evaluate", "seed")
 
 
 def evaluate(settings: params.Params) -> str:
@@ -41,7 +48,7 @@ def evaluate(settings: params.Params) -> str:
         settings.number("evaluate.customer_value", 0, 1e9),
         settings.number("evaluate.success_rate", 0, 1),
     )
-    bins = int(settings.number("evaluate.calibration_bins", 2, 1000))
+    bins = settings.whole("evaluate.calibration_bins", 2, 1000)
     confidence = settings.number("evaluate.confidence", 0.5, 0.9999)
     target_of = settings["data.target"]
 
@@ -53,7 +60,9 @@ def evaluate(settings: params.Params) -> str:
     numbers = measures.numbers(target, probabilities, campaign, confidence, bins)
     labels = (str(target_of["negative"]), str(target_of["positive"]))
     points = measures.curves(target, probabilities, numbers["threshold"], bins, labels)
-    points["importance"] = measures.importance(model.score, frame, target, settings["seed"])
+    points["importance"] = measures.importance(
+        model.score, frame, target, settings.whole("seed", 0, params.SEEDS)
+    )
     for name, table in points.items():
         with files.whole(PLOTS / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,5 +1,6 @@
 """params.yaml, read as DVC reads it (YAML 1.2: a bare Yes is text, not true)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 from stages.errors import UserError
 
 FILE = Path("params.yaml")
+SEEDS = 2**32 - 1  # the largest seed that every library takes
 
 
 class Params:
@@ -38,6 +40,13 @@ class Params:
             )
         return value
 
+    def whole(self, name: str, low: int, high: int) -> int:
+        """A whole number between `low` and `high`. Raises UserError for anything else."""
+        value = self.number(name, low, high)
+        if not isinstance(value, int):
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a whole number.")
+        return value
+
     def choice(self, name: str, among: dict[str, Any]) -> Any:
         """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
         value = self[name]
@@ -61,3 +70,16 @@ def load(path: Path = FILE) -> Params:
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")
     return Params(tree)
+
+
+def hold(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:
+    """Raise UserError where params.yaml by now says something else than the stage has worked with.
+
+    DVC reads the params again after the stage, and would record what was never used.
+    """
+    now = used(load())
+    for name, then in used(settings).items():
+        if now[name] != then:
+            raise UserError(
+                f"{name} in {FILE} changed while the stage was running.\nCure: run `dvc repro` again."
+            )

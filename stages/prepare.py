@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow
@@ -47,6 +48,11 @@ class Side:
         return {"rows": self.rows, "positives": self.positives}
 
 
+def used(settings: params.Params) -> dict[str, Any]:
+    """The params that decide this stage's outputs."""
+    return settings.subset("data", "prepare.split_salt", "prepare.test_share")
+
+
 def main() -> None:
     settings = params.load()
     share = settings.number("prepare.test_share", 0.01, 0.99)
@@ -74,6 +80,7 @@ def main() -> None:
                     " be learned or measured.\nCure: more customers, or another prepare.test_share"
                     " or prepare.split_salt in params.yaml."
                 )
+    params.hold(used, settings)
     metrics = {path.stem: side.counts() for path, side in sides.items()}
     metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in sides}
     files.write_json(METRICS, metrics)

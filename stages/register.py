@@ -34,6 +34,7 @@ def main() -> None:
             register(store, model, recorded, run_id, metrics)
         else:
             print(f"not registered: the model misses a bar of register.gate in {params.FILE}")
+    params.hold(used, settings)
     files.write_json(
         MARKER,
         {
@@ -43,6 +44,11 @@ def main() -> None:
             "reasons": decision.reasons,
         },
     )
+
+
+def used(settings: params.Params) -> dict[str, Any]:
+    """The params that decide what is registered, and where."""
+    return settings.subset("register.gate", "tracking.experiment", "tracking.model")
 
 
 def verify(recorded: Provenance) -> None:
@@ -65,13 +71,13 @@ def register(
 ) -> None:
     """Register the content once; what was never in a stage goes to Staging, but not in an experiment."""
     tags = {f"md5/{name}": digest for name, digest in recorded.md5s.items()} | git.state()
-    experiment = os.environ.get("DVC_EXP_NAME", "")
-    if experiment:
-        tags["dvc.exp_name"] = experiment
+    made_by = store.client.get_run(run_id).data.tags
+    if "dvc.exp_name" in made_by:
+        tags["dvc.exp_name"] = made_by["dvc.exp_name"]
     text = describe(recorded, metrics, files.read_json(PREPARED), tags)
     version = registry.register(store, model, recorded.content, run_id, tags, text)
     stage = version.current_stage
-    if stage == "None" and not experiment:
+    if stage == "None" and "DVC_EXP_NAME" not in os.environ:
         stage = "Staging"
         registry.move(store, model, version.version, stage)
     where = "in no stage" if stage == "None" else f"in {stage}"

@@ -46,16 +46,16 @@ def register(
 def move(store: Store, model: str, version: str, stage: str) -> None:
     """Put a version in a stage, MLflow's stage and the alias together; whoever was there is archived."""
     client = store.client
-    with _known_deprecation():
+    with store.lock, _known_deprecation():
         client.transition_model_version_stage(
             model, version, stage, archive_existing_versions=stage in ALIASES
         )
-    held = client.get_registered_model(model).aliases
-    for other, alias in ALIASES.items():
-        if other != stage and str(held.get(alias)) == str(version):
-            client.delete_registered_model_alias(model, alias)
-    if stage in ALIASES:
-        client.set_registered_model_alias(model, ALIASES[stage], version)
+        held = client.get_registered_model(model).aliases
+        for other, alias in ALIASES.items():
+            if other != stage and str(held.get(alias)) == str(version):
+                client.delete_registered_model_alias(model, alias)
+        if stage in ALIASES:
+            client.set_registered_model_alias(model, ALIASES[stage], version)
 
 
 @contextmanager

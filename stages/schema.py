@@ -153,6 +153,8 @@ class Schema:
             yield "data.columns leaves no column to learn from"
         for name, spec in self.all.items():
             yield from _no_text("data.columns", name)
+            if set("[]<") & set(str(name)):
+                yield f"data.columns: {name!r} holds [, ] or <, which XGBoost refuses in a column's name"
             for at in self._column_mistakes(spec, missing):
                 yield f"data.columns.{name}{at}"
 
@@ -291,7 +293,7 @@ class CustomerFile:
         self._problems: list[str] = []
         self._violations: dict[tuple[str, str], Violation] = {}
         self._odd_rows: list[int] = []
-        self._ids: list[pyarrow.Array] = []
+        self._ids: list[pd.Series] = []
         self._classes: set[str] = set()
         quoted = self._check_encoding()
         self._names = self._check_header()

@@ -10,6 +10,7 @@ import getpass
 import json
 import logging
 import os
+import re
 import socket
 import sqlite3
 import time
@@ -65,8 +66,11 @@ class Store:
     lock: FileLock
 
     def find(self, content: str) -> "Run | None":
-        """The newest run of a content."""
-        runs = self.client.search_runs([self.experiment_id], f"tags.`{CONTENT}` = '{content}'", max_results=1)
+        """The newest run of a content; inside an experiment of DVC's, of this experiment alone."""
+        wanted = f"tags.`{CONTENT}` = '{content}'"
+        if name := os.environ.get("DVC_EXP_NAME"):
+            wanted += f" and tags.`dvc.exp_name` = '{name}'"
+        runs = self.client.search_runs([self.experiment_id], wanted, max_results=1)
         return runs[0] if runs else None
 
     def create(self, name: str, tags: dict[str, str] | None = None) -> str:
@@ -77,7 +81,7 @@ class Store:
         }
         experiment = {tag: value for tag, value in experiment.items() if value}
         tags = (tags or {}) | experiment | git.state() | _this_process()
-        tags["mlflow.user"] = getpass.getuser()
+        tags["mlflow.user"] = _user()
         tags["mlflow.source.name"] = "dvc.yaml"
         tags["mlflow.source.git.commit"] = tags["git.commit"]
         run_name = experiment.get("dvc.exp_name", name)
@@ -106,11 +110,20 @@ def uri() -> str:
     return given
 
 
-def _lock() -> FileLock:
-    """Under which the processes of this machine take turns at what must be done once."""
-    folder = root() / "mlflow_data"
-    folder.mkdir(exist_ok=True)
+def _lock(where: str) -> FileLock:
+    """Under which the processes of this machine take turns at what must be done once: beside a database,
+    so that all its users share it."""
+    database = where.removeprefix(SQLITE) if where.startswith(SQLITE) else root() / "mlflow_data/server"
+    folder = Path(database).parent
+    folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / ".lock")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
 
 
 def reach() -> None:
@@ -122,7 +135,7 @@ def reach() -> None:
 
             requests.get(where, timeout=5)
         elif where.startswith(SQLITE):
-            with _lock():
+            with _lock(where):
                 _write_ahead(Path(where.removeprefix(SQLITE)))
     except (OSError, sqlite3.Error) as error:
         raise _unusable(where, error) from error
@@ -133,6 +146,7 @@ def open_store(settings: Params) -> Store:
 
     Raises UserError where it cannot be read.
     """
+    reach()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     gc.disable()  # an import makes no garbage: without the search for it MLflow starts a fifth faster
     import mlflow
@@ -145,7 +159,7 @@ def open_store(settings: Params) -> Store:
     try:
         mlflow.set_tracking_uri(where)
         # Two processes that make a store's tables at the same time break it for good.
-        with _lock() as lock:
+        with _lock(where) as lock:
             client = mlflow.MlflowClient(where)
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -171,6 +185,7 @@ def _artifacts(where: str) -> str | None:
 
 
 def _unusable(where: str, error: Exception) -> UserError:
+    where = re.sub("//[^@/]*@", "//…@", where)  # no password in a log
     return UserError(
         f"the tracking store {where} cannot be used: {error}\n"
         "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
@@ -180,7 +195,6 @@ def _unusable(where: str, error: Exception) -> UserError:
 
 def _write_ahead(database: Path) -> None:
     """SQLite's write-ahead log: readers and one writer at a time do not lock each other out."""
-    database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
 
@@ -265,6 +279,7 @@ def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> N
     tags = {CONTENT: recorded.content} | {f"md5/{k}": v for k, v in recorded.md5s.items()}
     params = {key: str(value) for key, value in flat(recorded.params).items()}
     metrics = [Metric(*point) for point in _curves(now) if point[0] not in run.data.metrics]
+    measured = len(metrics)
     if evaluated:
         for key, value in flat(files.read_json(EVALUATION / "metrics.json")).items():
             if run.data.metrics.get(key) != value:
@@ -277,11 +292,13 @@ def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> N
     if not run.inputs.dataset_inputs:
         client.log_inputs(run_id, _datasets(recorded.md5s))
     held = {item.path for item in client.list_artifacts(run_id)}
-    if "model" not in held:
-        client.log_artifacts(run_id, str(FOLDER), "model")
-        client.log_artifact(run_id, str(PROVENANCE))
+    if PROVENANCE.name not in held:
+        for path in map(Path, recorded.md5s):
+            if path.parent == FOLDER:
+                client.log_artifact(run_id, str(path), "model")
         client.log_artifacts(run_id, str(CURVES), "train")
-    if evaluated and "evaluate" not in held:
+        client.log_artifact(run_id, str(PROVENANCE))  # last: it says that the others are there
+    if evaluated and ("evaluate" not in held or len(metrics) > measured):
         client.log_artifacts(run_id, str(EVALUATION / "plots"), "evaluate")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from stages import files, git, model_folder, params, provenance, tracking
-from stages.beside import beside
+from stages.beside import beside, finish
 from stages.hashes import hold, md5, md5s
 from stages.models import FAMILIES, Family, Sample
 from stages.serving import features
@@ -44,10 +44,15 @@ def main() -> None:
             learn, _ = samples(settings)
             print(f"{settings['train.model']} learns from {len(learn.target)} customers", flush=True)
             with settings_refused(settings):
-                model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
-                curve.result()
+                model = family.fit(
+                    learn,
+                    settings[f"models.{settings['train.model']}"],
+                    settings.whole("seed", 0, params.SEEDS),
+                )
+                finish(curve)
             write(family, model, settings)
             hold(inputs)
+            params.hold(used, settings)
             tracking.complete(store, run_id, evaluated=False)
     print(f"content {md5(provenance.PROVENANCE)}: the model, its data, environment and params")
 
@@ -56,11 +61,18 @@ def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:
     """The training customers, and True for those of the fixed fold that the curve is measured on."""
     frame = pd.read_parquet(TRAIN)
     learn = Sample(features(frame, columns(settings)), frame[settings["data.target.column"]].to_numpy())
-    return learn, held_out(
+    validation = held_out(
         frame[settings["data.id"]],
         f"{settings['prepare.split_salt']} validation ",
         settings.number("train.validation_share", 0.01, 0.99),
     )
+    for side in (learn[validation], learn[~validation]):
+        if not 0 < side.target.sum() < len(side.target):
+            raise errors.UserError(
+                "the customers of the learning curve would not hold both classes.\n"
+                "Cure: more customers, or another train.validation_share in params.yaml."
+            )
+    return learn, validation
 
 
 def columns(settings: params.Params) -> dict[str, dict[str, Any]]:
@@ -73,7 +85,12 @@ def draw_curve(settings: params.Params) -> None:
 
     learn, validation = samples(settings)
     family, name = settings.choice("train.model", FAMILIES), settings["train.model"]
-    points = family.curve(learn[~validation], learn[validation], settings[f"models.{name}"], settings["seed"])
+    points = family.curve(
+        learn[~validation],
+        learn[validation],
+        settings[f"models.{name}"],
+        settings.whole("seed", 0, params.SEEDS),
+    )
     with Live(str(LIVE), dvcyaml=False, save_dvc_exp=False) as live:
         for step, point in points:
             live.step = step
@@ -92,7 +109,8 @@ def settings_refused(settings: params.Params) -> Iterator[None]:
         for warning in told:
             if "are not used" in str(warning.message):
                 raise ValueError(str(warning.message))
-    except (TypeError, ValueError) as error:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    except (KeyError, TypeError, ValueError) as error:
         name = settings["train.model"]
         raise errors.UserError(
             f"{name} refuses its settings: {str(error).strip()}\nCure: correct models.{name} in params.yaml."
@@ -109,7 +127,7 @@ def write(family: Family, model: Any, settings: params.Params) -> None:
         columns(settings),
         environment.pins(lock.read_text(encoding="utf-8")),
     )
-    made = {path.as_posix(): md5(path) for path in provenance.FOLDER.iterdir()}
+    made = {path.as_posix(): md5(path) for path in provenance.FOLDER.iterdir() if path.is_file()}
     given = files.read_json(PREPARED)["md5"] | {lock.as_posix(): md5(lock)}
     provenance.write(given | made, used(settings))
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from tests.waiting import until
@@ -77,6 +78,16 @@ def test_a_broken_database_is_told_and_cured_as_told(warm):
     assert [version.current_stage for version in warm.versions()] == ["Staging"]
 
 
+def test_params_that_change_during_training_fail_the_stage(warm):
+    """Else DVC would record the changed ones as what the model was made with."""
+    with training(warm, *SECONDS) as (process, _):
+        warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
+        told, _ = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "models.xgboost in params.yaml changed while the stage was running" in told
+    assert status(warm) == ["FAILED", "FINISHED"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
@@ -98,7 +109,7 @@ def test_the_outputs_of_the_last_good_run_come_back_as_the_error_says(warm):
     before = warm.read("models/churn-predictor/MLmodel")
     warm.edit("params.yaml", "max_depth: 2", "max_depth: two")
     told = warm.repro(code=255)
-    cure = "dvc checkout && git checkout -- metrics models"
+    cure = "git checkout -- dvc.lock metrics models && dvc checkout"
     assert cure in told
     warm.run("sh", "-c", cure)
     assert warm.read("models/churn-predictor/MLmodel") == before
@@ -151,3 +162,21 @@ def test_data_that_changes_during_training_fails_the_stage(warm):
     assert process.returncode != 0
     assert "data/prepared/train.parquet changed while the stage was running" in told
     assert status(warm) == ["FAILED", "FINISHED"]
+
+
+def test_a_stage_killed_alone_takes_its_worker_along(warm):
+    with training(warm, *ENDLESS) as (process, pid):
+        (worker,) = psutil.Process(pid).children()
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(60) != 0
+        until(
+            lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "the worker's end", 20
+        )
+
+
+@pytest.mark.parametrize("seed", ["null", "-1", "4.5", "text"])
+def test_a_seed_that_would_not_repeat_is_refused(warm, seed):
+    warm.edit("params.yaml", "seed: 20261120", f"seed: {seed}")
+    told = warm.run("python", "-m", "stages.train", code=1).stderr
+    assert "seed in params.yaml is" in told
+    assert "Traceback" not in told

@@ -127,6 +127,25 @@ def test_another_experiment_name_retrains_nothing_and_leaves_no_model_without_a_
     assert restored.data.params == ours
 
 
+def test_an_experiment_that_changes_only_the_evaluation_has_a_run_of_its_own(warm):
+    (before,) = warm.runs()
+    warm.run("dvc", "exp", "run", "--name", "cheap", "-S", "evaluate.contact_cost=40", "evaluate")
+    cheap, unchanged = warm.runs()
+    assert cheap.info.run_name == cheap.data.tags["dvc.exp_name"] == "cheap"
+    assert cheap.data.tags["predictflow.content"] == before.data.tags["predictflow.content"]
+    assert cheap.data.metrics["profit_per_customer"] > before.data.metrics["profit_per_customer"]
+    assert unchanged.data.metrics == before.data.metrics
+
+
+def test_loading_the_folder_leaves_nothing_that_dvc_would_see(warm):
+    load = "import mlflow; mlflow.pyfunc.load_model('models/churn-predictor')"
+    warm.run("python", "-c", load)
+    assert (warm.folder / "models/churn-predictor/__pycache__").exists(), "Python has cached the import"
+    assert "Data and pipelines are up to date" in warm.run("dvc", "status").stdout
+    warm.repro("--force", "--single-item", "evaluate")
+    warm.repro("--force", "--single-item", "register")
+
+
 def test_the_store_keeps_a_write_ahead_log(warm):
     with closing(sqlite3.connect(warm.folder / "mlflow_data/mlflow.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
