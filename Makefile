@@ -29,10 +29,13 @@ test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (h
 	@$(BIN)/python -m predictflow.customers
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
+COMPILE = $(BIN)/uv pip compile -q --system-certs --universal --python-version 3.11 --fork-strategy fewest \
+    --generate-hashes --annotation-style line --custom-compile-command 'make lock' $(UPGRADE)
+
 # dvclive pulls in DVC, and xgboost the GPU's NCCL: no stage's bytes depend on either.
 lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer versions)
-	printf 'dvc\nnvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q --system-certs $(UPGRADE) --excludes - requirements.in -o requirements.lock
-	printf 'nvidia-nccl-cu12\n' | $(BIN)/uv pip compile -q --system-certs $(UPGRADE) --excludes - -c requirements.lock \
+	printf 'dvc\nnvidia-nccl-cu12\n' | $(COMPILE) --excludes - requirements.in -o requirements.lock
+	printf 'nvidia-nccl-cu12\n' | $(COMPILE) --excludes - -c requirements.lock \
 	    $$(sed -nE 's/^([a-z0-9.-]+)==[^ ;]+ \\$$$$/--no-emit-package \1/p' requirements.lock | sort -u) \
 	    requirements-dev.in -o requirements-dev.lock
 

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import tomllib
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -107,3 +108,9 @@ def test_the_exact_versions_that_were_asked_for_are_the_locked_ones():
     for given, lock in (("requirements.in", LOCKS[0]), ("requirements-dev.in", LOCKS[1])):
         exact = dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==(\S+)$", text(given), re.MULTILINE))
         assert exact.items() <= environment.pins(text(lock)).items()
+
+
+def test_no_setting_of_uv_binds_an_environment_to_one_python():
+    """`uv pip install` obeys [tool.uv.pip] too: with python-version there it takes that Python's wheels."""
+    settings = tomllib.loads(text("pyproject.toml"))
+    assert "python-version" not in settings["tool"].get("uv", {}).get("pip", {})
