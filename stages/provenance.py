@@ -24,7 +24,7 @@ class Provenance:
     Attributes:
         content: the md5 of provenance.json, the name that tracking, registry and lineage join by.
         md5s: {path: md5} of the model's files and of what it was made from.
-        params: {dotted name: value}.
+        params: those of prepare and train, as params.yaml nests them.
     """
 
     content: str

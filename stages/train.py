@@ -127,9 +127,8 @@ def write(family: Family, model: Any, settings: params.Params) -> None:
         columns(settings),
         environment.pins(lock.read_text(encoding="utf-8")),
     )
-    made = {path.as_posix(): md5(path) for path in provenance.FOLDER.iterdir() if path.is_file()}
-    given = files.read_json(PREPARED)["md5"] | {lock.as_posix(): md5(lock)}
-    provenance.write(given | made, used(settings))
+    made = md5s(lock, *(path for path in provenance.FOLDER.iterdir() if path.is_file()))
+    provenance.write(files.read_json(PREPARED)["md5"] | made, used(settings))
 
 
 def used(settings: params.Params) -> dict[str, Any]:
