@@ -1,0 +1,62 @@
+"""The command `predictflow`. Each of its commands is a file of its own, imported when it is called."""
+
+import importlib
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from predictflow.handles import CouldNotTell
+from stages.errors import UserError
+
+COMMANDS = ("lineage",)
+
+
+class Commands(click.Group):
+    """The commands, each imported only when it is needed."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"predictflow.{name.replace('-', '_')}").command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--repo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The project, or a bare clone of it, if it is not the one around this folder.",
+)
+@click.pass_context
+def predictflow(context: click.Context, repo: Path) -> None:
+    """Which experiment produced this model? Which data was it trained on?
+
+    \b
+    Exit codes: 0 yes, 1 no (or a mistake of yours), 2 could not tell.
+
+    \b
+    Shell completion:  eval "$(_PREDICTFLOW_COMPLETE=bash_source predictflow)"   (or zsh_, fish_)
+
+    \b
+    Example:
+      predictflow lineage models/churn-predictor
+    """
+    context.obj = repo
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        predictflow(prog_name="predictflow")
+    except UserError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, CouldNotTell) else 1)
+
+
+if __name__ == "__main__":
+    main()

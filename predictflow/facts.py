@@ -1,0 +1,158 @@
+"""What is known of a model and of a file, put together from Git, the store, the cache and the remote.
+
+Every function returns plain values for JSON; predictflow/README.md says what each key means.
+"""
+
+from typing import Any
+
+from predictflow.history import Commit, Model
+from predictflow.index import CUSTOMERS, Lock
+from predictflow.project import Project
+from predictflow.show import moment
+from predictflow.store import COMMIT, DIRTY, Run, Version
+from stages.provenance import FOLDER
+from stages.tracking import flat
+
+Facts = dict[str, Any]
+
+SIDES = {"data/prepared/train.parquet": "train", "data/prepared/test.parquet": "test"}
+ENVIRONMENT = "requirements.lock"
+REBUILD = (
+    "git checkout {}",
+    "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
+    "git diff --exit-code dvc.lock",
+)
+
+
+def recorded(project: Project, content: str, lock: str | None = None) -> Model:
+    """A model as one of its dvc.locks records it; as its run does, where it was never committed."""
+    if content in project.history.contents:
+        return project.history.model(content, lock)
+    runs = project.runs.get(content, [])[:1]
+    params = project.ask_store(lambda store: store.params(runs), {})
+    metrics = project.ask_store(lambda store: store.metrics(runs), {})
+    md5s = project.ask_store(lambda store: store.md5s(), {}).get(content, {})
+    of_run = runs[0].id if runs else ""
+    return Model(content, Lock({}, {}, []), None, md5s, params.get(of_run, {}), metrics.get(of_run, {}), {})
+
+
+def sources(project: Project, content: str, lock: str | None, ask_remote: bool) -> Facts:
+    """A model and all that it was made from, back to customers.csv."""
+    model, history = recorded(project, content, lock), project.history
+    at, once = history.refs_with.get(content, []), history.refs_after(content)
+    params = flat(model.params)
+    on_disk = history.locks[history.worktree].content if history.worktree else None
+    return {
+        "model": {
+            "content": content,
+            "kind": params.get("train.model"),
+            "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{FOLDER}/")},
+        },
+        "runs": runs(project, project.runs.get(content, [])),
+        "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "commit": commit(project, history.first_with_model.get(content)),
+        "in_working_tree": content == on_disk,
+        "branches": [ref.name for ref in at if ref.kind == "branch"],
+        "tags": [ref.name for ref in at if ref.kind == "tag"],
+        "experiments": [ref.name for ref in at if ref.kind == "experiment"],
+        "earlier_in": [ref.name for ref in once],
+        "metrics": model.metrics,
+        "params": params,
+        "code": model.code,
+        "environment": {"path": ENVIRONMENT, "md5": model.md5s.get(ENVIRONMENT)},
+        "prepared": [
+            file(project, path, model.md5s[path], model.lock.sizes.get(path)) | model.prepared.get(side, {})
+            for path, side in SIDES.items()
+            if path in model.md5s
+        ],
+        "data": customers(project, model.md5s[CUSTOMERS], ask_remote) if CUSTOMERS in model.md5s else None,
+        "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
+    }
+
+
+def results(project: Project, md5: str, ask_remote: bool) -> Facts:
+    """A file and every model made from it, the newest first."""
+    history = project.history
+    paths: dict[str, set[str]] = {}
+    for named_by in (history.named_by, project.in_store):
+        for path, contents in named_by.get(md5, {}).items():
+            paths.setdefault(path, set()).update(contents)
+    if CUSTOMERS in paths:
+        told = customers(project, md5, ask_remote)
+    else:
+        held = (lock.sizes.get(path) for lock in history.locks.values() for path in paths)
+        told = file(project, min(paths), md5, next(held, None))
+    models = [_made(project, content) for content in set().union(*paths.values())]
+    models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
+    return {"file": told | {"paths": sorted(paths)}, "models": models}
+
+
+def _made(project: Project, content: str) -> Facts:
+    """A model in a list."""
+    model, history = recorded(project, content), project.history
+    first, of_content = history.first_with_model.get(content), project.runs.get(content, [])
+    refs = history.refs_with.get(content, [])
+    times = [run.began / 1000 for run in of_content] + ([first.time] if first else [])
+    return {
+        "content": content,
+        "kind": flat(model.params).get("train.model"),
+        "made": moment(min(times)) if times else "",
+        "commit": first.sha if first else None,
+        "experiments": sorted({ref.name for ref in refs if ref.kind == "experiment"}),
+        "runs": [run.id for run in of_content],
+        "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "metrics": model.metrics,
+    }
+
+
+def customers(project: Project, md5: str, ask_remote: bool) -> Facts:
+    """A state of customers.csv."""
+    history = project.history
+    lock = next((lock for lock in history.locks.values() if lock.md5s.get(CUSTOMERS) == md5), None)
+    sides = history.prepared(lock) if lock else {}
+    on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
+    return file(project, CUSTOMERS, md5, lock and lock.sizes.get(CUSTOMERS)) | {
+        "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
+        "on_remote": None if on_remote is None else md5 in on_remote,
+        "commit": commit(project, history.first_with_customers.get(md5)),
+    }
+
+
+def file(project: Project, path: str, md5: str, size: int | None) -> Facts:
+    cached = project.look(lambda: project.storage.cached(md5) is not None, None)
+    return {"path": path, "md5": md5, "size": size, "cached": cached}
+
+
+def commit(project: Project, first: Commit | None) -> Facts | None:
+    if first is None:
+        return None
+    author, subject = project.repository.read("show", "-s", "--format=%an%n%s", first.sha).splitlines()[:2]
+    return {"sha": first.sha, "time": moment(first.time), "author": author, "subject": subject}
+
+
+def runs(project: Project, of_content: list[Run]) -> list[Facts]:
+    metrics = project.ask_store(lambda store: store.metrics(of_content), {})
+    return [
+        {
+            "id": run.id,
+            "name": run.name,
+            "status": run.status,
+            "began": moment(run.began / 1000),
+            "experiment": run.experiment,
+            "restored": run.restored,
+            "made_at": run.tags.get(COMMIT),
+            "uncommitted_changes": run.tags.get(DIRTY) == "true",
+            "metrics": metrics.get(run.id, {}),
+        }
+        for run in of_content
+    ]
+
+
+def version(one: Version) -> Facts:
+    return {
+        "name": one.name,
+        "stage": one.stage,
+        "aliases": list(one.aliases),
+        "registered": moment(one.registered / 1000),
+        "run": one.run_id,
+    }

@@ -1,0 +1,160 @@
+"""`predictflow lineage`: a model's experiment and data; the models made from a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from predictflow import facts, show
+from predictflow.handles import resolve
+from predictflow.index import CUSTOMERS
+from predictflow.project import Project
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
+    from rich.tree import Tree
+
+HEADLINE = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_error", "profit_per_customer")
+IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
+RUNS = 3  # that are told; the others are counted
+
+
+@click.command
+@click.argument("handle", required=False)
+@click.option("--down", is_flag=True, help="The models made from it, or from the customers of a model.")
+@click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_obj
+def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json: bool) -> None:
+    """Which experiment produced this model, and which data was it trained on?
+
+    HANDLE is a file or folder anywhere on the disk, an md5 or its beginning, a Git revision, a version
+    (churn-predictor/3, churn-predictor@production, models:/churn-predictor/Staging), a run's id or an
+    experiment's name; without one, the model of the working tree.
+
+    A model is followed back to its sources; of data, code or an environment, the models made from it are
+    listed.
+
+    \b
+    Examples:
+      predictflow lineage churn-predictor@staging
+      predictflow lineage data/customers.csv
+    """
+    project = Project(folder)
+    target = resolve(project, handle)
+    if target.model and not down:
+        answer = facts.sources(project, target.model, target.lock, remote)
+    else:
+        md5 = target.file or facts.recorded(project, target.model).md5s[CUSTOMERS]
+        answer = facts.results(project, md5, remote)
+    answer |= {"handle": handle, "is": target.named, "not_looked_at": project.unseen}
+    if as_json:
+        show.as_json(answer)
+    else:
+        console = show.console()
+        console.print(_sources(answer) if "model" in answer else _results(answer))
+        for unseen in project.unseen:
+            console.print(f"not looked at: {unseen}", style="yellow")
+
+
+def _sources(answer: dict[str, Any]) -> "Tree":
+    from rich.tree import Tree
+
+    model = answer["model"]
+    tree = Tree(show.line(model["kind"] or "model", f"content {model['content']}"))
+    for version in answer["versions"]:
+        tree.add(show.line("version", version["name"], show.place(version["stage"], version["aliases"])))
+    for run in answer["runs"][:RUNS]:
+        tree.add(_run(run))
+    if more := answer["runs"][RUNS:]:
+        tree.add(
+            show.line("experiment", f"and {len(more)} more runs of it, the oldest of {more[-1]['began']}")
+        )
+    if answer["metrics"]:
+        numbers = (f"{name} {answer['metrics'][name]:.4g}" for name in HEADLINE if name in answer["metrics"])
+        tree.add(show.line("metrics", *numbers))
+    tree.add(_commit(answer))
+    params = {name: value for name, value in answer["params"].items() if not name.startswith("data.")}
+    tree.add(show.line("params", *(f"{name} {value}" for name, value in params.items())))
+    if answer["code"]:
+        tree.add(show.line("code", f"{len(answer['code'])} files of stages/"))
+    tree.add(show.line("environment", answer["environment"]["path"], f"md5 {answer['environment']['md5']}"))
+    data = tree
+    for file in answer["prepared"]:
+        data = tree.add(_file(file))
+    if answer["data"]:
+        data.add(_file(answer["data"]))
+    if answer["rebuild"]:
+        tree.add(show.line("rebuild", "")).add("\n".join(answer["rebuild"]))
+    return tree
+
+
+def _run(run: dict[str, Any]) -> "Text":
+    made_at = f"made at {run['made_at'][:10]}" if run["made_at"] else ""
+    if run["uncommitted_changes"]:
+        made_at += " with uncommitted changes"
+    return show.line(
+        "experiment",
+        run["experiment"] or "dvc repro",
+        f"run {run['id']} {run['status']} {run['began']}",
+        made_at,
+        "restored from DVC's cache" if run["restored"] else "",
+    )
+
+
+def _commit(answer: dict[str, Any]) -> "Text":
+    first = answer["commit"]
+    if first is None:
+        where = "only in the working tree: `git commit` keeps it" if answer["in_working_tree"] else "none"
+        return show.line("commit", where)
+    kinds = {"on": "branches", "tags": "tags", "experiments": "experiments", "earlier in": "earlier_in"}
+    return show.line(
+        "commit",
+        f"{first['sha'][:10]} {first['time'][:10]} {first['author']}: {first['subject']}",
+        *(f"{word} {show.some(answer[key])}" for word, key in kinds.items() if answer[key]),
+    )
+
+
+def _file(file: dict[str, Any]) -> "Text":
+    from rich.filesize import decimal
+
+    known = {True: "yes", False: "no", None: "not looked at"}
+    told = [f"md5 {file['md5']}"]
+    if file.get("rows") is not None:
+        told.append(f"{file['rows']:,} rows")
+    if file["size"] is not None:
+        told.append(decimal(file["size"]))
+    if not file["path"].startswith(IN_GIT):
+        told.append(f"in the cache: {known[file['cached']]}")
+    if "on_remote" in file:
+        told.append(f"on the remote: {known[file['on_remote']]}")
+    if file.get("commit"):
+        told.append(f"since {file['commit']['sha'][:10]} {file['commit']['time'][:10]}")
+    return show.line(file["path"], *told)
+
+
+def _results(answer: dict[str, Any]) -> "Group":
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table("model", "made", "version", "experiment", "commit", "roc_auc", "brier", box=None)
+    for model in answer["models"]:
+        versions = (
+            f"{version['name'].rpartition('/')[2]} {show.place(version['stage'], version['aliases'])}"
+            for version in model["versions"]
+        )
+        table.add_row(
+            model["content"][: show.SHORT],
+            model["made"][:10],
+            "\n".join(versions),
+            "\n".join(model["experiments"]),
+            (model["commit"] or "not committed")[:10],
+            *(
+                f"{model['metrics'][name]:.4f}" if name in model["metrics"] else ""
+                for name in ("roc_auc", "brier")
+            ),
+        )
+    models = len(answer["models"])
+    head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"
+    return Group(_file(answer["file"]), head, table)

@@ -1,0 +1,98 @@
+"""A project as the commands see it: Git's history, MLflow's store, DVC's cache and remote."""
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from predictflow import store
+from predictflow.history import History
+from predictflow.repository import Repository
+from predictflow.storage import Storage
+from predictflow.store import Run, Store, Unreachable, Version
+from stages.provenance import PROVENANCE
+
+Answer = TypeVar("Answer")
+
+
+class Project:
+    """What can be asked, and what could not be.
+
+    Attributes:
+        start: the folder that the command was called in; paths that a person types begin there.
+        unseen: what could not be looked at, each with its reason: an answer is told together with it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Enter the project around `folder`: from here on the working directory is its top folder.
+
+        Raises UserError where there is none.
+        """
+        self.start = Path.cwd()
+        self.repository = Repository(folder)
+        os.chdir(self.repository.root or self.repository.git_folder)
+        self.storage = Storage(self.repository.root)
+        self.unseen: list[str] = []
+        if self.repository.shallow:
+            self.unseen.append("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
+
+    @cached_property
+    def history(self) -> History:
+        from predictflow.show import track
+
+        return History(self.repository, track)
+
+    @cached_property
+    def _store(self) -> Store | None:
+        return self.look(store.find, None)
+
+    @cached_property
+    def runs(self) -> dict[str, list[Run]]:
+        """{content: the runs that made it or tell of it, the newest first}."""
+        found: dict[str, list[Run]] = {}
+        for run in self.all_runs:
+            if run.content:
+                found.setdefault(run.content, []).append(run)
+        return found
+
+    @cached_property
+    def all_runs(self) -> list[Run]:
+        return self.ask_store(lambda store: store.runs(), [])
+
+    @cached_property
+    def versions(self) -> list[Version]:
+        return self.ask_store(lambda store: store.versions(), [])
+
+    @cached_property
+    def versions_with(self) -> dict[str | None, list[Version]]:
+        """{content: its versions, the newest first}; under None those that carry no content."""
+        found: dict[str | None, list[Version]] = {}
+        made_by = {run.id: run.content for run in self.all_runs}
+        for version in self.versions:  # one registered by other means is known by its run
+            found.setdefault(version.content or made_by.get(version.run_id), []).append(version)
+        return found
+
+    @cached_property
+    def in_store(self) -> dict[str, dict[str, set[str]]]:
+        """{md5: {path: contents}} as the runs and versions name them: also models that no commit holds."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for content, md5s in self.ask_store(lambda store: store.md5s(), {}).items():
+            for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
+                found.setdefault(digest, {}).setdefault(path, set()).add(content)
+        return found
+
+    def ask_store(self, question: Callable[[Store], Answer], otherwise: Answer) -> Answer:
+        """What the store answers; `otherwise` where it can't, which is noted."""
+        if self._store is None:
+            return otherwise
+        return self.look(lambda: question(self._store), otherwise)
+
+    def look(self, question: Callable[[], Answer], otherwise: Answer) -> Answer:
+        """What a question yields; `otherwise` where what it looks at is out of reach, which is noted."""
+        try:
+            return question()
+        except Unreachable as error:
+            if str(error) not in self.unseen:
+                self.unseen.append(str(error))
+            return otherwise

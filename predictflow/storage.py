@@ -1,0 +1,91 @@
+"""DVC's cache and remote: which objects are there. Nothing is fetched or written."""
+
+import threading
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from predictflow.store import Unreachable
+
+PATIENCE = 30  # seconds that a remote may take
+
+
+class Storage:
+    """The cache and the default remote of the project in a folder; a bare repository (None) has neither."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        from dvc.config import Config, ConfigError
+
+        if self._root is None:
+            return {}
+        try:
+            return Config(str(self._root / ".dvc"))
+        except ConfigError as error:
+            raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+
+    @cached_property
+    def cache(self) -> Path | None:
+        """The folder that DVC caches files in; None where there is none."""
+        if self._root is None:
+            return None
+        return Path(self._config["cache"].get("dir") or self._root / ".dvc/cache")
+
+    def cached(self, md5: str) -> Path | None:
+        """Where the cache holds a file or (`….dir`) the list of a folder's files."""
+        path = self.cache and _object(self.cache, md5)
+        return path if path and path.is_file() else None
+
+    @property
+    def remote(self) -> str | None:
+        """The name of the default remote."""
+        return self._config.get("core", {}).get("remote")
+
+    @property
+    def remote_url(self) -> str:
+        return self._config["remote"].get(self.remote, {}).get("url", "")
+
+    def on_remote(self, md5s: Iterable[str], ask: bool) -> set[str]:
+        """Those that the default remote holds.
+
+        Args:
+            ask: whether to ask it over the network too; a remote that is a folder is always looked into.
+
+        Raises Unreachable where it was not or could not be asked.
+        """
+        if self.remote is None:
+            raise Unreachable("no default remote is set (`dvc remote default NAME`)")
+        if "://" not in self.remote_url:
+            return {md5 for md5 in md5s if _object(Path(self.remote_url), md5).is_file()}
+        if not ask:
+            raise Unreachable(f"the remote {self.remote} ({self.remote_url}) was not asked: --remote asks it")
+        return self._ask(list(md5s))
+
+    def _ask(self, md5s: list[str]) -> set[str]:
+        told: list[set[str] | Exception] = []
+
+        def ask() -> None:
+            from dvc.repo import Repo
+
+            try:
+                remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
+                told.append({md5 for md5 in md5s if remote.exists(md5)})
+            except Exception as error:
+                told.append(error)
+
+        # A remote that never answers keeps its thread, and DVC has no deadline of its own.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        answer = told[0] if told else TimeoutError(f"no answer in {PATIENCE} seconds")
+        if isinstance(answer, Exception):
+            raise Unreachable(f"the remote {self.remote} ({self.remote_url}) does not answer: {answer}")
+        return answer
+
+
+def _object(folder: Path, md5: str) -> Path:
+    return folder / "files/md5" / md5[:2] / md5[2:]

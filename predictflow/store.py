@@ -1,0 +1,292 @@
+"""MLflow's store, only read: its runs and versions, joined to everything else by content.
+
+The project's own database, SQLite, is asked directly: MLflow takes seconds to start, and a newer MLflow
+upgrades an older store for good even when it is only asked. Any other store is asked through MLflow.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from stages import tracking
+from stages.errors import UserError
+
+EXPERIMENT, COMMIT, DIRTY = "dvc.exp_name", "git.commit", "git.dirty"
+TAGS = (tracking.CONTENT, tracking.RESTORED, EXPERIMENT, COMMIT, DIRTY)
+MD5 = "md5/"  # before a path, in the name of a tag
+PAGE = 1000  # what MLflow hands out at once
+
+
+class Unreachable(Exception):
+    """A store that is not there, or does not answer: what was asked, and why it could not be."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of MLflow's.
+
+    Attributes:
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        began, ended: milliseconds since 1970; `ended` is None while it goes on.
+        tags: those of TAGS that it has.
+    """
+
+    id: str
+    name: str
+    status: str
+    began: int
+    ended: int | None
+    tags: dict[str, str]
+
+    @property
+    def content(self) -> str | None:
+        """The model that it made; None for a run that made none."""
+        return self.tags.get(tracking.CONTENT)
+
+    @property
+    def experiment(self) -> str | None:
+        """The name of DVC's experiment."""
+        return self.tags.get(EXPERIMENT)
+
+    @property
+    def restored(self) -> bool:
+        """Whether it was written from the recorded files, not by the training itself."""
+        return tracking.RESTORED in self.tags
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes:
+        stage: as MLflow names it: None, Staging, Production or Archived.
+        registered: milliseconds since 1970.
+    """
+
+    model: str
+    number: int
+    stage: str
+    aliases: tuple[str, ...]
+    run_id: str | None
+    registered: int
+    tags: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.number}"
+
+    @property
+    def content(self) -> str | None:
+        return self.tags.get(tracking.CONTENT)
+
+
+class Store(Protocol):
+    """What can be asked of a store. Every question may raise Unreachable."""
+
+    where: str
+
+    def runs(self) -> list[Run]:
+        """All that are not deleted, the newest first."""
+
+    def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        """{run's id: its params}."""
+
+    def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+        """{run's id: the last value of each metric}."""
+
+    def md5s(self) -> dict[str, dict[str, str]]:
+        """{content: {path: md5}} of all runs and versions."""
+
+    def versions(self) -> list[Version]:
+        """All of every registered model, the newest first."""
+
+
+def find() -> Store:
+    """The store that the stages write to. Raises Unreachable where it is not there."""
+    uri = tracking.uri()
+    if not uri.startswith(tracking.SQLITE):
+        return Client(uri)
+    path = Path(uri.removeprefix(tracking.SQLITE))
+    if not path.is_file():
+        raise Unreachable(f"{path} is not there")
+    return Database(path)
+
+
+class Database:
+    """A store in SQLite, of which MLflow's own tables are read."""
+
+    def __init__(self, path: Path) -> None:
+        self.where, self._path = str(path), path
+
+    def _ask(self, question: str, *values: Any) -> list[Any]:
+        try:
+            with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as connection:
+                return connection.execute(question, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unreachable(f"{self.where} cannot be read: {error}") from error
+
+    def runs(self) -> list[Run]:
+        tags = _grouped(
+            self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
+        )
+        rows = self._ask(
+            "SELECT run_uuid, name, status, start_time, end_time FROM runs"
+            " WHERE lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid"
+        )
+        return [
+            Run(id, name, status, began, ended, tags.get(id, {})) for id, name, status, began, ended in rows
+        ]
+
+    def _of_runs(self, columns: str, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
+        ids = [run.id for run in runs]
+        rows = []
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            rows += self._ask(f"SELECT run_uuid, {columns} WHERE run_uuid IN {_marks(some)}", *some)
+        return _grouped(rows)
+
+    def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return self._of_runs("key, value FROM params", runs)
+
+    def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+        return self._of_runs("key, value FROM latest_metrics", runs)
+
+    def md5s(self) -> dict[str, dict[str, str]]:
+        rows: list[Any] = []
+        for table, owner in (("tags", "run_uuid"), ("model_version_tags", "name, version")):
+            rows += self._ask(
+                f"SELECT content.value, substr(named.key, {len(MD5) + 1}), named.value"
+                f" FROM {table} AS named JOIN {table} AS content USING ({owner})"
+                f" WHERE content.key = '{tracking.CONTENT}' AND named.key LIKE '{MD5}%'"
+            )
+        return _grouped(rows)
+
+    def versions(self) -> list[Version]:
+        tags = _grouped(self._ask("SELECT name || '/' || version, key, value FROM model_version_tags"))
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for name, number, alias in self._ask(
+            "SELECT name, version, alias FROM registered_model_aliases ORDER BY alias"
+        ):
+            aliases.setdefault((name, number), []).append(alias)
+        rows = self._ask(
+            "SELECT name, version, current_stage, run_id, creation_time FROM model_versions"
+            " WHERE current_stage != 'Deleted_Internal' ORDER BY name, version DESC"
+        )
+        return [
+            Version(
+                name,
+                number,
+                stage,
+                tuple(aliases.get((name, number), ())),
+                run,
+                registered,
+                tags.get(f"{name}/{number}", {}),
+            )
+            for name, number, stage, run, registered in rows
+        ]
+
+
+class Client:
+    """A store of any kind, asked through MLflow."""
+
+    def __init__(self, uri: str) -> None:
+        self.where = re.sub("//[^@/]*@", "//…@", uri)  # no password on a screen
+        self._uri = uri
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            tracking.reach()
+        except UserError as error:
+            raise Unreachable(str(error).splitlines()[0]) from error
+        import mlflow
+
+        return mlflow.MlflowClient(self._uri)
+
+    def _all(self, search: str, **asked: Any) -> list[Any]:
+        """Every page of a search."""
+        from mlflow.exceptions import MlflowException
+
+        found, token = [], None
+        while True:
+            try:
+                page = getattr(self._client, search)(max_results=PAGE, page_token=token, **asked)
+            except MlflowException as error:
+                raise Unreachable(f"{self.where} cannot be read: {error}") from error
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    @cached_property
+    def _runs(self) -> dict[str, Any]:
+        experiments = [experiment.experiment_id for experiment in self._all("search_experiments")]
+        found = self._all("search_runs", experiment_ids=experiments, order_by=["start_time DESC"])
+        return {run.info.run_id: run for run in found}
+
+    def runs(self) -> list[Run]:
+        return [
+            Run(
+                id,
+                run.info.run_name,
+                run.info.status,
+                run.info.start_time,
+                run.info.end_time,
+                {tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
+            )
+            for id, run in self._runs.items()
+        ]
+
+    def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return {run.id: self._runs[run.id].data.params for run in runs}
+
+    def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+        return {run.id: self._runs[run.id].data.metrics for run in runs}
+
+    def md5s(self) -> dict[str, dict[str, str]]:
+        tagged = [run.data.tags for run in self._runs.values()] + [
+            version.tags for version in self.versions()
+        ]
+        return {
+            tags[tracking.CONTENT]: {
+                tag.removeprefix(MD5): md5 for tag, md5 in tags.items() if tag.startswith(MD5)
+            }
+            for tags in tagged
+            if tracking.CONTENT in tags
+        }
+
+    def versions(self) -> list[Version]:
+        aliases: dict[tuple[str, str], list[str]] = {}
+        for model in self._all("search_registered_models"):
+            for alias, number in sorted(model.aliases.items()):
+                aliases.setdefault((model.name, str(number)), []).append(alias)
+        found = [
+            Version(
+                version.name,
+                int(version.version),
+                version.current_stage,
+                tuple(aliases.get((version.name, str(version.version)), ())),
+                version.run_id,
+                version.creation_timestamp,
+                dict(version.tags),
+            )
+            for version in self._all("search_model_versions")
+        ]
+        return sorted(found, key=lambda version: (version.model, -version.number))
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return f"({', '.join('?' for _ in values)})"
+
+
+def _grouped(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    """{owner: {key: value}}."""
+    groups: dict[str, dict[str, Any]] = {}
+    for owner, key, value in rows:
+        groups.setdefault(owner, {})[key] = value
+    return groups
