@@ -1,0 +1,204 @@
+"""A real history: three states of the data, four of the params, three of the code, experiments, versions."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests import customers
+from tests.conftest import Project, clone
+
+ROWS = customers.members(640)
+FIRST = ROWS.iloc[:600]
+SECOND = ROWS.iloc[20:]  # 20 members have gone, 40 are new
+THIRD = SECOND.assign(visits=SECOND["visits"].where(SECOND.index >= 25, "29"))  # up to five have changed
+
+
+@dataclass
+class Made:
+    """A model of the history, noted down when it was made.
+
+    Attributes:
+        name: what a test calls it.
+        commit: the first commit that holds it; None for one that was never committed.
+        experiment: the name of the DVC experiment that made it.
+        md5s: {path: md5} of the model's files, the prepared files, customers.csv and provenance.json.
+        version: its number in the registry; None where it was not registered.
+        params: what was changed for it, by dotted name.
+    """
+
+    name: str
+    commit: str | None
+    experiment: str | None
+    run: str
+    version: int | None
+    rows: int
+    metrics: dict[str, float]
+    md5s: dict[str, str]
+    params: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        return self.md5s["models/provenance.json"]
+
+
+class Recorder:
+    """Makes the history, and notes what it does."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.made: list[Made] = []
+        self.params: dict[str, object] = {}
+
+    def data(self, frame) -> None:
+        customers.write_members(self.project.folder / "data/customers.csv", frame)
+        self.project.run("dvc", "add", "--quiet", "data/customers.csv")
+
+    def param(self, name: str, old: object, new: object) -> None:
+        self.project.edit(
+            "params.yaml", f"{name.rpartition('.')[2]}: {old}\n", f"{name.rpartition('.')[2]}: {new}\n"
+        )
+        self.params[name] = new
+
+    def code(self, old: str, new: str) -> None:
+        self.project.edit("stages/models.py", old, new)
+
+    def record(self, name: str, *, committed: bool = True) -> None:
+        """`dvc repro`, a commit, and a note of what has come of it."""
+        self.project.repro()
+        commit = self.project.commit(name) if committed else None
+        self.note(name, commit, None)
+
+    def note(self, name: str, commit: str | None, experiment: str | None, folder: Path | None = None) -> None:
+        folder = folder or self.project.folder
+        files = [
+            *(folder / "models/churn-predictor").iterdir(),
+            *(folder / "data/prepared").glob("*.parquet"),
+        ]
+        files += [folder / "data/customers.csv", folder / "models/provenance.json"]
+        md5s = {
+            path.relative_to(folder).as_posix(): hashlib.md5(path.read_bytes()).hexdigest()
+            for path in files
+            if path.is_file()
+        }
+        content = md5s["models/provenance.json"]
+        runs = [run for run in self.project.runs() if run.data.tags.get("predictflow.content") == content]
+        versions = [one for one in self.project.versions() if one.tags["predictflow.content"] == content]
+        prepared = json.loads((folder / "metrics/prepare/metrics.json").read_text())
+        self.made.append(
+            Made(
+                name,
+                commit,
+                experiment,
+                runs[0].info.run_id,
+                int(versions[0].version) if versions else None,
+                sum(prepared[side]["rows"] for side in ("train", "test")),
+                json.loads((folder / "metrics/evaluate/metrics.json").read_text()),
+                md5s,
+                dict(self.params),
+            )
+        )
+
+
+def make(folder: Path, home: Path) -> None:
+    """Make the history in an empty folder; what was noted lies beside it."""
+    clone(folder)
+    project = Project(folder, home)
+    recorder = Recorder(project)
+    customers.declare_members(folder / "params.yaml")
+    for path in ("dvc.lock", "models/provenance.json"):
+        (folder / path).unlink()
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    recorder.data(FIRST)
+    project.commit("the members")
+    project.run("make", "hook")
+
+    recorder.record("first")
+    project.run("git", "tag", "-a", "v1", "-m", "the first model")
+    project.run(
+        "dvc", "exp", "run", "--quiet", "--name", "shallow", "-S", "models.xgboost.max_depth=1", "evaluate"
+    )
+    sha = project.run("git", "for-each-ref", "--format=%(objectname)", "refs/exps/*/*/shallow").stdout.strip()
+    recorder.params = {"models.xgboost.max_depth": 1}
+    recorder.note("shallow", sha, "shallow")
+    recorder.params = {}
+    project.run("git", "checkout", "--quiet", "--", ".")
+    project.run("dvc", "checkout", "--quiet")
+    (folder / "NOTES.md").write_text("words, no model\n")
+    project.commit("words")
+
+    recorder.param("models.xgboost.rounds", 30, 25)
+    recorder.record("other params")
+    recorder.data(SECOND)
+    recorder.record("other data")
+    project.run("git", "tag", "light")
+    project.run("git", "checkout", "--quiet", "-b", "feature")
+    recorder.param("models.xgboost.learning_rate", 0.03, 0.1)
+    recorder.record("on a branch")
+    project.run("git", "checkout", "--quiet", "main")
+    del recorder.params["models.xgboost.learning_rate"]
+    recorder.code('"seed": seed,', '"seed": seed + 1,')
+    recorder.record("other code")
+    project.run("git", "merge", "--quiet", "--strategy=ours", "-m", "merge the branch", "feature")
+    recorder.data(THIRD)
+    recorder.code('"seed": seed + 1,', '"seed": seed + 2,')
+    recorder.param("models.xgboost.reg_lambda", 3.0, 1.0)
+    recorder.record("all at once")
+    recorder.param("models.xgboost.subsample", 0.8, 0.7)
+    recorder.record("never committed", committed=False)
+    project.run("git", "checkout", "--quiet", "--", ".")
+    project.run("dvc", "checkout", "--quiet")
+    (folder.parent / "made.json").write_text(json.dumps([asdict(made) for made in recorder.made]))
+
+
+@dataclass
+class History:
+    """The project with the history, a copy of the test's own, and what was noted when it was made.
+
+    Models by name: "first" (tag v1), "shallow" (an experiment), "other params", "other data" (tag light), "on
+    a branch" (branch feature), "other code", "all at once" (branch main) and "never committed".
+    """
+
+    project: Project
+    made: dict[str, Made]
+
+    def ask(
+        self, *words: str, code: int = 0, repo: Path | None = None, env: dict[str, str] | None = None
+    ) -> str:
+        """What `predictflow` prints."""
+        where = ("--repo", str(repo)) if repo else ()
+        return self.project.run("predictflow", *where, *words, code=code, env=env).stdout
+
+    def answer(self, *words: str, code: int = 0, repo: Path | None = None) -> dict:
+        """What `predictflow … --json` says."""
+        return json.loads(self.ask(*words, "--json", code=code, repo=repo))
+
+
+@pytest.fixture(scope="session")
+def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once for all the processes that the tests run in."""
+    top = tmp_path_factory.getbasetemp()
+    shared = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "history"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            unfinished = shared.with_name("history.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            for name in ("project", "home"):
+                (unfinished / name).mkdir(parents=True)
+            make(unfinished / "project", unfinished / "home")
+            unfinished.rename(shared)
+    return shared
+
+
+@pytest.fixture
+def history(history_template: Path, tmp_path: Path) -> History:
+    """A copy, in another place than where it was made: a repository that was moved."""
+    shutil.copytree(history_template / "project", tmp_path / "project", symlinks=True)
+    (tmp_path / "home").mkdir()
+    made = [Made(**noted) for noted in json.loads((history_template / "made.json").read_text())]
+    return History(Project(tmp_path / "project", tmp_path / "home"), {one.name: one for one in made})
