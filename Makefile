@@ -55,6 +55,7 @@ $(INSTALLED): requirements.lock requirements-dev.lock Makefile
 	@export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}"; \
 	    [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \
 	    $(BIN)/uv pip install --system-certs --python $(BIN)/python --require-hashes --no-deps --compile-bytecode \
-	        -r requirements.lock -r requirements-dev.lock
+	        -r requirements.lock -r requirements-dev.lock && \
+	    $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --editable .
 	@echo '$(OWN_FOLDER_FIRST)' > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/own_folder_first.pth
 	@touch $@

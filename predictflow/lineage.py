@@ -20,7 +20,7 @@ IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
 RUNS = 3  # that are told; the others are counted
 
 
-@click.command
+@click.command(short_help="A model's experiment and data; the models made from data.")
 @click.argument("handle", required=False)
 @click.option("--down", is_flag=True, help="The models made from it, or from the customers of a model.")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")

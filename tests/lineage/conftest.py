@@ -172,7 +172,7 @@ class History:
     ) -> str:
         """What `predictflow` prints."""
         where = ("--repo", str(repo)) if repo else ()
-        return self.project.run("predictflow", *where, *words, code=code, env=env).stdout
+        return self.project.run("python", "-m", "predictflow.cli", *where, *words, code=code, env=env).stdout
 
     def answer(self, *words: str, code: int = 0, repo: Path | None = None) -> dict:
         """What `predictflow … --json` says."""
