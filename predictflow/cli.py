@@ -49,13 +49,21 @@ def predictflow(context: click.Context, repo: Path) -> None:
     context.obj = repo
 
 
-def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def run(words: list[str]) -> int:
+    """Run a command and return its exit code; a person's mistake is told in words, without a traceback."""
     try:
-        predictflow(prog_name="predictflow")
+        predictflow(words, prog_name="predictflow")
     except UserError as error:
         print(f"ERROR: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, CouldNotTell) else 1)
+        return 2 if isinstance(error, CouldNotTell) else 1
+    except SystemExit as ended:  # which is how click ends
+        return int(ended.code or 0)
+    return 0
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Index:
             and of customers.csv.dvc or None], every parent before its children.
         locks: each dvc.lock by its blob.
         pointers: the md5 of the customers by the blob of customers.csv.dvc.
-        records: by md5, whatever the commits hold of RECORDS: JSON.
+        records: by md5, the JSON of those of RECORDS that some dvc.lock names.
     """
 
     tips: list[str] = field(default_factory=list)
@@ -173,7 +173,8 @@ def _update(repository: Repository, old: Index, tips: list[str], track: Track) -
     for time, sha, *parents in commits:
         places[sha] = len(places)
         index.commits.append([sha, int(time), [places[parent] for parent in parents], *held[sha]])
-    locks, pointers = ({blob for blob in column if blob} for column in zip(*held.values(), strict=True))
+    locks = {lock for *_, lock, _ in index.commits if lock}
+    pointers = {pointer for *_, pointer in index.commits if pointer}
     index.locks = {blob: lock for blob, lock in old.locks.items() if blob in locks}
     index.pointers = {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers}
     new_records = {blob for path in RECORDS for blob in ids[path] if blob}
@@ -185,4 +186,6 @@ def _update(repository: Repository, old: Index, tips: list[str], track: Track) -
             index.pointers[blob] = parse_pointer(text)
         else:
             index.records[hashlib.md5(text).hexdigest()] = parse_record(text)
+    named = {lock.md5s.get(path) for lock in index.locks.values() for path in RECORDS}
+    index.records = {md5: record for md5, record in index.records.items() if md5 in named}
     return index

@@ -149,7 +149,7 @@ def _results(answer: dict[str, Any]) -> "Group":
             model["made"][:10],
             "\n".join(versions),
             "\n".join(model["experiments"]),
-            (model["commit"] or "not committed")[:10],
+            (model["commit"] or "none")[:10],
             *(
                 f"{model['metrics'][name]:.4f}" if name in model["metrics"] else ""
                 for name in ("roc_auc", "brier")

@@ -28,17 +28,15 @@ class Storage:
         except ConfigError as error:
             raise Unreachable(f"DVC's settings cannot be read: {error}") from error
 
-    @cached_property
-    def cache(self) -> Path | None:
-        """The folder that DVC caches files in; None where there is none."""
-        if self._root is None:
-            return None
-        return Path(self._config["cache"].get("dir") or self._root / ".dvc/cache")
-
     def cached(self, md5: str) -> Path | None:
-        """Where the cache holds a file or (`….dir`) the list of a folder's files."""
-        path = self.cache and _object(self.cache, md5)
-        return path if path and path.is_file() else None
+        """Where the cache holds a file or (`….dir`) the list of a folder's files; None where it does not.
+
+        Raises Unreachable where there is no cache.
+        """
+        if self._root is None:
+            raise Unreachable("DVC's cache: a bare repository has none")
+        path = _object(Path(self._config["cache"].get("dir") or self._root / ".dvc/cache"), md5)
+        return path if path.is_file() else None
 
     @property
     def remote(self) -> str | None:

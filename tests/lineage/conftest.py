@@ -1,15 +1,19 @@
 """A real history: three states of the data, four of the params, three of the code, experiments, versions."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from filelock import FileLock
 
+from predictflow import cli
 from tests import customers
 from tests.conftest import Project, clone
 
@@ -167,16 +171,31 @@ class History:
     project: Project
     made: dict[str, Made]
 
-    def ask(
-        self, *words: str, code: int = 0, repo: Path | None = None, env: dict[str, str] | None = None
-    ) -> str:
-        """What `predictflow` prints."""
-        where = ("--repo", str(repo)) if repo else ()
-        return self.project.run("python", "-m", "predictflow.cli", *where, *words, code=code, env=env).stdout
+    def ask(self, *words: str, code: int = 0, **env: str) -> str:
+        """What `predictflow` prints, in a process of its own."""
+        return self.project.run("python", "-m", "predictflow.cli", *words, code=code, env=env).stdout
 
-    def answer(self, *words: str, code: int = 0, repo: Path | None = None) -> dict:
+    def told(self, *words: str, code: int = 0) -> str:
+        """What `predictflow` prints, errors too; in this process, which is quicker."""
+        said = io.StringIO()
+        with (
+            contextlib.chdir(self.project.folder),
+            mock.patch.dict(os.environ, self.project.env, clear=True),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+        ):
+            ended = cli.run([*words])
+        assert ended == code, f"predictflow {' '.join(words)} ended with {ended}:\n{said.getvalue()}"
+        return said.getvalue()
+
+    def answer(self, *words: str, code: int = 0) -> dict:
         """What `predictflow … --json` says."""
-        return json.loads(self.ask(*words, "--json", code=code, repo=repo))
+        return json.loads(self.told(*words, "--json", code=code))
+
+    @property
+    def committed(self) -> list[Made]:
+        """All but the model that was never committed."""
+        return [made for made in self.made.values() if made.commit]
 
 
 @pytest.fixture(scope="session")
