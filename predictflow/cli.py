@@ -10,7 +10,7 @@ import click
 from predictflow.handles import CouldNotTell
 from stages.errors import UserError
 
-COMMANDS = ("lineage",)
+COMMANDS = ("lineage", "find-customer")
 
 
 class Commands(click.Group):

@@ -54,8 +54,7 @@ def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json:
     else:
         console = show.console()
         console.print(_sources(answer) if "model" in answer else _results(answer))
-        for unseen in project.unseen:
-            console.print(f"not looked at: {unseen}", style="yellow")
+        show.unseen(console, project.unseen)
 
 
 def _sources(answer: dict[str, Any]) -> "Tree":

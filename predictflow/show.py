@@ -22,6 +22,12 @@ def console() -> "Console":
     return Console(highlight=False, soft_wrap=False)
 
 
+def unseen(console: "Console", reasons: list[str]) -> None:
+    """What could not be looked at, beneath an answer."""
+    for reason in reasons:
+        console.print(f"not looked at: {reason}", style="yellow", markup=False)
+
+
 def as_json(answer: Any) -> None:
     print(json.dumps(answer, indent=2, sort_keys=True, ensure_ascii=False))
 
