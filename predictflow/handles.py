@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+from click.shell_completion import CompletionItem
+
 from predictflow.index import parse_pointer
 from predictflow.project import Project
 from predictflow.show import place
-from stages import hashes
+from stages import hashes, tracking
 from stages.errors import UserError
 from stages.provenance import FOLDER, PROVENANCE
 
@@ -65,6 +68,21 @@ def resolve(project: Project, handle: str | None) -> Target:
         raise _ambiguous(project, handle, list(found.values()))
     (target,) = found.values()
     return target
+
+
+def suggest(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """What a handle that begins so may become, for the shell: refs, versions, aliases, and files."""
+    names: list[str] = []
+    try:
+        project = Project(context.find_root().params.get("repo") or Path())
+        names += [ref.name for ref in project.repository.refs]
+        if tracking.uri().startswith(tracking.SQLITE):  # another store takes longer than a person waits
+            names += [version.name for version in project.versions]
+            names += [f"{version.model}@{alias}" for version in project.versions for alias in version.aliases]
+    except UserError:
+        pass  # no project here: files are left
+    items = [CompletionItem(name) for name in sorted(set(names)) if name.startswith(typed)]
+    return [*items, CompletionItem(typed, type="file")]
 
 
 def _of_the_checkout(project: Project) -> Target:

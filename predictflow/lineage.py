@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from predictflow import facts, show
-from predictflow.handles import resolve
+from predictflow.handles import resolve, suggest
 from predictflow.index import CUSTOMERS
 from predictflow.project import Project
 
@@ -21,7 +21,7 @@ RUNS = 3  # that are told; the others are counted
 
 
 @click.command(short_help="A model's experiment and data; the models made from data.")
-@click.argument("handle", required=False)
+@click.argument("handle", required=False, shell_complete=suggest)
 @click.option("--down", is_flag=True, help="The models made from it, or from the customers of a model.")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
