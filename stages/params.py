@@ -47,6 +47,13 @@ class Params:
             raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a whole number.")
         return value
 
+    def text(self, name: str) -> str:
+        """A text that is not empty. Raises UserError for anything else."""
+        value = self[name]
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a text, in quotes.")
+        return value
+
     def choice(self, name: str, among: dict[str, Any]) -> Any:
         """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
         value = self[name]

@@ -1,4 +1,4 @@
-"""customers.csv → data/prepared/{train,test}.parquet and metrics/prepare/."""
+"""customers.csv → data/prepared/{train,test}.{parquet,index} and metrics/prepare/."""
 
 from stages import environment, errors
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from stages import files, params
+from stages import customer_index, files, params
 from stages.hashes import md5, unchanged
 from stages.schema import CustomerFile, Schema
 from stages.split import held_out
@@ -21,14 +21,20 @@ from stages.split import held_out
 CUSTOMERS = Path("data/customers.csv")
 TRAIN = Path("data/prepared/train.parquet")
 TEST = Path("data/prepared/test.parquet")
+INDEXES = {TRAIN: customer_index.TRAIN, TEST: customer_index.TEST}
 METRICS = Path("metrics/prepare/metrics.json")
 
 
 class Side:
-    """One side of the split, written batch by batch."""
+    """One side of the split, written batch by batch.
 
-    def __init__(self, path: Path, target: str) -> None:
-        self.path, self.target = path, target
+    Attributes:
+        digests: of its customers, for its index.
+    """
+
+    def __init__(self, path: Path, schema: Schema, id_salt: str) -> None:
+        self.path, self.schema, self.id_salt = path, schema, id_salt
+        self.digests: list[bytes] = []
         self.rows = self.positives = 0
         self._writer: pyarrow.parquet.ParquetWriter | None = None
 
@@ -38,7 +44,8 @@ class Side:
             self._writer = pyarrow.parquet.ParquetWriter(self.path, table.schema)
         self._writer.write_table(table)
         self.rows += len(frame)
-        self.positives += int(frame[self.target].sum())
+        self.positives += int(frame[self.schema.target].sum())
+        self.digests += customer_index.digests(frame[self.schema.id].tolist(), self.id_salt)
 
     def close(self) -> None:
         if self._writer is not None:
@@ -50,13 +57,13 @@ class Side:
 
 def used(settings: params.Params) -> dict[str, Any]:
     """The params that decide this stage's outputs."""
-    return settings.subset("data", "prepare.split_salt", "prepare.test_share")
+    return settings.subset("data", "prepare.id_salt", "prepare.split_salt", "prepare.test_share")
 
 
 def main() -> None:
     settings = params.load()
     share = settings.number("prepare.test_share", 0.01, 0.99)
-    salt = settings["prepare.split_salt"]
+    salt, id_salt = settings["prepare.split_salt"], settings.text("prepare.id_salt")
     schema = Schema(settings)
     if not CUSTOMERS.exists():
         raise errors.UserError(
@@ -64,7 +71,7 @@ def main() -> None:
             " `python -m predictflow.customers`."
         )
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
-        sides = {path: Side(stack.enter_context(files.whole(path)), schema.target) for path in (TRAIN, TEST)}
+        sides = {path: Side(stack.enter_context(files.whole(path)), schema, id_salt) for path in INDEXES}
         for side in sides.values():
             stack.callback(side.close)
         for batch, frame in enumerate(CustomerFile(CUSTOMERS, schema).batches()):
@@ -80,9 +87,11 @@ def main() -> None:
                     " be learned or measured.\nCure: more customers, or another prepare.test_share"
                     " or prepare.split_salt in params.yaml."
                 )
+        for path, side in sides.items():
+            customer_index.write(INDEXES[path], side.digests)
     params.hold(used, settings)
     metrics = {path.stem: side.counts() for path, side in sides.items()}
-    metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in sides}
+    metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in (*INDEXES, *INDEXES.values())}
     files.write_json(METRICS, metrics)
     print(f"{sides[TRAIN].rows} customers to learn from, {sides[TEST].rows} held out to test on")
 

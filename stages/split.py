@@ -12,7 +12,7 @@ def positions(ids: pd.Series, salt: str) -> np.ndarray:
     A customer's place depends on nothing but salt and id, so it stays on its side of a split as the
     data grows, on every machine and for every hash seed.
     """
-    digests = b"".join(hashlib.md5(f"{salt}{id_}".encode()).digest()[:8] for id_ in ids)
+    digests = b"".join(hashlib.md5(f"{salt}{id_}".encode()).digest()[:8] for id_ in ids.tolist())
     return np.frombuffer(digests, dtype=">u8") / 2.0**64
 
 

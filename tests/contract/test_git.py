@@ -37,7 +37,7 @@ def test_no_data_model_or_store_is_in_git():
     folders = ("data/", "models/", "metrics/", "mlflow_data/", ".dvc/cache/", ".dvc/tmp/")
     held = [path for path in in_git() if path.startswith(folders) and not path.endswith("/.gitignore")]
     assert set(held) == allowed
-    made = (".parquet", ".ubj", ".skops", ".pkl", ".joblib", ".db", ".sqlite")
+    made = (".parquet", ".index", ".ubj", ".skops", ".pkl", ".joblib", ".db", ".sqlite")
     assert not [path for path in in_git() if path.endswith(made)]
 
 

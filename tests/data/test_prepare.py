@@ -9,7 +9,7 @@ import pytest
 
 import stages.prepare
 import stages.schema
-from stages import serving
+from stages import customer_index, serving
 from stages.errors import UserError
 from stages.hashes import md5
 from stages.schema import Schema
@@ -29,6 +29,12 @@ def prepare(project: Project, monkeypatch):
     return run
 
 
+def written(project: Project) -> list[str]:
+    """What the stage has left in its folder, temporary files as well."""
+    folder = project.folder / "data/prepared"
+    return sorted(path.name for path in folder.glob("*") if path.name != ".gitignore")
+
+
 def test_every_customer_is_on_one_side_in_the_order_of_the_file(project, prepare):
     train, test = prepare()
     ids = pd.read_csv(project.folder / "data/customers.csv")["customer_id"]
@@ -46,28 +52,98 @@ def test_the_record_counts_rows_and_positives_and_names_the_md5s(project, prepar
     assert recorded["train"]["positives"] + recorded["test"]["positives"] == 1869
     assert recorded["md5"] == {
         path: md5(project.folder / path)
-        for path in ("data/customers.csv", "data/prepared/test.parquet", "data/prepared/train.parquet")
+        for path in (
+            "data/customers.csv",
+            "data/prepared/test.index",
+            "data/prepared/test.parquet",
+            "data/prepared/train.index",
+            "data/prepared/train.parquet",
+        )
     }
+
+
+@pytest.mark.parametrize("made", ["project", "members"])
+def test_an_index_holds_exactly_the_customers_of_its_side(request, monkeypatch, made):
+    folder = request.getfixturevalue(made).folder
+    monkeypatch.chdir(folder)
+    stages.prepare.main()
+    settings = stages.params.load()
+    salt, name = settings["prepare.id_salt"], settings["data.id"]
+    sides = {
+        customer_index.TRAIN: pd.read_parquet(stages.prepare.TRAIN)[name],
+        customer_index.TEST: pd.read_parquet(stages.prepare.TEST)[name],
+    }
+    for path, ids in sides.items():
+        assert path.stat().st_size == 16 * len(ids)
+        for other, them in sides.items():
+            found = [customer_index.holds(path, customer_index.digest(id_, salt)) for id_ in them]
+            assert all(found) if other == path else not any(found)
+
+
+def test_an_id_is_hashed_as_the_customer_file_writes_it(project, prepare):
+    """Neither its letters nor its zeros are touched; what a CSV puts around it is no part of it."""
+    ids = ["007", "7", "1e3", "a,b", 'say "x"', "É é", "东京"]
+    frame = telco(len(ids) * 10)
+    frame.loc[: len(ids) - 1, "customer_id"] = ids
+    (project.folder / "data/customers.csv").write_text(text(frame), encoding="utf-8")
+    prepare()
+    salt = stages.params.load()["prepare.id_salt"]
+    for id_ in ids:
+        wanted = customer_index.digest(id_, salt)
+        sides = [customer_index.holds(path, wanted) for path in (customer_index.TRAIN, customer_index.TEST)]
+        assert sorted(sides) == [False, True], id_
+
+
+def test_no_id_stands_in_an_index(prepare):
+    train, test = prepare()
+    ids = pd.concat([train["customer_id"], test["customer_id"]])
+    content = customer_index.TRAIN.read_bytes() + customer_index.TEST.read_bytes()
+    assert not [id_ for id_ in ids if id_.encode() in content]
+
+
+def test_another_salt_is_another_index_of_the_same_customers(project, prepare):
+    prepare()
+    one = {path: path.read_bytes() for path in stages.prepare.INDEXES.values()}
+    parquet = [md5(path) for path in stages.prepare.INDEXES]
+    project.edit("params.yaml", "id_salt: predictflow customers", "id_salt: another")
+    prepare()
+    assert [md5(path) for path in stages.prepare.INDEXES] == parquet
+    for path, content in one.items():
+        other = path.read_bytes()
+        assert len(other) == len(content)
+        records = {content[at : at + 16] for at in range(0, len(content), 16)}
+        assert not records & {other[at : at + 16] for at in range(0, len(other), 16)}
+
+
+@pytest.mark.parametrize("salt", ["", "''", "7", "true"])
+def test_a_salt_that_is_empty_or_no_text_is_refused(project, prepare, salt):
+    project.edit("params.yaml", "id_salt: predictflow customers", f"id_salt: {salt}")
+    with pytest.raises(UserError, match=r"prepare.id_salt in params.yaml is .*\nCure: give it a text"):
+        prepare()
+    assert written(project) == []
 
 
 def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeypatch):
     expected = prepare()
+    indexes = [md5(path) for path in stages.prepare.INDEXES.values()]
     monkeypatch.setattr(stages.schema, "BLOCK", 30_000)
     found = prepare()
     assert pyarrow.parquet.ParquetFile(stages.prepare.TRAIN).num_row_groups > 20
     for side, same in zip(found, expected, strict=True):
         pd.testing.assert_frame_equal(side, same)
+    assert [md5(path) for path in stages.prepare.INDEXES.values()] == indexes
 
 
 def test_the_same_file_gives_the_same_bytes_and_so_do_its_columns_in_another_order(project, prepare):
     prepare()
-    first = md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)
+    outputs = [*stages.prepare.INDEXES, *stages.prepare.INDEXES.values()]
+    first = [md5(path) for path in outputs]
     prepare()
-    assert (md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)) == first
+    assert [md5(path) for path in outputs] == first
     frame = telco(None)
     (project.folder / "data/customers.csv").write_text(text(frame[frame.columns[::-1]]), encoding="utf-8")
     prepare()
-    assert (md5(stages.prepare.TRAIN), md5(stages.prepare.TEST)) == first
+    assert [md5(path) for path in outputs] == first
 
 
 @pytest.mark.parametrize("made", ["project", "members"])
@@ -103,7 +179,7 @@ def test_a_broken_file_ends_the_stage_with_a_message_alone_and_leaves_nothing(pr
     assert "row 3 'many'" in done.stderr
     assert "row 4 'Weekly'" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list((project.folder / "data").glob("prepared/*parquet*")) == []
+    assert written(project) == []
 
 
 def test_a_wrong_encoding_ends_the_stage_with_a_message_alone(project):
@@ -125,4 +201,4 @@ def test_a_side_without_both_classes_is_refused(project, prepare):
     (project.folder / "data/customers.csv").write_text(text(telco(5)), encoding="utf-8")
     with pytest.raises(UserError, match=r"nothing can be learned or measured.\nCure: more customers"):
         prepare()
-    assert list((project.folder / "data").glob("prepared/*parquet*")) == []
+    assert written(project) == []
