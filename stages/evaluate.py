@@ -21,7 +21,8 @@ PLOTS = tracking.EVALUATION / "plots"
 def main() -> None:
     settings = params.load()
     tracking.reach()
-    inputs = md5s(TEST, PROVENANCE, *sorted(path for path in FOLDER.iterdir() if path.is_file()))
+    model = sorted(path for path in FOLDER.iterdir() if path.is_file())
+    inputs = md5s(TEST, tracking.PREPARED, PROVENANCE, *model)
     with beside(evaluate, settings) as told:
         store = tracking.open_store(settings)
         with tracking.resumed(store) as run_id:

@@ -13,7 +13,6 @@ from stages import files, gate, git, params, provenance, registry, tracking
 from stages.hashes import md5, unchanged
 from stages.provenance import PROVENANCE, Provenance
 
-PREPARED = Path("metrics/prepare/metrics.json")
 METRICS = tracking.EVALUATION / "metrics.json"
 MARKER = Path("mlflow_data/registered.json")
 
@@ -21,7 +20,7 @@ MARKER = Path("mlflow_data/registered.json")
 def main() -> None:
     settings = params.load()
     model = settings["tracking.model"]
-    with unchanged(PROVENANCE, METRICS, PREPARED):
+    with unchanged(PROVENANCE, METRICS, tracking.PREPARED):
         recorded = provenance.read()
         verify(recorded)
         metrics = files.read_json(METRICS)
@@ -74,7 +73,13 @@ def register(
     made_by = store.client.get_run(run_id).data.tags
     if "dvc.exp_name" in made_by:
         tags["dvc.exp_name"] = made_by["dvc.exp_name"]
-    text = describe(recorded, metrics, files.read_json(PREPARED), tags)
+    prepared = files.read_json(tracking.PREPARED)
+    text = "\n\n".join(
+        [
+            headline(recorded.params["train"]["model"], metrics, prepared),
+            tracking.describe(recorded, prepared, tags, "registered"),
+        ]
+    )
     version = registry.register(store, model, recorded.content, run_id, tags, text)
     stage = version.current_stage
     if stage == "None" and "DVC_EXP_NAME" not in os.environ:
@@ -84,40 +89,13 @@ def register(
     print(f"{model} version {version.version}, {where}: content {recorded.content}")
 
 
-def describe(
-    recorded: Provenance, metrics: dict[str, float], prepared: dict[str, Any], tags: dict[str, str]
-) -> str:
-    """What a person in MLflow's UI wants to know of a version, in Markdown."""
-    name = recorded.params["train"]["model"]
-    settings = tracking.flat(recorded.params)
-    chosen = {k: v for k, v in settings.items() if k.startswith(("models.", "train.", "seed"))}
-    changes = ", with uncommitted changes" if tags["git.dirty"] == "true" else ""
-    find = f"git log --all --reverse --format=%h -S {recorded.content} -- dvc.lock"
-    lines = [
-        f"`{name}`, ROC AUC **{metrics['roc_auc']:.3f}**"
+def headline(model: str, metrics: dict[str, float], prepared: dict[str, Any]) -> str:
+    """What the model is worth, in Markdown."""
+    return (
+        f"`{model}`, ROC AUC **{metrics['roc_auc']:.3f}**"
         f" ({metrics['roc_auc_low']:.3f} to {metrics['roc_auc_high']:.3f}),"
-        f" Brier {metrics['brier']:.3f}, on {prepared['test']['rows']:,} customers it has not seen.",
-        "",
-        "| | |",
-        "|---|---|",
-        *[f"| {path} | md5 `{recorded.md5s[path]}` |" for path in tracking.DATASETS],
-        f"| learned from | {prepared['train']['rows']:,} customers,"
-        f" {prepared['train']['positives']:,} of them positive |",
-        f"| experiment | {tags.get('dvc.exp_name', '`dvc repro`')} |",
-        f"| made at commit | `{tags['git.commit'][:10] or 'none'}`{changes} |",
-        f"| environment | requirements.lock, md5 `{recorded.md5s['requirements.lock']}` |",
-        f"| content | `{recorded.content}` |",
-        *[f"| {key} | {value} |" for key, value in chosen.items()],
-        "",
-        "Rebuild it, byte for byte:",
-        "",
-        "```",
-        f'git checkout "$({find} | head -n 1)"',
-        "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
-        "git diff --exit-code dvc.lock",
-        "```",
-    ]
-    return "\n".join(lines)
+        f" Brier {metrics['brier']:.3f}, on {prepared['test']['rows']:,} customers it has not seen."
+    )
 
 
 if __name__ == "__main__":

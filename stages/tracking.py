@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 CONTENT = "predictflow.content"
 RESTORED = "predictflow.restored"
+NOTE = "mlflow.note.content"  # what MLflow's UI shows as a run's description
 HOST, PID, BEGAN = "predictflow.host", "predictflow.pid", "predictflow.began"
 
+PREPARED = Path("metrics/prepare/metrics.json")
 CURVES = Path("metrics/train/plots")
 EVALUATION = Path("metrics/evaluate")
 BATCH = 1000  # metrics that MLflow takes in one call
@@ -241,8 +243,12 @@ def resumed(store: Store) -> Iterator[str]:
 
     Where the store has none (its stage was restored from DVC's cache, or the store is new), a run is
     made and marked as restored.
+
+    Raises UserError, before any run is touched, where the prepared data is not what the model is of.
     """
     recorded = provenance.read()
+    if not files.read_json(PREPARED)["md5"].items() <= recorded.md5s.items():
+        raise UserError(f"{PREPARED} tells of other data than {PROVENANCE}.\nCure: `dvc repro`.")
     with store.lock:
         run = store.find(recorded.content)
         if run is None:
@@ -262,7 +268,7 @@ def complete(store: Store, run_id: str, *, evaluated: bool) -> None:
 
     Raises UserError where a recorded file is not here.
     """
-    needed = [PROVENANCE, FOLDER, CURVES]
+    needed = [PROVENANCE, FOLDER, PREPARED, CURVES]
     if evaluated:
         needed += [EVALUATION / "metrics.json", EVALUATION / "plots"]
     if missing := [str(path) for path in needed if not path.exists()]:
@@ -275,6 +281,7 @@ def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> N
 
     client = store.client
     run = client.get_run(run_id)
+    prepared = files.read_json(PREPARED)
     now = int(time.time() * 1000)
     tags = {CONTENT: recorded.content} | {f"md5/{k}": v for k, v in recorded.md5s.items()}
     params = {key: str(value) for key, value in flat(recorded.params).items()}
@@ -285,12 +292,15 @@ def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> N
             if run.data.metrics.get(key) != value:
                 metrics.append(Metric(key, value, now, 0))
     missing_tags = [RunTag(k, v) for k, v in tags.items() if run.data.tags.get(k) != v]
+    if NOTE not in run.data.tags:  # once: what a person has written there since then stays
+        done = "restored" if RESTORED in run.data.tags else "made"
+        missing_tags.append(RunTag(NOTE, describe(recorded, prepared, run.data.tags, done)))
     missing_params = [Param(k, v) for k, v in params.items() if k not in run.data.params]
     client.log_batch(run_id, tags=missing_tags, params=missing_params)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     if not run.inputs.dataset_inputs:
-        client.log_inputs(run_id, _datasets(recorded.md5s))
+        client.log_inputs(run_id, _datasets(recorded.md5s, prepared))
     held = {item.path for item in client.list_artifacts(run_id)}
     if PROVENANCE.name not in held:
         for path in map(Path, recorded.md5s):
@@ -325,14 +335,71 @@ def _curves(now: int) -> Iterator[tuple[str, float, int, int]]:
             yield key, float(value), now, int(step)
 
 
-def _datasets(md5s: dict[str, str]) -> list[Any]:
-    """The data as MLflow knows it: DVC's path as the source, DVC's md5 as the digest."""
+def _datasets(md5s: dict[str, str], prepared: dict[str, Any]) -> list[Any]:
+    """The data as MLflow knows it: DVC's path as the source, DVC's md5 as the digest, and the rows."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [
         DatasetInput(
-            Dataset(Path(path).name, md5s[path], "local", json.dumps({"uri": path})),
+            Dataset(
+                Path(path).name,
+                md5s[path],
+                "local",
+                json.dumps({"uri": path}),
+                profile=json.dumps({"num_rows": _counts(prepared, path)["rows"]}),
+            ),
             [InputTag("mlflow.data.context", use)],
         )
         for path, use in DATASETS.items()
     ]
+
+
+def _counts(prepared: dict[str, Any], path: str) -> dict[str, int]:
+    """The rows and positives of a file of DATASETS; each customer of the source is on one side."""
+    train, test = prepared["train"], prepared["test"]
+    return prepared.get(Path(path).stem) or {key: train[key] + test[key] for key in train}
+
+
+def describe(recorded: Provenance, prepared: dict[str, Any], tags: dict[str, str], done: str) -> str:
+    """What a person in MLflow's UI wants to know of a run or a version, in Markdown.
+
+    Args:
+        prepared: metrics/prepare/metrics.json.
+        tags: git.state() when the run was made or the version registered; dvc.exp_name where it has one.
+        done: at that commit: made, restored or registered.
+    """
+    settings = flat(recorded.params)
+    chosen = {k: v for k, v in settings.items() if k.startswith(("models.", "train.", "seed"))}
+    changes = ", with uncommitted changes" if tags["git.dirty"] == "true" else ""
+    find = f"git log --all --reverse --format=%h -S {recorded.content} -- dvc.lock"
+
+    def customers(path: str) -> str:
+        counts = _counts(prepared, path)
+        return f"{counts['rows']:,} customers, {counts['positives']:,} of them positive"
+
+    lines = [
+        "| | |",
+        "|---|---|",
+        *[f"| {path} | {customers(path)}, md5 `{recorded.md5s[path]}` |" for path in DATASETS],
+        f"| experiment | {tags.get('dvc.exp_name', '`dvc repro`')} |",
+        f"| {done} at commit | `{tags['git.commit'][:10] or 'none'}`{changes} |",
+        f"| environment | requirements.lock, md5 `{recorded.md5s['requirements.lock']}` |",
+        f"| content | `{recorded.content}` |",
+        *[f"| {key} | {value} |" for key, value in chosen.items()],
+        "",
+        "Where it comes from, and what else came of it:",
+        "",
+        "```",
+        f"predictflow lineage {recorded.content}",
+        "```",
+        "",
+        "With Git alone: go to the first commit that holds it (none does, if its dvc.lock was never"
+        " committed), and rebuild it, byte for byte:",
+        "",
+        "```",
+        f'git checkout "$({find} | head -n 1)"',
+        "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
+        "git diff --exit-code dvc.lock",
+        "```",
+    ]
+    return "\n".join(lines)

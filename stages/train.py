@@ -23,7 +23,6 @@ from stages.serving import features
 from stages.split import held_out
 
 TRAIN = Path("data/prepared/train.parquet")
-PREPARED = Path("metrics/prepare/metrics.json")
 LIVE = Path("metrics/train")
 
 
@@ -35,7 +34,7 @@ def main() -> None:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
     # Two fits run at once: threads that waited by spinning would take each other's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    inputs = md5s(TRAIN, PREPARED, environment.LOCK)
+    inputs = md5s(TRAIN, tracking.PREPARED, environment.LOCK)
     with beside(draw_curve, settings) as curve:
         store = tracking.open_store(settings)
         run_id = store.create(settings["train.model"])
@@ -128,7 +127,7 @@ def write(family: Family, model: Any, settings: params.Params) -> None:
         environment.pins(lock.read_text(encoding="utf-8")),
     )
     made = md5s(lock, *(path for path in provenance.FOLDER.iterdir() if path.is_file()))
-    provenance.write(files.read_json(PREPARED)["md5"] | made, used(settings))
+    provenance.write(files.read_json(tracking.PREPARED)["md5"] | made, used(settings))
 
 
 def used(settings: params.Params) -> dict[str, Any]:

@@ -5,11 +5,21 @@ import sqlite3
 import subprocess
 from contextlib import closing
 
+import pandas as pd
 import pytest
 import requests
 from ruamel.yaml import YAML
 
+from tests import customers
 from tests.waiting import until
+
+NOTE = "mlflow.note.content"
+
+
+def row(note: str, name: str) -> str:
+    """What the table of a note says of a name."""
+    (found,) = [line for line in note.splitlines() if line.startswith(f"| {name} |")]
+    return found.removeprefix(f"| {name} |").removesuffix("|").strip()
 
 
 def locked(project) -> dict[str, str]:
@@ -41,6 +51,15 @@ def test_a_run_says_which_params_data_and_experiment_made_the_model(warm):
         for path in ("data/customers.csv", "data/prepared/train.parquet", "data/prepared/test.parquet")
     }
 
+    sides = [f"data/prepared/{side}.parquet" for side in ("train", "test")]
+    rows = {path: len(pd.read_parquet(warm.folder / path)) for path in sides}
+    rows["data/customers.csv"] = 600
+    assert {path: json.loads(dataset.profile) for path, dataset in datasets.items()} == {
+        path: {"num_rows": number} for path, number in rows.items()
+    }
+
+    for path in ("data/prepared/train.index", "data/prepared/test.index"):
+        assert run.data.tags[f"md5/{path}"] == md5s[path]
     assert run.data.tags["predictflow.content"] == md5s["models/provenance.json"]
     assert run.data.tags["md5/data/customers.csv"] == md5s["data/customers.csv"]
     assert "predictflow.restored" not in run.data.tags
@@ -64,12 +83,85 @@ def test_a_version_says_it_all_to_who_starts_in_the_ui(warm):
     assert version.tags["git.commit"] in warm.run("git", "log", "--format=%H").stdout
     assert version.tags["git.dirty"] in ("true", "false")
     assert "| models.xgboost.max_depth | 2 |" in version.description
+    assert f"\npredictflow lineage {md5s['models/provenance.json']}\n" in version.description
     assert f"-S {md5s['models/provenance.json']} -- dvc.lock" in version.description
 
 
-def test_the_command_in_a_description_finds_the_commit_that_holds_the_model(warm):
-    (version,) = warm.versions()
-    (command,) = [line for line in version.description.splitlines() if line.startswith("git checkout")]
+def test_a_run_says_it_all_to_who_starts_in_the_ui(warm):
+    (run,) = warm.runs()
+    note, md5s = run.data.tags[NOTE], locked(warm)
+    rows = {"data/customers.csv": 600}
+    for side in ("train", "test"):
+        path = f"data/prepared/{side}.parquet"
+        rows[path] = len(pd.read_parquet(warm.folder / path))
+    for path, number in rows.items():
+        assert row(note, path).startswith(f"{number} customers, ")
+        assert row(note, path).endswith(f"md5 `{md5s[path]}`")
+    assert row(note, "environment") == f"requirements.lock, md5 `{md5s['requirements.lock']}`"
+    assert row(note, "experiment") == "`dvc repro`"
+    assert row(note, "made at commit") == f"`{run.data.tags['git.commit'][:10]}`"
+    assert row(note, "content") == f"`{md5s['models/provenance.json']}`"
+    assert row(note, "models.xgboost.max_depth") == "2"
+    assert row(note, "train.model") == "xgboost"
+    assert f"\npredictflow lineage {md5s['models/provenance.json']}\n" in note
+
+
+def test_a_version_says_what_its_run_says_and_what_the_model_is_worth(warm):
+    (run,), (version,) = warm.runs(), warm.versions()
+    headline, rest = version.description.split("\n\n", 1)
+    measured = json.loads(warm.read("metrics/evaluate/metrics.json"))
+    assert f"ROC AUC **{measured['roc_auc']:.3f}**" in headline
+    assert rest.replace("| registered at commit |", "| made at commit |") == run.data.tags[NOTE]
+
+
+def test_a_note_tells_uncommitted_changes_and_the_experiment(warm):
+    warm.run("dvc", "exp", "run", "--name", "shallow", "-S", "models.xgboost.max_depth=1", "evaluate")
+    note = warm.runs()[0].data.tags[NOTE]
+    assert row(note, "experiment") == "shallow"
+    assert row(note, "models.xgboost.max_depth") == "1"
+    head = warm.run("git", "rev-parse", "HEAD").stdout[:10]
+    assert row(note, "made at commit") == f"`{head}`, with uncommitted changes"
+
+
+def test_a_run_that_was_restored_says_so_in_its_note(warm):
+    import mlflow
+
+    (before,) = warm.runs()
+    other = f"sqlite:///{warm.folder}/other/mlflow.db"
+    warm.repro("--force", "--single-item", "register", env={"MLFLOW_TRACKING_URI": other})
+    (restored,) = mlflow.MlflowClient(other).search_runs(["1"])
+    head = warm.run("git", "rev-parse", "HEAD").stdout[:10]
+    assert row(restored.data.tags[NOTE], "restored at commit") == f"`{head}`"
+    told = [line for line in restored.data.tags[NOTE].splitlines() if "at commit |" not in line]
+    assert told == [line for line in before.data.tags[NOTE].splitlines() if "at commit |" not in line]
+
+
+def test_what_a_person_writes_into_a_note_stays(warm):
+    (run,) = warm.runs()
+    warm.store.set_tag(run.info.run_id, NOTE, "the one for the board")
+    warm.repro("--force", "--single-item", "evaluate")
+    warm.repro("--force", "--single-item", "register")
+    (run,) = warm.runs()
+    assert run.data.tags[NOTE] == "the one for the board"
+
+
+def test_a_run_is_not_told_of_data_that_its_model_has_never_seen(warm):
+    customers.write_members(warm.folder / "data/customers.csv", customers.members(500, seed=8))
+    warm.run("dvc", "add", "--quiet", "data/customers.csv")
+    warm.repro("--single-item", "prepare")
+    told = warm.repro("--single-item", "evaluate", code=255)
+    assert "metrics/prepare/metrics.json tells of other data than models/provenance.json" in told
+    assert "Traceback" not in told
+    assert [run.info.status for run in warm.runs()] == ["FINISHED"], "and the run is as it was"
+    warm.repro()
+    assert [run.info.status for run in warm.runs()] == ["FINISHED", "FINISHED"]
+
+
+@pytest.mark.parametrize("where", ["run", "version"])
+def test_the_command_in_a_description_finds_the_commit_that_holds_the_model(warm, where):
+    (run,), (version,) = warm.runs(), warm.versions()
+    note = {"run": run.data.tags[NOTE], "version": version.description}[where]
+    (command,) = [line for line in note.splitlines() if line.startswith("git checkout")]
     held = warm.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
     warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
     warm.repro()
