@@ -78,8 +78,10 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
     model = facts.recorded(project, content)
     salt = flat(model.params).get("prepare.id_salt")
     md5s = {name: model.md5s.get(path.as_posix()) for name, path in SETS.items()}
+    if not model.params:
+        raise Unreachable("its provenance.json is not in Git")
     if not salt or None in md5s.values():
-        raise Unreachable("no index was written for it, or its provenance.json is not in Git")
+        raise Unreachable("its data was prepared before there was an index")
     digest, missing = customer_index.digest(customer_id, salt), []
     for name, md5 in md5s.items():
         index = project.storage.cached(md5)

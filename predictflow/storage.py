@@ -60,7 +60,7 @@ class Storage:
         if "://" not in self.remote_url:
             return {md5 for md5 in md5s if _object(Path(self.remote_url), md5).is_file()}
         if not ask:
-            raise Unreachable(f"the remote {self.remote} ({self.remote_url}) was not asked: --remote asks it")
+            raise Unreachable(f"the remote {self.remote}, {self.remote_url} (--remote asks it)")
         return self._ask(list(md5s))
 
     def _ask(self, md5s: list[str]) -> set[str]:

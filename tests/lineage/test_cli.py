@@ -1,6 +1,9 @@
 """The command `predictflow` itself: its help, its completion, its exit codes, how it starts."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 
@@ -29,9 +32,9 @@ def test_help_ends_in_an_example_that_names_the_command(name):
 
 def test_the_installed_command_is_this_one():
     said = subprocess.run([BIN / "predictflow", "--help"], capture_output=True, text=True, check=True)
-    listed = [line.split()[0] for line in said.stdout.partition("Commands:\n")[2].splitlines()]
-    assert listed == list(cli.COMMANDS)
-    assert "..." not in said.stdout, "no help is cut short"
+    listed = said.stdout.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines()] == list(cli.COMMANDS)
+    assert "..." not in listed, "no help is cut short"
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
@@ -77,7 +80,53 @@ def test_an_answer_in_json_is_the_same_every_time(history: History):
         assert first == json.dumps(json.loads(first), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def test_no_colour_is_written_to_a_file_and_none_where_it_is_not_wanted(history: History):
+def in_a_terminal(history: History, *words: str, **env: str) -> str:
+    """What a person sees who types a command."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "predictflow.cli", *words],
+        cwd=history.project.folder,
+        env=history.project.env | {"TERM": "xterm-256color", "COLUMNS": "80"} | env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+        while part := os.read(ours, 65536):
+            said += part
+    os.close(ours)
+    assert process.wait(60) == 0
+    return said.decode()
+
+
+def test_a_terminal_has_colours_and_a_file_has_none(history: History):
+    yellow = "\x1b[33m"
+    assert yellow in in_a_terminal(history, "lineage")
+    assert yellow not in in_a_terminal(history, "lineage", NO_COLOR="1")
     assert "\x1b" not in history.ask("lineage")
-    assert "\x1b[1m" in history.ask("lineage", FORCE_COLOR="1")
-    assert "\x1b[3" not in history.ask("lineage", FORCE_COLOR="1", NO_COLOR="1")
+
+
+def keys(answer: object, told: str = "") -> set[str]:
+    """The keys of an answer; what stands under params, metrics, files and code is named by others."""
+    if isinstance(answer, list):
+        return set().union(*(keys(item) for item in answer))
+    if not isinstance(answer, dict) or told in ("params", "metrics", "files", "code"):
+        return set()
+    return set(answer).union(*(keys(value, key) for key, value in answer.items()))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["lineage"], ["lineage", "data/customers.csv"], ["find-customer", "M-30"]],
+    ids=" ".join,
+)
+def test_every_key_of_the_json_is_documented_under_its_command(history: History, words):
+    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
+    section = manual.partition(f"### `predictflow {words[0]} ")[2].partition("\n### ")[0]
+    answer = history.answer(*words)
+    assert len(answer) >= 3
+    for key in keys(answer) - {"not_looked_at"}:
+        assert f"`{key}`" in section, key
+    assert "`not_looked_at`" in manual
