@@ -4,6 +4,7 @@ The project's own database, SQLite, is asked directly: MLflow takes seconds to s
 upgrades an older store for good even when it is only asked. Any other store is asked through MLflow.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -19,11 +20,19 @@ from stages.errors import UserError
 EXPERIMENT, COMMIT, DIRTY = "dvc.exp_name", "git.commit", "git.dirty"
 TAGS = (tracking.CONTENT, tracking.RESTORED, EXPERIMENT, COMMIT, DIRTY)
 MD5 = "md5/"  # before a path, in the name of a tag
+PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
 PAGE = 1000  # what MLflow hands out at once
+OPEN = ("-wal", "-journal")  # beside a database that somebody has open
+# A server that fails is asked once more, and waited for; MLflow itself would go on for minutes.
+BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
 class Unreachable(Exception):
     """A store that is not there, or does not answer: what was asked, and why it could not be."""
+
+
+class Missing(Unreachable):
+    """A store that is not there: nothing was ever logged to it."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +116,18 @@ class Store(Protocol):
 
 
 def find() -> Store:
-    """The store that the stages write to. Raises Unreachable where it is not there."""
+    """The store that the stages write to. Raises Missing where it is not there, Unreachable where that
+    cannot be seen."""
     uri = tracking.uri()
     if not uri.startswith(tracking.SQLITE):
         return Client(uri)
     path = Path(uri.removeprefix(tracking.SQLITE))
-    if not path.is_file():
-        raise Unreachable(f"{path} is not there")
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise Missing(f"{path} is not there") from None
+    except OSError as error:
+        raise Unreachable(f"{path} cannot be read: {error.strerror}") from error
     return Database(path)
 
 
@@ -124,11 +138,21 @@ class Database:
         self.where, self._path = str(path), path
 
     def _ask(self, question: str, *values: Any) -> list[Any]:
+        """Rows. Nothing is written: a reader that takes part in a write-ahead log would leave its files
+        behind, so a database that nobody has open is read as one that does not change."""
         try:
-            with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as connection:
-                return connection.execute(question, values).fetchall()
-        except sqlite3.Error as error:
+            before = self._path.stat().st_mtime_ns
+            alone = not any(self._path.with_name(self._path.name + end).exists() for end in OPEN)
+            rows = self._rows("immutable=1" if alone else "mode=ro", question, values)
+            if alone and self._path.stat().st_mtime_ns != before:  # it has changed all the same
+                rows = self._rows("mode=ro", question, values)
+            return rows
+        except (OSError, sqlite3.Error) as error:
             raise Unreachable(f"{self.where} cannot be read: {error}") from error
+
+    def _rows(self, how: str, question: str, values: Iterable[Any]) -> list[Any]:
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", uri=True)) as connection:
+            return connection.execute(question, tuple(values)).fetchall()
 
     def runs(self) -> list[Run]:
         tags = _grouped(
@@ -154,17 +178,17 @@ class Database:
         return self._of_runs("key, value FROM params", runs)
 
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-        return self._of_runs("key, value FROM latest_metrics", runs)
+        values = "CASE is_nan WHEN 1 THEN 'nan' ELSE value END"
+        told = self._of_runs(f"key, {values} FROM latest_metrics", runs)
+        return {id: {key: float(value) for key, value in metrics.items()} for id, metrics in told.items()}
 
     def md5s(self) -> dict[str, dict[str, str]]:
-        rows: list[Any] = []
-        for table, owner in (("tags", "run_uuid"), ("model_version_tags", "name, version")):
-            rows += self._ask(
-                f"SELECT content.value, substr(named.key, {len(MD5) + 1}), named.value"
-                f" FROM {table} AS named JOIN {table} AS content USING ({owner})"
-                f" WHERE content.key = '{tracking.CONTENT}' AND named.key LIKE '{MD5}%'"
-            )
-        return _grouped(rows)
+        of_runs = self._ask(
+            "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid)"
+            f" WHERE lifecycle_stage = 'active' AND (key = ? OR key GLOB '{MD5}*')",
+            tracking.CONTENT,
+        )
+        return _md5s([*_grouped(of_runs).values(), *(version.tags for version in self.versions())])
 
     def versions(self) -> list[Version]:
         tags = _grouped(self._ask("SELECT name || '/' || version, key, value FROM model_version_tags"))
@@ -175,7 +199,10 @@ class Database:
             aliases.setdefault((name, number), []).append(alias)
         rows = self._ask(
             "SELECT name, version, current_stage, run_id, creation_time FROM model_versions"
-            " WHERE current_stage != 'Deleted_Internal' ORDER BY name, version DESC"
+            " WHERE current_stage != 'Deleted_Internal' AND name NOT IN"
+            " (SELECT name FROM model_version_tags WHERE key = ? AND value = 'true')"
+            " ORDER BY name, version DESC",
+            PROMPT,
         )
         return [
             Version(
@@ -195,29 +222,35 @@ class Client:
     """A store of any kind, asked through MLflow."""
 
     def __init__(self, uri: str) -> None:
-        self.where = re.sub("//[^@/]*@", "//…@", uri)  # no password on a screen
+        self.where = _masked(uri)
         self._uri = uri
+        self._failed: Unreachable | None = None
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            tracking.reach()
-        except UserError as error:
-            raise Unreachable(str(error).splitlines()[0]) from error
+        tracking.reach()
+        for name, value in BRIEFLY.items():
+            os.environ.setdefault(name, value)
         import mlflow
 
         return mlflow.MlflowClient(self._uri)
 
     def _all(self, search: str, **asked: Any) -> list[Any]:
-        """Every page of a search."""
-        from mlflow.exceptions import MlflowException
+        """Every page of a search. A store that has failed once is not waited for again."""
+        if self._failed is None:
+            try:
+                return self._pages(search, asked)
+            except UserError as error:
+                self._failed = Unreachable(_masked(str(error).splitlines()[0]))
+            except Exception as error:  # of MLflow, of its database's driver, of the network
+                told = str(error).splitlines() or [type(error).__name__]
+                self._failed = Unreachable(f"{self.where} cannot be read: {_masked(told[0])}")
+        raise self._failed
 
+    def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
         found, token = [], None
         while True:
-            try:
-                page = getattr(self._client, search)(max_results=PAGE, page_token=token, **asked)
-            except MlflowException as error:
-                raise Unreachable(f"{self.where} cannot be read: {error}") from error
+            page = getattr(self._client, search)(max_results=PAGE, page_token=token, **asked)
             found += page
             token = page.token
             if not token:
@@ -249,16 +282,8 @@ class Client:
         return {run.id: self._runs[run.id].data.metrics for run in runs}
 
     def md5s(self) -> dict[str, dict[str, str]]:
-        tagged = [run.data.tags for run in self._runs.values()] + [
-            version.tags for version in self.versions()
-        ]
-        return {
-            tags[tracking.CONTENT]: {
-                tag.removeprefix(MD5): md5 for tag, md5 in tags.items() if tag.startswith(MD5)
-            }
-            for tags in tagged
-            if tracking.CONTENT in tags
-        }
+        of_runs = (run.data.tags for run in self._runs.values())
+        return _md5s([*of_runs, *(version.tags for version in self.versions())])
 
     def versions(self) -> list[Version]:
         aliases: dict[tuple[str, str], list[str]] = {}
@@ -278,6 +303,21 @@ class Client:
             for version in self._all("search_model_versions")
         ]
         return sorted(found, key=lambda version: (version.model, -version.number))
+
+
+def _masked(text: str) -> str:
+    """A text without the name and password of an address in it."""
+    return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
+def _md5s(tagged: Iterable[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """{content: {path: md5}} of the tags of runs and versions."""
+    found: dict[str, dict[str, str]] = {}
+    for tags in tagged:
+        if tracking.CONTENT in tags:
+            md5s = {tag.removeprefix(MD5): md5 for tag, md5 in tags.items() if tag.startswith(MD5)}
+            found.setdefault(tags[tracking.CONTENT], {}).update(md5s)
+    return found
 
 
 def _marks(values: Iterable[Any]) -> str:
