@@ -69,9 +69,12 @@ class History:
         locks: each dvc.lock by its name: Git's id of it, or WORKTREE for one that no commit has.
     """
 
-    def __init__(self, repository: Repository, track: Track = lambda things, total: things) -> None:
+    def __init__(
+        self, repository: Repository, track: Track = lambda things, total: things, keep: bool = True
+    ) -> None:
+        """`keep` writes the index of the history for the next call."""
         self.repository = repository
-        held = index.read(repository, track)
+        held = index.read(repository, track, keep)
         self.locks, self._records = held.locks, held.records
         self.commits = [_commit(held, *entry) for entry in held.commits]
         self._read_worktree()

@@ -108,14 +108,15 @@ def parse_record(text: bytes) -> Any:
         return None
 
 
-def read(repository: Repository, track: Track = lambda things, total: things) -> Index:
-    """The index, up to date."""
+def read(repository: Repository, track: Track = lambda things, total: things, keep: bool = True) -> Index:
+    """The index, up to date; `keep` writes it for the next call."""
     path = location(repository)
     index = _load(path)
     tips = _tips(repository)
     if index.tips != tips:
         index = _update(repository, index, tips, track)
-        _save(path, index)
+        if keep:
+            _save(path, index)
     return index
 
 

@@ -24,11 +24,12 @@ class Project:
         unseen: what could not be looked at, each with its reason: an answer is told together with it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep: bool = True) -> None:
         """Enter the project around `folder`: from here on the working directory is its top folder.
 
-        Raises UserError where there is none.
+        `keep` writes the index of Git's history for the next call. Raises UserError where no project is.
         """
+        self._keep = keep
         self.start = Path.cwd()
         self.repository = Repository(folder)
         os.chdir(self.repository.root or self.repository.git_folder)
@@ -41,7 +42,7 @@ class Project:
     def history(self) -> History:
         from predictflow.show import track
 
-        return History(self.repository, track)
+        return History(self.repository, track, self._keep)
 
     @cached_property
     def _store(self) -> Store | None:

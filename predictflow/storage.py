@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.store import Unreachable
+from predictflow.store import Unreachable, masked
 
 PATIENCE = 30  # seconds that a remote may take
 
@@ -47,6 +47,10 @@ class Storage:
     def remote_url(self) -> str:
         return self._config["remote"].get(self.remote, {}).get("url", "")
 
+    @property
+    def _remote(self) -> str:
+        return f"the remote {self.remote}, {masked(self.remote_url)}"
+
     def on_remote(self, md5s: Iterable[str], ask: bool) -> set[str]:
         """Those that the default remote holds.
 
@@ -57,10 +61,12 @@ class Storage:
         """
         if self.remote is None:
             raise Unreachable("no default remote is set (`dvc remote default NAME`)")
+        if not self.remote_url:
+            raise Unreachable(f"the default remote {self.remote} has no address (`dvc remote list`)")
         if "://" not in self.remote_url:
             return {md5 for md5 in md5s if _object(Path(self.remote_url), md5).is_file()}
         if not ask:
-            raise Unreachable(f"the remote {self.remote}, {self.remote_url} (--remote asks it)")
+            raise Unreachable(f"{self._remote} (--remote asks it)")
         return self._ask(list(md5s))
 
     def _ask(self, md5s: list[str]) -> set[str]:
@@ -71,7 +77,7 @@ class Storage:
 
             try:
                 remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
-                told.append({md5 for md5 in md5s if remote.exists(md5)})
+                told.append({md5 for md5 in md5s if _is_there(remote, md5)})
             except Exception as error:
                 told.append(error)
 
@@ -81,8 +87,18 @@ class Storage:
         thread.join(PATIENCE)
         answer = told[0] if told else TimeoutError(f"no answer in {PATIENCE} seconds")
         if isinstance(answer, Exception):
-            raise Unreachable(f"the remote {self.remote} ({self.remote_url}) does not answer: {answer}")
+            why = masked(str(answer)) or type(answer).__name__
+            raise Unreachable(f"{self._remote} does not answer: {why}") from answer
         return answer
+
+
+def _is_there(remote: Any, md5: str) -> bool:
+    """Not `remote.exists`, which takes every failure, also a refused connection, for a no."""
+    try:
+        remote.fs.info(remote.oid_to_path(md5))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _object(folder: Path, md5: str) -> Path:

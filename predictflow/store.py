@@ -222,7 +222,7 @@ class Client:
     """A store of any kind, asked through MLflow."""
 
     def __init__(self, uri: str) -> None:
-        self.where = _masked(uri)
+        self.where = masked(uri)
         self._uri = uri
         self._failed: Unreachable | None = None
 
@@ -241,10 +241,10 @@ class Client:
             try:
                 return self._pages(search, asked)
             except UserError as error:
-                self._failed = Unreachable(_masked(str(error).splitlines()[0]))
+                self._failed = Unreachable(masked(str(error).splitlines()[0]))
             except Exception as error:  # of MLflow, of its database's driver, of the network
                 told = str(error).splitlines() or [type(error).__name__]
-                self._failed = Unreachable(f"{self.where} cannot be read: {_masked(told[0])}")
+                self._failed = Unreachable(f"{self.where} cannot be read: {masked(told[0])}")
         raise self._failed
 
     def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
@@ -305,7 +305,7 @@ class Client:
         return sorted(found, key=lambda version: (version.model, -version.number))
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """A text without the name and password of an address in it."""
     return re.sub(r"//[^/\s]*@", "//…@", text)
 
