@@ -463,9 +463,9 @@ def _draw(answer: Facts) -> None:
         if told:
             table.add_row(Text(head, "bold"), Text(told))
     console.print(table)
-    for head, style in (("could not tell", "red"), ("not looked at", "yellow")):
-        for text in answer[head.replace(" ", "_")]:
-            console.print(Text(f"{head}: {text}", style))
+    for reason in answer["could_not_tell"]:
+        console.print(Text(f"could not tell: {reason}", "red"))
+    show.unseen(console, answer["not_looked_at"])
     if answer["next"] or not answer["could_not_tell"]:
         console.print(Text("next:" if answer["next"] else "nothing to do", "bold"))
     for step in answer["next"]:  # a line each, however long: to be copied
