@@ -10,7 +10,7 @@ import click
 from predictflow.handles import CouldNotTell
 from stages.errors import UserError
 
-COMMANDS = ("lineage", "find-customer", "status")
+COMMANDS = ("lineage", "diff", "find-customer", "status")
 
 
 class Commands(click.Group):

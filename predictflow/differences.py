@@ -1,0 +1,361 @@
+"""What differs between two models, or between the customers of two: plain values for JSON.
+
+predictflow/README.md says what each key means.
+"""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from predictflow import facts, show
+from predictflow.customer_files import CustomerFile, Difference, Open, Unlike, compare
+from predictflow.facts import ENVIRONMENT, Facts
+from predictflow.handles import resolve
+from predictflow.history import Model
+from predictflow.index import CUSTOMERS, LOCK, MEASURED
+from predictflow.project import Project
+from predictflow.store import COMMIT
+from stages import hashes
+from stages.environment import PIN
+from stages.errors import UserError
+from stages.params import FILE as PARAMS
+from stages.provenance import PROVENANCE
+from stages.tracking import flat
+
+OF_A_RUN = ("data.", "models.", "prepare.", "seed", "train.")  # MLflow notes some of its own beside them
+DIGITS = 9  # of a metric, as the stages write it
+
+# Opens files that hold so many bytes in all, and shows how far their reading is.
+Reading = Callable[[int], AbstractContextManager[Open | None]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes:
+        letter: a or b.
+        named: what the handle is, in words.
+        customers: the md5 of customers.csv; None where nothing tells it.
+        params: {dotted name: value} of those that made the model.
+        columns: {name: declaration}; None where no dvc.lock tells them.
+        evaluation: {dotted name: value} of those that it was measured with; None likewise.
+        metrics: None where no evaluation of this model is recorded.
+        model: None where only the customers were asked for.
+        revision: the commit that holds the files it was made of; None: the working tree.
+    """
+
+    letter: str
+    handle: str | None
+    named: str
+    customers: str | None = None
+    params: Facts = field(default_factory=dict)
+    columns: Facts | None = None
+    evaluation: Facts | None = None
+    metrics: Facts | None = None
+    model: Model | None = None
+    revision: str | None = None
+
+
+def find(project: Project, letter: str, handle: str | None) -> Side:
+    """Raises UserError for a handle of something that cannot be compared, and what `resolve` raises."""
+    target = resolve(project, handle)
+    side = Side(letter, handle, target.named)
+    if target.model:
+        return _of_model(project, side, target.model, target.lock)
+    return _of_customers(project, replace(side, customers=target.file))
+
+
+def _of_model(project: Project, side: Side, content: str, lock: str | None = None) -> Side:
+    model = facts.recorded(project, content, lock)
+    side = replace(side, model=model, customers=model.md5s.get(CUSTOMERS))
+    if model.lock.md5s:
+        return _of_lock(project, side, model)
+    params = {name: value for name, value in model.params.items() if name.startswith(OF_A_RUN)}
+    commits = [run.tags[COMMIT] for run in project.runs.get(content, []) if COMMIT in run.tags]
+    return replace(
+        side, params=params, metrics=model.metrics or None, revision=commits[0] if commits else None
+    )
+
+
+def _of_lock(project: Project, side: Side, model: Model) -> Side:
+    """A model as its dvc.lock tells of it."""
+    revision = model.commit.sha if model.commit else None
+    if revision is None and side.handle:
+        revision = project.repository.commit(side.handle)  # a commit that no ref reaches any more
+    stages = _yaml(_text(project, revision, LOCK)).get("stages", {})
+    training, evaluation = (_writer_of(stages, path) for path in (PROVENANCE.as_posix(), MEASURED))
+    measured = {entry["path"]: entry.get("md5") for entry in evaluation.get("deps", [])}
+    of_this = measured.get(PROVENANCE.as_posix()) == model.content  # or still of the model before
+    columns = (tree["data"].get("columns") for tree in _trees(training) if "data" in tree)
+    return replace(
+        side,
+        params=_params(training),
+        columns=next(columns, None),
+        evaluation=_params(evaluation) if of_this else None,
+        metrics=(model.metrics or None) if of_this else None,
+        revision=revision,
+    )
+
+
+def _of_customers(project: Project, side: Side) -> Side:
+    """Customers, with the params of the first model that was made from them."""
+    history, md5 = project.history, side.customers
+    named = history.named_by.get(md5) or project.in_store.get(md5, {})
+    if CUSTOMERS not in named:
+        raise UserError(
+            f"{side.handle} ({side.named}) is neither a model nor a customers.csv.\n"
+            f"Cure: `predictflow lineage {side.handle}` lists the models made from it; compare two of those."
+        )
+    made = [content for content in history.contents if content in named[CUSTOMERS]]
+    if made := made or sorted(named[CUSTOMERS]):
+        return replace(_of_model(project, side, made[0]), customers=md5, model=None)
+    first = history.first_with_customers.get(md5)
+    text = _text(project, first.sha if first else None, PARAMS.as_posix())
+    return replace(side, params=flat(_yaml(text)))
+
+
+def _text(project: Project, revision: str | None, path: str) -> bytes | None:
+    """A file as a commit, or the working tree (None), holds it; None where it does not."""
+    if revision:
+        done = project.repository.git("cat-file", "blob", f"{revision}:{path}")
+        return done.stdout if done.returncode == 0 else None
+    file = (project.repository.root or project.repository.git_folder) / path
+    return file.read_bytes() if file.is_file() else None
+
+
+def _yaml(text: bytes | None) -> Facts:
+    """What DVC reads in a file; nothing in one that is not there or is no YAML."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(text or b"")
+    except YAMLError:
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _writer_of(stages: Facts, path: str) -> Facts:
+    """The stage of a dvc.lock that wrote a file."""
+    written = {out["path"]: stage for stage in stages.values() for out in stage.get("outs", [])}
+    return written.get(path, {})
+
+
+def _trees(stage: Facts) -> list[Facts]:
+    """The params of a stage in a dvc.lock, a tree a file."""
+    return list(stage.get("params", {}).values())
+
+
+def _params(stage: Facts) -> Facts:
+    return {name: value for tree in _trees(stage) for name, value in flat(tree).items()}
+
+
+def between(project: Project, a: Side, b: Side, reading: Reading) -> Facts:
+    """Every section of two models; of the data alone where one is no model.
+
+    A section is None where it could not be compared, and empty where nothing differs.
+    """
+    compared: dict[str, Facts | None] = {"data": _data(project, a, b, reading)}
+    if a.model and b.model:
+        one = a.model == b.model  # but measured with other params it may have been, to the same numbers
+        for name, section in SECTIONS.items():
+            compared[name] = {} if one and name != "params" else section(project, a, b)
+    return {
+        "a": _told(project, a),
+        "b": _told(project, b),
+        **compared,
+        "differs": [name for name, section in compared.items() if section],
+        "same": [name for name, section in compared.items() if section == {}],
+        "unknown": [name for name, section in compared.items() if section is None],
+    }
+
+
+def _told(project: Project, side: Side) -> Facts:
+    return {
+        "handle": side.handle,
+        "is": side.named,
+        "content": side.model.content if side.model else None,
+        "kind": side.params.get("train.model") if side.model else None,
+        "commit": side.model.commit.sha if side.model and side.model.commit else None,
+        "customers": side.customers,
+    }
+
+
+def _rows(project: Project, md5: str) -> int | None:
+    """How many customers prepare counted; None where no commit tells."""
+    for lock in project.history.locks.values():
+        prepared = project.history.prepared(lock)
+        if prepared.get("md5", {}).get(CUSTOMERS) == md5:
+            return sum(prepared[side]["rows"] for side in facts.SIDES.values())
+    return None
+
+
+def _unseen(project: Project, what: str, side: Side, why: str) -> None:
+    """Note what could not be looked at."""
+    project.unseen.append(f"the {what} of {side.letter.upper()}: {why}")
+
+
+def _differing(one: Facts, other: Facts) -> Facts:
+    """{name: {a, b}} of what differs; a side that has no such name has no key there."""
+    differing = {}
+    for name in sorted(one.keys() | other.keys()):
+        values = {letter: side[name] for letter, side in (("a", one), ("b", other)) if name in side}
+        if len(values) == 1 or values["a"] != values["b"]:
+            differing[name] = values
+    return differing
+
+
+def _data(project: Project, a: Side, b: Side, reading: Reading) -> Facts | None:
+    unknown = [side for side in (a, b) if side.customers is None]
+    for side in unknown:
+        _unseen(project, "data", side, "neither a commit nor a run tells its md5")
+    if unknown:
+        return None
+    if a.customers == b.customers:
+        return {}
+    files = [_file(project, side) for side in (a, b)]
+    found = _compared(project, a, b, *files, reading) if None not in files else None
+    return {
+        "md5": {side.letter: side.customers for side in (a, b)},
+        "rows": {side.letter: _rows(project, side.customers) for side in (a, b)},
+        "customers": asdict(found) if found else None,
+    }
+
+
+def _file(project: Project, side: Side) -> CustomerFile | None:
+    """The customers of a side, as they lie on this machine, and how they are written."""
+    path = _lying(project, side)
+    written = [side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id")]
+    if path is None:
+        root = project.repository.root
+        why = (
+            f"{side.customers} is in neither DVC's cache nor the working tree"
+            if root
+            else "a bare clone has none"
+        )
+        cure = f" (`dvc fetch --all-commits {CUSTOMERS}.dvc` brings what the remote has)" if root else ""
+        _unseen(project, "customers", side, why + cure)
+    elif None in written:
+        _unseen(project, "customers", side, f"no {PARAMS} tells how {side.customers} is written")
+    else:
+        return CustomerFile(path, *written)
+    return None
+
+
+def _lying(project: Project, side: Side) -> Path | None:
+    """Where the customers lie: in the cache, in the working tree, or where the handle says."""
+    if cached := project.look(lambda: project.storage.cached(side.customers), None):
+        return cached
+    root = project.repository.root
+    paths = [root / CUSTOMERS] if root else []
+    paths += [project.start / side.handle] if side.handle else []
+    return next((path for path in paths if path.is_file() and hashes.md5(path) == side.customers), None)
+
+
+def _compared(
+    project: Project, a: Side, b: Side, before: CustomerFile, after: CustomerFile, reading: Reading
+) -> Difference | None:
+    try:
+        with reading(before.path.stat().st_size + after.path.stat().st_size) as open_binary:
+            return compare(before, after, open_binary)
+    except Unlike as error:
+        _unseen(project, "customers", a if error.file is before else b, str(error))
+        return None
+
+
+def _columns(project: Project, a: Side, b: Side) -> Facts | None:
+    unknown = [side for side in (a, b) if side.columns is None]
+    for side in unknown:
+        _unseen(project, "declared columns and the evaluation's params", side, "no commit holds its dvc.lock")
+    return None if unknown else _differing(a.columns, b.columns)
+
+
+def _params_of(project: Project, a: Side, b: Side) -> Facts:
+    one, other = a.params, b.params
+    if a.evaluation is not None and b.evaluation is not None:  # else a line on metrics or code tells of it
+        one, other = a.evaluation | one, b.evaluation | other
+    if not (a.model.lock.md5s and b.model.lock.md5s):  # a run holds every value as text
+        one, other = ({name: str(value) for name, value in side.items()} for side in (one, other))
+    return _differing(one, other)
+
+
+def _code(project: Project, a: Side, b: Side) -> Facts | None:
+    unknown = [side for side in (a, b) if not side.model.code]
+    for side in unknown:
+        _unseen(project, "code", side, "no commit holds its dvc.lock")
+    if unknown:
+        return None
+    return {
+        path: {
+            "change": "added" if "a" not in md5s else "removed" if "b" not in md5s else "changed",
+            "show": _shown_by(project, a, b, path),
+        }
+        for path, md5s in _differing(a.model.code, b.model.code).items()
+    }
+
+
+def _shown_by(project: Project, a: Side, b: Side, path: str) -> str | None:
+    """The command that shows how a file differs; None where Git does not hold what dvc.lock names."""
+    for side in (a, b):
+        text = _text(project, side.revision, path)
+        if (text and hashlib.md5(text).hexdigest()) != side.model.code.get(path):
+            return None
+    before, after = (side.revision and side.revision[: show.SHORT] for side in (a, b))
+    commits = f"-R {after}" if before is None else f"{before} {after}" if after else before
+    return f"git diff {commits} -- {path}"
+
+
+def _environment(project: Project, a: Side, b: Side) -> Facts | None:
+    md5s = {side.letter: side.model.md5s.get(ENVIRONMENT) for side in (a, b)}
+    unknown = [side for side in (a, b) if not md5s[side.letter]]
+    for side in unknown:
+        _unseen(project, "environment", side, f"neither a commit nor a run tells the md5 of {ENVIRONMENT}")
+    if unknown:
+        return None
+    if md5s["a"] == md5s["b"]:
+        return {}
+    packages = {side.letter: _packages(project, side) for side in (a, b)}
+    known = None not in packages.values()
+    return {"md5": md5s, "packages": _differing(packages["a"], packages["b"]) if known else None}
+
+
+def _packages(project: Project, side: Side) -> Facts | None:
+    """{package: version, or versions with their markers} on any platform."""
+    text, md5 = _text(project, side.revision, ENVIRONMENT), side.model.md5s[ENVIRONMENT]
+    if text is None or hashlib.md5(text).hexdigest() != md5:
+        where = f"commit {side.revision[:10]}" if side.revision else "the working tree"
+        _unseen(project, "packages", side, f"{where} holds another {ENVIRONMENT} than the one of md5 {md5}")
+        return None
+    found: dict[str, list[str]] = {}
+    for name, version, marker in PIN.findall(text.decode("utf-8", "replace")):
+        found.setdefault(name, []).append(f"{version} ; {marker}" if marker else version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
+
+
+def _metrics(project: Project, a: Side, b: Side) -> Facts | None:
+    unknown = [side for side in (a, b) if side.metrics is None]
+    for side in unknown:
+        _unseen(project, "metrics", side, "no evaluation of it is recorded")
+    if unknown:
+        return None
+    one, other = flat(a.metrics), flat(b.metrics)
+    if not (a.model.lock.md5s and b.model.lock.md5s):  # a run also holds what its training measured
+        shared = one.keys() & other.keys()
+        one, other = ({name: side[name] for name in shared} for side in (one, other))
+    differing = _differing(one, other)
+    for values in differing.values():
+        if len(values) == 2:
+            values["difference"] = round(values["b"] - values["a"], DIGITS)
+    return differing
+
+
+SECTIONS = {
+    "columns": _columns,
+    "params": _params_of,
+    "code": _code,
+    "environment": _environment,
+    "metrics": _metrics,
+}
