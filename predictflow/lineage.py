@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HEADLINE = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_error", "profit_per_customer")
 IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
+CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
+ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
 RUNS = 3  # that are told; the others are counted
 
 
@@ -118,16 +120,15 @@ def _commit(answer: dict[str, Any]) -> "Text":
 def _file(file: dict[str, Any]) -> "Text":
     from rich.filesize import decimal
 
-    known = {True: "yes", False: "no", None: "not looked at"}
     told = [f"md5 {file['md5']}"]
     if file.get("rows") is not None:
         told.append(f"{file['rows']:,} rows")
     if file["size"] is not None:
         told.append(decimal(file["size"]))
     if not file["path"].startswith(IN_GIT):
-        told.append(f"in the cache: {known[file['cached']]}")
+        told.append(CACHED[file["cached"]])
     if "on_remote" in file:
-        told.append(f"on the remote: {known[file['on_remote']]}")
+        told.append(ON_REMOTE[file["on_remote"]])
     if file.get("commit"):
         told.append(f"since {file['commit']['sha'][:10]} {file['commit']['time'][:10]}")
     return show.line(file["path"], *told)
@@ -137,22 +138,25 @@ def _results(answer: dict[str, Any]) -> "Group":
     from rich.console import Group
     from rich.table import Table
 
-    table = Table("model", "made", "version", "experiment", "commit", "roc_auc", "brier", box=None)
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "made", "commit", "roc_auc"):
+        table.add_column(name, no_wrap=True)
+    for name in ("version", "experiment", "kind"):  # these give way in a narrow terminal
+        table.add_column(name, overflow="fold")
     for model in answer["models"]:
         versions = (
             f"{version['name'].rpartition('/')[2]} {show.place(version['stage'], version['aliases'])}"
             for version in model["versions"]
         )
+        metric = model["metrics"].get("roc_auc")
         table.add_row(
             model["content"][: show.SHORT],
             model["made"][:10],
+            (model["commit"] or "none")[:10],
+            "" if metric is None else f"{metric:.4f}",
             "\n".join(versions),
             "\n".join(model["experiments"]),
-            (model["commit"] or "none")[:10],
-            *(
-                f"{model['metrics'][name]:.4f}" if name in model["metrics"] else ""
-                for name in ("roc_auc", "brier")
-            ),
+            model["kind"],
         )
     models = len(answer["models"])
     head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"

@@ -52,7 +52,7 @@ def line(head: str, *told: str) -> "Text":
     """One fact: its name, then what there is to tell."""
     from rich.text import Text
 
-    return Text.assemble((head, "bold"), " ", " · ".join(filter(None, told)))
+    return Text.assemble((head, "bold cyan"), " ", " · ".join(filter(None, told)))
 
 
 def place(stage: str, aliases: Iterable[str]) -> str:
