@@ -96,7 +96,10 @@ def _is_there(remote: Any, md5: str) -> bool:
     """Not `remote.exists`, which takes every failure, also a refused connection, for a no."""
     try:
         remote.fs.info(remote.oid_to_path(md5))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        why = error.__cause__  # fsspec says so of a web server that it cannot reach, too
+        if isinstance(why, OSError) and not isinstance(why, FileNotFoundError):
+            raise why from None
         return False
     return True
 
