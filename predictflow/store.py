@@ -21,7 +21,12 @@ EXPERIMENT, COMMIT, DIRTY = "dvc.exp_name", "git.commit", "git.dirty"
 TAGS = (tracking.CONTENT, tracking.RESTORED, EXPERIMENT, COMMIT, DIRTY)
 MD5 = "md5/"  # before a path, in the name of a tag
 PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
+PATIENCE = 5  # seconds that somebody who writes to a database may hold it
 PAGE = 1000  # what MLflow hands out at once
+LIVING = (  # neither they nor their experiment are in MLflow's trash
+    "FROM runs JOIN experiments USING (experiment_id)"
+    " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+)
 OPEN = ("-wal", "-journal")  # beside a database that somebody has open
 # A server that fails is asked once more, and waited for; MLflow itself would go on for minutes.
 BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -151,7 +156,7 @@ class Database:
             raise Unreachable(f"{self.where} cannot be read: {error}") from error
 
     def _rows(self, how: str, question: str, values: Iterable[Any]) -> list[Any]:
-        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", PATIENCE, uri=True)) as connection:
             return connection.execute(question, tuple(values)).fetchall()
 
     def runs(self) -> list[Run]:
@@ -159,8 +164,8 @@ class Database:
             self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
         )
         rows = self._ask(
-            "SELECT run_uuid, name, status, start_time, end_time FROM runs"
-            " WHERE lifecycle_stage = 'active' ORDER BY start_time DESC, run_uuid"
+            f"SELECT run_uuid, runs.name, status, start_time, end_time {LIVING}"
+            " ORDER BY start_time DESC, run_uuid"
         )
         return [
             Run(id, name, status, began, ended, tags.get(id, {})) for id, name, status, began, ended in rows
@@ -184,8 +189,8 @@ class Database:
 
     def md5s(self) -> dict[str, dict[str, str]]:
         of_runs = self._ask(
-            "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid)"
-            f" WHERE lifecycle_stage = 'active' AND (key = ? OR key GLOB '{MD5}*')",
+            f"SELECT run_uuid, key, value FROM tags WHERE (key = ? OR key GLOB '{MD5}*')"
+            f" AND run_uuid IN (SELECT run_uuid {LIVING})",
             tracking.CONTENT,
         )
         return _md5s([*_grouped(of_runs).values(), *(version.tags for version in self.versions())])

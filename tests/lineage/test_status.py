@@ -89,10 +89,10 @@ def follow(history: History, answer: dict) -> None:
         history.project.run("sh", "-c", command, env={"GIT_EDITOR": "echo a message >"})
 
 
-def drawn(answer: dict) -> str:
-    """An answer as a person sees it, in a terminal that is wide enough."""
+def drawn(answer: dict, columns: int = 400) -> str:
+    """An answer as a person sees it, in a terminal of some width."""
     said = io.StringIO()
-    with mock.patch.dict(os.environ, {"COLUMNS": "400"}), contextlib.redirect_stdout(said):
+    with mock.patch.dict(os.environ, {"COLUMNS": str(columns)}), contextlib.redirect_stdout(said):
         status._draw(answer)
     return said.getvalue()
 
@@ -452,13 +452,14 @@ def test_a_bare_clone_tells_what_git_holds_and_the_store_if_it_is_named(settled:
 
 def test_it_fits_a_terminal_and_every_command_stands_whole_on_a_line(settled: History):
     settled.project.edit("params.yaml", "max_depth: 2", "max_depth: 3")
-    following = commands(stand(settled))
-    for columns in ("80", "200"):
-        settled.project.env["COLUMNS"] = columns
-        facts, _, rest = settled.told("status", code=1).partition("next:\n")
+    answer = stand(settled)
+    for columns in (80, 200):
+        facts, _, rest = drawn(answer, columns).partition("next:\n")
         lines = facts.splitlines()
-        assert max(map(len, lines)) <= int(columns)
+        assert max(map(len, lines)) <= columns
         assert len(lines) <= 12
-        assert [line.split("  # ")[0].strip() for line in rest.splitlines()] == following
+        assert [line.split("  # ")[0].strip() for line in rest.splitlines()] == commands(answer)
         heads = [line.split("  ")[0] for line in lines if not line.startswith(" ")]
         assert heads == ["Production", "Staging", "working tree", "pipeline", "commit", "push", "runs"]
+    settled.project.env["COLUMNS"] = "200"
+    assert settled.told("status", code=1) == drawn(answer, 200)
