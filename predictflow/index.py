@@ -8,7 +8,7 @@ commits alone, and made anew where it is missing, damaged, or of another layout.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,17 @@ def parse_lock(text: bytes) -> Lock:
     import yaml
 
     try:
-        stages = yaml.load(text, yaml.CBaseLoader)[
-            "stages"
-        ].values()  # scalars stay text: an md5 is no number
+        # Of YAML's nodes only what is wanted becomes a value: locks are many, and most of each is params.
+        stages = _fields(_fields(yaml.compose(text, yaml.CBaseLoader))["stages"])
         read, written = (
-            [entry for stage in stages for entry in stage.get(key, ())] for key in ("deps", "outs")
+            [
+                # text, for an md5 is no number
+                {name: node.value for name, node in _fields(entry).items() if isinstance(node.value, str)}
+                for stage in map(_fields, stages.values())
+                if key in stage
+                for entry in stage[key].value
+            ]
+            for key in ("deps", "outs")
         )
         entries = [entry for entry in read + written if "md5" in entry]
         outs = {entry["path"] for entry in written}
@@ -88,6 +94,11 @@ def parse_lock(text: bytes) -> Lock:
         )
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         return Lock({}, {}, [])
+
+
+def _fields(mapping: Any) -> dict[str, Any]:
+    """{key: node} of a mapping of YAML's."""
+    return {key.value: node for key, node in mapping.value}
 
 
 def parse_pointer(text: bytes) -> str:
@@ -150,7 +161,7 @@ def _load(path: Path) -> Index:
 
 
 def _save(path: Path, index: Index) -> None:
-    text = json.dumps({"layout": LAYOUT} | asdict(index), separators=(",", ":")).encode()
+    text = json.dumps({"layout": LAYOUT} | vars(index), default=vars, separators=(",", ":")).encode()
     try:
         with files.whole(path) as temporary:
             temporary.write_bytes(hashlib.md5(text).hexdigest().encode() + b"\n" + text)
