@@ -1,5 +1,6 @@
 """The command `predictflow`. Each of its commands is a file of its own, imported when it is called."""
 
+import gc
 import importlib
 import signal
 import sys
@@ -62,6 +63,7 @@ def run(words: list[str]) -> int:
 
 
 def main() -> None:
+    gc.disable()  # a command ends soon; of reading a long history, the search for garbage takes a third
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(run(sys.argv[1:]))
 
