@@ -26,7 +26,7 @@ def commands() -> dict[str, click.Command]:
 def test_help_ends_in_an_example_that_names_the_command(name):
     said = subprocess.run([BIN / "predictflow", name, "--help"], capture_output=True, text=True, check=True)
     text, _, options = said.stdout.partition("\nOptions:")
-    assert text.rstrip().splitlines()[-1].startswith(f"    predictflow {name} ")
+    assert text.rstrip().splitlines()[-1].startswith(f"    predictflow {name}")
     assert "--json" in options, "every reader has it"
 
 
