@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests import customers
 
@@ -148,22 +149,41 @@ def members(make_project: Callable[..., Project]) -> Project:
     return project
 
 
-@pytest.fixture(scope="session")
-def warm_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The members' project after one `dvc repro`, made once for the tests that begin there."""
-    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("warm")
-    clone(folder)
-    customers.write_members(folder / "data/customers.csv")
-    customers.declare_members(folder / "params.yaml")
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once for all the processes that the tests run in; `make` fills it."""
+    top = tmp_path_factory.getbasetemp()
+    folder = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / name
+    made = folder.with_suffix(".made")
+    with FileLock(folder.with_suffix(".lock")):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
+def make_warm(top: Path) -> None:
+    """The members' project after one `dvc repro`, in project/."""
+    project = Project(top / "project", top / "home")
+    for folder in (top / "project", top / "home"):
+        folder.mkdir()
+    clone(project.folder)
+    customers.write_members(project.folder / "data/customers.csv")
+    customers.declare_members(project.folder / "params.yaml")
     for path in ("dvc.lock", "models/provenance.json"):
-        (folder / path).unlink()
-    project = Project(folder, home)
+        (project.folder / path).unlink()
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("dvc", "add", "--quiet", "data/customers.csv")
     project.commit("the members")
     project.repro()
     project.commit("the members' first model")
-    return folder
+
+
+@pytest.fixture(scope="session")
+def warm_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The members' project after one `dvc repro`, for the tests that begin there."""
+    return once(tmp_path_factory, "warm", make_warm) / "project"
 
 
 @pytest.fixture

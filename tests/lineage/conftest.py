@@ -11,11 +11,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from filelock import FileLock
 
 from predictflow import cli
 from tests import customers
-from tests.conftest import Project, clone
+from tests.conftest import Project, clone, once
 
 ROWS = customers.members(640)
 FIRST = ROWS.iloc[:600]
@@ -109,8 +108,11 @@ class Recorder:
         )
 
 
-def make(folder: Path, home: Path) -> None:
-    """Make the history in an empty folder; what was noted lies beside it."""
+def make(top: Path) -> None:
+    """Make the history in project/; what was noted lies beside it, in made.json."""
+    folder, home = top / "project", top / "home"
+    folder.mkdir()
+    home.mkdir()
     clone(folder)
     project = Project(folder, home)
     recorder = Recorder(project)
@@ -157,7 +159,7 @@ def make(folder: Path, home: Path) -> None:
     recorder.record("never committed", committed=False)
     project.run("git", "checkout", "--quiet", "--", ".")
     project.run("dvc", "checkout", "--quiet")
-    (folder.parent / "made.json").write_text(json.dumps([asdict(made) for made in recorder.made]))
+    (top / "made.json").write_text(json.dumps([asdict(made) for made in recorder.made]))
 
 
 @dataclass
@@ -200,18 +202,7 @@ class History:
 
 @pytest.fixture(scope="session")
 def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once for all the processes that the tests run in."""
-    top = tmp_path_factory.getbasetemp()
-    shared = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "history"
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            unfinished = shared.with_name("history.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            for name in ("project", "home"):
-                (unfinished / name).mkdir(parents=True)
-            make(unfinished / "project", unfinished / "home")
-            unfinished.rename(shared)
-    return shared
+    return once(tmp_path_factory, "history", make)
 
 
 @pytest.fixture
