@@ -60,8 +60,9 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
     Exit codes: 0 nothing to do, 1 something to do, 2 something that matters could not be told.
 
     \b
-    Example:
+    Examples:
       predictflow status
+      predictflow status --remote
     """
     answer = status(Project(folder, keep=False), remote)
     if as_json:
