@@ -1,8 +1,9 @@
 """A Git repository, asked through Git's own command: its refs, its commits, and the files they hold."""
 
+import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,10 +67,16 @@ class Repository:
             )
             self.root = Path(top.stdout.strip())
 
-    def git(self, *words: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
-        """What `git` says, however it ends."""
+    def git(
+        self, *words: str, given: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """What `git` says, however it ends; `env` comes on top of this process's own environment."""
         return subprocess.run(
-            ["git", *words], cwd=self.root or self.git_folder, input=given.encode(), capture_output=True
+            ["git", *words],
+            cwd=self.root or self.git_folder,
+            input=given.encode(),
+            capture_output=True,
+            env=os.environ | dict(env or {}),
         )
 
     def read(self, *words: str, given: str = "") -> str:
