@@ -11,7 +11,8 @@ import click
 from predictflow.handles import CouldNotTell
 from stages.errors import UserError
 
-COMMANDS = ("lineage", "diff", "find-customer", "status")
+COMMANDS = ("lineage", "diff", "find-customer", "status", "history")
+FILES = {"history": "promotions"}  # history.py is Git's history
 
 
 class Commands(click.Group):
@@ -23,7 +24,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"predictflow.{name.replace('-', '_')}").command
+        return importlib.import_module(f"predictflow.{FILES.get(name, name.replace('-', '_'))}").command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from typing import Any
 from predictflow.history import Commit, Model
 from predictflow.index import CUSTOMERS, Lock
 from predictflow.project import Project
+from predictflow.receipts import Chain, Receipt
 from predictflow.show import moment
 from predictflow.store import COMMIT, DIRTY, Run, Version
 from stages.provenance import FOLDER
@@ -50,6 +51,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         },
         "runs": runs(project, project.runs.get(content, [])),
         "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "receipts": receipts(project, content),
         "commit": commit(project, history.first_with_model.get(content)),
         "in_working_tree": content == on_disk,
         "branches": [ref.name for ref in at if ref.kind == "branch"],
@@ -156,3 +158,16 @@ def version(one: Version) -> Facts:
         "registered": moment(one.registered / 1000),
         "run": one.run_id,
     }
+
+
+def receipts(project: Project, content: str) -> list[Facts]:
+    """Those of the project's registered model that speak of a content, the newest first."""
+    if project.model is None:
+        return []
+    chain = project.chain(project.model)
+    return [receipt(chain, one) for one in reversed(chain.receipts) if one.body["content"] == content]
+
+
+def receipt(chain: Chain, one: Receipt) -> Facts:
+    told = {key: one.body[key] for key in ("action", "version", "stage", "when", "who", "why")}
+    return told | {"tag": one.name, "broken": [found.told for found in chain.damage if found.tag == one.name]}

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from predictflow import receipts
 from predictflow.index import parse_pointer
 from predictflow.project import Project
 from predictflow.show import place
@@ -201,6 +202,33 @@ def _versions(project: Project, handle: str, looked: list[str]) -> Iterator[Targ
                 looked.append(f"{version.name} was registered by other means: it carries no content")
     if not named:
         looked.append(f"no registered version {handle}")
+    yield from _receipts(project, asked["model"], wanted or asked["alias"], bool(named), looked)
+
+
+def _receipts(
+    project: Project, model: str, wanted: str, in_store: bool, looked: list[str]
+) -> Iterator[Target]:
+    """What the receipts say of a version's number or of a stage.
+
+    `register` puts every version in Staging without a receipt: there the store alone is asked, if it knows.
+    """
+    stage = wanted.lower()
+    if in_store and stage == "staging":
+        return
+    chain = project.chain(model)
+    if wanted.isdigit():
+        receipt = receipts.versions(chain.receipts).get(int(wanted))
+    else:
+        receipt = receipts.standing(chain.receipts).get(stage)
+    lock = receipt and project.history.lock_at(receipt.commit)
+    content = project.history.locks[lock].content if lock else None
+    if receipt and content:
+        told = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
+        told += "" if in_store else ": MLflow's store names none"
+        told += "; the chain of receipts is broken" if chain.damage else ""
+        yield Target(told, model=content, lock=lock)
+    elif receipt:
+        looked.append(f"the receipt {receipt.name} is at a commit without a model")
 
 
 def _revisions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:

@@ -66,6 +66,8 @@ def _sources(answer: dict[str, Any]) -> "Tree":
     tree = Tree(show.line(model["kind"] or "model", f"content {model['content']}"))
     for version in answer["versions"]:
         tree.add(show.line("version", version["name"], show.place(version["stage"], version["aliases"])))
+    for receipt in answer["receipts"]:
+        tree.add(_receipt(receipt))
     for run in answer["runs"][:RUNS]:
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
@@ -89,6 +91,19 @@ def _sources(answer: dict[str, Any]) -> "Tree":
     if answer["rebuild"]:
         tree.add(show.line("rebuild", "")).add("\n".join(answer["rebuild"]))
     return tree
+
+
+def _receipt(receipt: dict[str, Any]) -> "Text":
+    told = show.line(
+        "receipt",
+        receipt["tag"],
+        " ".join(filter(None, (receipt["action"], receipt["stage"], receipt["when"]))),
+        receipt["who"],
+        receipt["why"] or "",
+    )
+    for broken in receipt["broken"]:
+        told.append(f" · BROKEN: {broken}", "red")
+    return told
 
 
 def _run(run: dict[str, Any]) -> "Text":

@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from predictflow import store
+from predictflow import receipts, store
 from predictflow.history import History
+from predictflow.receipts import Chain
 from predictflow.repository import Repository
 from predictflow.storage import Storage
 from predictflow.store import Run, Store, Unreachable, Version
@@ -35,6 +36,7 @@ class Project:
         os.chdir(self.repository.root or self.repository.git_folder)
         self.storage = Storage(self.repository.root)
         self.unseen: list[str] = []
+        self._chains: dict[str, Chain] = {}
         if self.repository.shallow:
             self.unseen.append("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
 
@@ -43,6 +45,29 @@ class Project:
         from predictflow.show import track
 
         return History(self.repository, track, self._keep)
+
+    @cached_property
+    def model(self) -> str | None:
+        """tracking.model of params.yaml; None where that cannot be read (it is in conflict, or not there)."""
+        import yaml
+
+        root = self.repository.root
+        try:
+            text = (
+                (root / "params.yaml").read_bytes()
+                if root
+                else self.repository.git("show", "HEAD:params.yaml").stdout
+            )
+            model = yaml.load(text, yaml.CBaseLoader)["tracking"]["model"]
+            return model if isinstance(model, str) else None
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return None
+
+    def chain(self, model: str) -> Chain:
+        """The receipts of a model."""
+        if model not in self._chains:
+            self._chains[model] = receipts.read(self.repository, model)
+        return self._chains[model]
 
     @cached_property
     def _store(self) -> Store | None:

@@ -11,17 +11,18 @@ deleted unseen; `origin` keeps the id of its last one in refs/receipts/<model>, 
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any
 
 from predictflow.repository import Repository
 from predictflow.show import moment
 from predictflow.store import Unreachable
 from stages.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LAYOUT = 1
 REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED = "registered", "promoted", "rolled back", "archived"
@@ -168,7 +169,7 @@ def read(repository: Repository, model: str) -> Chain:
         if kind != "tag":
             damage.append(Damage("lightweight", name, "a tag without a message, which GTO passes over"))
             continue
-        tag = Tag(name, object, commit, int(date), " ".join(who), bool(signature))
+        tag = Tag(name, object, commit, int(date or 0), " ".join(who), bool(signature))
         if title != name or of != "commit":
             damage.append(Damage("moved", name, f"it was made as {title}, for a {of}"))
         text = text.removesuffix(signature)
@@ -250,51 +251,61 @@ def broken(model: str, receipts: list[Receipt], names: list[str]) -> list[Damage
     Args:
         names: of all tags of the model, readable or not.
     """
-    found = []
     known = {receipt.name: receipt for receipt in receipts}
-    followers: dict[str | None, list[str]] = {}
+    followers: dict[str | None, set[str]] = {}
     registered: dict[int, Receipt] = {}
+    found = []
     for receipt in receipts:
-        body, previous = receipt.body, receipt.previous
-        followers.setdefault(previous and previous["object"], []).append(receipt.name)
-
-        def wrong(kind: str, told: str, tag: str = receipt.name) -> None:
-            found.append(Damage(kind, tag, told))
-
-        if body["model"] != model or _name(body, counter(receipt.name)) != receipt.name:
-            stage = f" {body['stage']}" if body["stage"] else ""
-            wrong(
-                "altered",
-                f"its body is of another tag: {body['model']} {receipt.version} {body['action']}{stage}",
-            )
-        if body["who"] != receipt.who:
-            wrong("altered", f"its body says that {body['who']} wrote it, Git says {receipt.who}")
-        if body["commit"] != receipt.commit:
-            wrong("moved", f"it is at commit {receipt.commit[:10]}, its body says {body['commit'][:10]}")
-        if body["when"] != moment(receipt.time):
-            wrong("misdated", f"its date is {moment(receipt.time)}, its body says {body['when']}")
-        before = known.get(previous["tag"]) if previous else None
-        if previous and before is None:
-            gone = "is no receipt any more" if previous["tag"] in names else "is missing"
-            wrong("gap", f"the receipt before it, {previous['tag']}, {gone}")
-        elif before and previous and before.object != previous["object"]:
-            wrong("altered", f"it was written anew: {receipt.name} names another object", before.name)
-        if before and receipt.time <= before.time:
-            wrong("misdated", f"it is not younger than the one before it, {before.name}")
+        previous = receipt.previous
+        followers.setdefault(previous and previous["object"], set()).add(receipt.name)
         if receipt.action == REGISTERED:
             registered[receipt.version] = receipt
-        elif receipt.version not in registered:
-            wrong("unregistered", f"no receipt before it registers version {receipt.version}")
-        elif any(body[key] != registered[receipt.version].body[key] for key in ("commit", "content")):
-            of = registered[receipt.version].name
-            wrong("altered", f"{of} has another commit or content for version {receipt.version}")
+        found += _of_itself(model, receipt)
+        found += _of_its_version(receipt, registered.get(receipt.version))
+        if previous:
+            found += _of_its_place(receipt, previous, known.get(previous["tag"]), names)
     for same in followers.values():
-        found += [
-            Damage("fork", name, f"it follows the same receipt as {', '.join(set(same) - {name})}")
-            for name in same
-            if len(same) > 1
-        ]
+        for name in sorted(same) if len(same) > 1 else ():
+            others = ", ".join(sorted(same - {name}))
+            found.append(Damage("fork", name, f"it follows the same receipt as {others}"))
     return found
+
+
+def _of_itself(model: str, receipt: Receipt) -> Iterator[Damage]:
+    """Where a receipt's body and its tag do not say the same."""
+    name, body = receipt.name, receipt.body
+    if body["model"] != model or _name(body, counter(name)) != name:
+        yield Damage("altered", name, f"its body is of another tag: {_line(body)}")
+    if body["who"] != receipt.who:
+        yield Damage("altered", name, f"its body says {body['who']} wrote it, its tag says {receipt.who}")
+    if body["commit"] != receipt.commit:
+        yield Damage(
+            "moved", name, f"it is at commit {receipt.commit[:10]}, its body says {body['commit'][:10]}"
+        )
+    if body["when"] != moment(receipt.time):
+        yield Damage("misdated", name, f"its date is {moment(receipt.time)}, its body says {body['when']}")
+
+
+def _of_its_version(receipt: Receipt, registration: Receipt | None) -> Iterator[Damage]:
+    if registration is None:
+        told = f"no receipt before it registers version {receipt.version}"
+        yield Damage("unregistered", receipt.name, told)
+    elif any(receipt.body[key] != registration.body[key] for key in ("commit", "content")):
+        yield Damage("altered", receipt.name, f"it has another commit or content than {registration.name}")
+
+
+def _of_its_place(
+    receipt: Receipt, previous: Facts, before: Receipt | None, names: list[str]
+) -> Iterator[Damage]:
+    """Where a receipt does not follow the one that it names."""
+    if before is None:
+        gone = "is no receipt any more" if previous["tag"] in names else "is missing"
+        yield Damage("gap", receipt.name, f"the receipt before it, {previous['tag']}, {gone}")
+        return
+    if before.object != previous["object"]:
+        yield Damage("altered", before.name, f"it was written anew after {receipt.name}, which names another")
+    if receipt.time <= before.time:
+        yield Damage("misdated", receipt.name, f"it is not younger than the one before it, {before.name}")
 
 
 def counter(name: str) -> int:
@@ -413,8 +424,10 @@ def write(
     return written[name]
 
 
-def _lock(repository: Repository) -> FileLock:
+def _lock(repository: Repository) -> "FileLock":
     """One writer at a time in a clone and all its working trees: tags of two stages have different names."""
+    from filelock import FileLock
+
     folder = repository.read("rev-parse", "--path-format=absolute", "--git-common-dir").strip()
     path = Path(folder) / "predictflow/receipts.lock"
     path.parent.mkdir(exist_ok=True)
@@ -577,7 +590,7 @@ def _push(repository: Repository, model: str, written: list[Receipt]) -> None:
         raise _quicker(chain, "somebody")
     raise UserError(
         f"origin does not take the receipt: {done.stderr.decode(errors='replace').strip()}\n"
-        f"Cure: `git push origin {_head(model)}` and tags {in_tag(model)}@… and {in_tag(model)}#… must be allowed."
+        f"Cure: it must allow tags {in_tag(model)}@… and {in_tag(model)}#…, and {_head(model)}."
     )
 
 

@@ -122,29 +122,13 @@ def _of_store(project: Project) -> Facts:
 
 def _versions(project: Project) -> list[tuple[Version, str | None]]:
     """Each version of this project's registered model, and its content."""
-    name = _registered_name(project)
+    name = project.model
     return [
         (version, content)
         for content, versions in project.versions_with.items()
         for version in versions
         if name in (None, version.model)
     ]
-
-
-def _registered_name(project: Project) -> str | None:
-    """tracking.model of params.yaml; None where that cannot be read (it is in conflict, or not there)."""
-    import yaml
-
-    root = project.repository.root
-    try:
-        text = (
-            (root / "params.yaml").read_bytes()
-            if root
-            else project.repository.git("show", "HEAD:params.yaml").stdout
-        )
-        return yaml.load(text, yaml.CBaseLoader)["tracking"]["model"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return None
 
 
 def _store_is_missing() -> bool:
