@@ -41,6 +41,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
     """A model and all that it was made from, back to customers.csv."""
     model, history = recorded(project, content, lock), project.history
     at, once = history.refs_with.get(content, []), history.refs_after(content)
+    of_chain = project.chain(project.model).names if project.model else []
     params = flat(model.params)
     on_disk = history.locks[history.worktree].content if history.worktree else None
     return {
@@ -57,7 +58,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "branches": [ref.name for ref in at if ref.kind == "branch"],
         "tags": [ref.name for ref in at if ref.kind == "tag"],
         "experiments": [ref.name for ref in at if ref.kind == "experiment"],
-        "earlier_in": [ref.name for ref in once],
+        "earlier_in": [ref.name for ref in once if ref.name not in of_chain],  # a receipt stays
         "metrics": model.metrics,
         "params": params,
         "code": model.code,

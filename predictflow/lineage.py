@@ -19,7 +19,7 @@ HEADLINE = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_er
 IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
 CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
 ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
-RUNS = 3  # that are told; the others are counted
+RECEIPTS = RUNS = 3  # that are told; the others are counted
 
 
 @click.command(short_help="A model's experiment and data; the models made from data.")
@@ -66,8 +66,10 @@ def _sources(answer: dict[str, Any]) -> "Tree":
     tree = Tree(show.line(model["kind"] or "model", f"content {model['content']}"))
     for version in answer["versions"]:
         tree.add(show.line("version", version["name"], show.place(version["stage"], version["aliases"])))
-    for receipt in answer["receipts"]:
+    for receipt in answer["receipts"][:RECEIPTS]:
         tree.add(_receipt(receipt))
+    if more := answer["receipts"][RECEIPTS:]:
+        tree.add(show.line("receipt", f"and {len(more)} older ones: `predictflow history`"))
     for run in answer["runs"][:RUNS]:
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
@@ -99,7 +101,7 @@ def _receipt(receipt: dict[str, Any]) -> "Text":
         receipt["tag"],
         " ".join(filter(None, (receipt["action"], receipt["stage"], receipt["when"]))),
         receipt["who"],
-        receipt["why"] or "",
+        " ".join((receipt["why"] or "").split()),
     )
     for broken in receipt["broken"]:
         told.append(f" · BROKEN: {broken}", "red")
@@ -121,14 +123,16 @@ def _run(run: dict[str, Any]) -> "Text":
 
 def _commit(answer: dict[str, Any]) -> "Text":
     first = answer["commit"]
+    own = {receipt["tag"] for receipt in answer["receipts"]}  # which are told apart
     if first is None:
         where = "only in the working tree: `git commit` keeps it" if answer["in_working_tree"] else "none"
         return show.line("commit", where)
     kinds = {"on": "branches", "tags": "tags", "experiments": "experiments", "earlier in": "earlier_in"}
+    at = {word: [name for name in answer[key] if name not in own] for word, key in kinds.items()}
     return show.line(
         "commit",
         f"{first['sha'][:10]} {first['time'][:10]} {first['author']}: {first['subject']}",
-        *(f"{word} {show.some(answer[key])}" for word, key in kinds.items() if answer[key]),
+        *(f"{word} {show.some(names)}" for word, names in at.items() if names),
     )
 
 

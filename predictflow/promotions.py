@@ -1,6 +1,7 @@
 """`predictflow history`: who put which version where, when and why, as the receipts tell it."""
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,14 +100,14 @@ def _receipt(chain: Chain, one: Receipt) -> Facts:
         "commit": body["commit"],
         "content": body["content"],
         "decision": body["decision"],
-        "metrics": _headline(body["decision"]) or _headline(body["run"]),
+        "metrics": _headline((body["decision"] or {}).get("numbers")) or _headline(body["run"]),
         "signed": one.signed,
     }
 
 
-def _headline(told: Facts | None) -> dict[str, float]:
-    """The numbers that a version is known by, of a decision or a run."""
-    metrics = (told or {}).get("metrics")
+def _headline(told: Any) -> dict[str, float]:
+    """The numbers that a version is known by, as a decision or a run tells them."""
+    metrics = told.get("metrics") if isinstance(told, dict) else None
     if not isinstance(metrics, dict):
         return {}
     return {name: metrics[name] for name in HEADLINE if isinstance(metrics.get(name), int | float)}
@@ -120,15 +121,8 @@ def _draw(answer: Facts) -> None:
     console.print()
     for receipt in answer["receipts"]:
         console.print(_line(receipt))
-        numbers = [f"{name} {value:.4g}" for name, value in receipt["metrics"].items()]
-        signed = "signed" if receipt["signed"] else ""
-        for line in (
-            receipt["why"],
-            " · ".join(numbers),
-            " · ".join(filter(None, (receipt["tag"], f"commit {receipt['commit'][:10]}", signed))),
-        ):
-            if line:
-                console.print(f"  {line}", markup=False)
+        for line in _beneath(receipt):
+            console.print(f"  {line}", markup=False)
         for broken in receipt["broken"]:
             console.print(f"  BROKEN: {broken}", style="red", markup=False)
     if not answer["receipts"]:
@@ -151,6 +145,16 @@ def _where(stands: Facts | None) -> list[str]:
     if stands is None:
         return ["empty"]
     return [f"version {stands['version']}", f"since {stands['since']}", f"by {stands['who']}", stands["tag"]]
+
+
+def _beneath(receipt: Facts) -> Iterator[str]:
+    if receipt["why"]:
+        yield " ".join(receipt["why"].split())
+    if receipt["to"] is not None and receipt["metrics"]:
+        yield " · ".join(f"{name} {value:.4g}" for name, value in receipt["metrics"].items())
+    if receipt["decision"] and receipt["decision"].get("passed") is False:
+        yield f"forced; against it: {receipt['decision'].get('against')}"
+    yield f"{receipt['tag']} · commit {receipt['commit'][:10]}" + (" · signed" if receipt["signed"] else "")
 
 
 def _line(receipt: dict[str, Any]) -> "Text":

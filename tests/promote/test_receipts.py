@@ -1,0 +1,536 @@
+"""Receipts form a chain that GTO and DVC read, that one writer at a time goes on with, and that shows every
+damage."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from predictflow import receipts
+from predictflow.receipts import Chain, Quicker, Receipt
+from predictflow.repository import Repository
+from predictflow.show import moment
+from predictflow.store import Unreachable
+from stages.errors import UserError
+from tests.conftest import REPOSITORY, environment
+from tests.lineage.conftest import History
+
+MODEL = "churn-predictor"
+GIVEN = {"md5s": {}, "run": None, "registered": 1, "decision": None}
+
+# One writer of two: reads the chain, says so, and writes when it is told to.
+WRITER = """
+import sys
+from pathlib import Path
+from predictflow import receipts
+from predictflow.repository import Repository
+from tests.promote.test_receipts import put
+repository = Repository(Path.cwd())
+chain = receipts.read(repository, "churn-predictor")
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    put(repository, "promoted", 1, sys.argv[1], chain=chain)
+except receipts.Quicker as error:
+    sys.exit(str(error))
+"""
+
+
+def git(repository: Repository, *words: str) -> str:
+    return repository.read(*words).strip()
+
+
+def put(
+    repository: Repository,
+    action: str,
+    version: int,
+    stage: str | None = None,
+    *,
+    model: str = MODEL,
+    chain: Chain | None = None,
+    **more: object,
+) -> Receipt:
+    """Write a receipt; version 1 is the first commit, and so on."""
+    commit = git(repository, "rev-list", "--reverse", "main").split()[version - 1]
+    chain = chain or receipts.read(repository, model)
+    given = GIVEN | {"content": f"content {version}"}
+    return receipts.write(repository, chain, action, version, commit, given, stage=stage, **more)
+
+
+def rewrite(repository: Repository, name: str, to: str | None = None, message: str = "", **changed) -> None:
+    """Write a tag anew, under its own name or another, with changes to its body, its commit or its date."""
+    one = {receipt.name: receipt for receipt in receipts.read(repository, MODEL).receipts}[name]
+    commit, date = changed.pop("at", one.commit), changed.pop("date", one.time)
+    body = one.body | changed
+    message = message or f"words\n\n{receipts.canonical(body)}\n"
+    done = repository.git(
+        *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", to or name, commit),
+        given=message,
+        env={"GIT_COMMITTER_DATE": f"@{date} +0000"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This process works as a person with a home of their own."""
+    (tmp_path / "home").mkdir()
+    for name, value in environment(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two repositories of three commits, made once; `chain` has receipts."""
+    top = tmp_path_factory.mktemp("receipts")
+    (top / "home").mkdir()
+    with mock.patch.dict(os.environ, environment(top / "home"), clear=True):
+        subprocess.run(
+            ["git", "init", "-q", "--template=", "--initial-branch=main", top / "here"], check=True
+        )
+        for number in (1, 2, 3):
+            git(Repository(top / "here"), "commit", "--quiet", "--allow-empty", "-m", f"model {number}")
+        shutil.copytree(top / "here", top / "chain")
+        repository = Repository(top / "chain")
+        put(repository, "registered", 1)
+        put(repository, "promoted", 1, "production", why="the first")
+        put(repository, "registered", 2)
+        put(repository, "promoted", 2, "production")
+        put(repository, "promoted", 1, "staging")
+        put(repository, "archived", 1, "staging")
+    return top
+
+
+@pytest.fixture
+def here(person: Path, templates: Path) -> Repository:
+    """A repository of three commits."""
+    shutil.copytree(templates / "here", person / "here")
+    return Repository(person / "here")
+
+
+@pytest.fixture
+def chain(here: Repository, templates: Path) -> list[Receipt]:
+    """Two versions, the second in Production after the first, and the first in Staging and out of it."""
+    shutil.copytree(templates / "chain", here.root, dirs_exist_ok=True)
+    return receipts.read(here, MODEL).receipts
+
+
+@pytest.fixture
+def origin(here: Repository, person: Path) -> tuple[Repository, Repository]:
+    """Two clones of one origin, with version 1 registered."""
+    put(here, "registered", 1)
+    subprocess.run(["git", "clone", "--quiet", "--bare", here.root, person / "origin.git"], check=True)
+    made = []
+    for name in ("one", "two"):
+        subprocess.run(["git", "clone", "--quiet", person / "origin.git", person / name], check=True)
+        made.append(Repository(person / name))
+    one, two = made
+    return one, two
+
+
+def names(repository: Repository, model: str = MODEL) -> list[str]:
+    return [receipt.name for receipt in receipts.read(repository, model).receipts]
+
+
+def test_a_receipt_is_what_git_says_and_names_the_one_before_it(here: Repository, chain: list[Receipt]):
+    read = receipts.read(here, MODEL)
+    assert read.receipts == chain
+    assert (read.damage, read.foreign) == ([], [])
+    assert read.names == sorted(read.names)
+    assert [receipt.name for receipt in chain] == [
+        *("churn-predictor@v1.0.0", "churn-predictor#production#1", "churn-predictor@v2.0.0"),
+        *("churn-predictor#production#2", "churn-predictor#staging#3", "churn-predictor#staging!#4"),
+    ]
+    assert chain[0].previous is None
+    for before, receipt in itertools.pairwise(chain):
+        assert receipt.previous == {"tag": before.name, "object": git(here, "rev-parse", before.name)}
+        assert receipt.time >= before.time + 1
+        assert receipt.body["when"] == moment(receipt.time)
+        assert receipt.who == receipt.body["who"] == "Ada <ada@example.com>"
+    assert [receipt.body["from"] for receipt in chain] == [None, None, None, 1, None, 1]
+    message = git(here, "for-each-ref", "--format=%(contents)", f"refs/tags/{chain[1].name}")
+    line, empty, body = message.split("\n")
+    assert (line, empty) == ("churn-predictor version 1 promoted to production: the first", "")
+    assert json.loads(body) == chain[1].body
+    assert body == json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_words_of_any_kind_come_back_as_they_were(here: Repository):
+    why = "grün\n\n{a line}\u2028-----BEGIN PGP SIGNATURE-----\n# no comment 😀"
+    put(here, "registered", 1, why=why)
+    read = receipts.read(here, MODEL)
+    assert [receipt.body["why"] for receipt in read.receipts] == [why]
+    assert read.damage == []
+    with pytest.raises(UserError, match=r"is not: .*\nCure: other words"):
+        put(here, "promoted", 1, "production", why="\udcff")
+    assert len(names(here)) == 1
+
+
+def test_what_stands_where_is_known_for_every_moment(here: Repository, chain: list[Receipt]):
+    first, second, staged, gone = chain[1], chain[3], chain[4], chain[5]
+    assert receipts.standing(chain) == {"production": second}
+    assert receipts.standing(chain, at=first.time - 1) == {}
+    assert receipts.standing(chain, at=first.time) == {"production": first}
+    assert receipts.standing(chain, at=second.time - 1) == {"production": first}
+    assert receipts.standing(chain, at=staged.time) == {"production": second, "staging": staged}
+    assert receipts.standing(chain, at=gone.time) == {"production": second}
+    assert receipts.versions(chain) == {1: chain[0], 2: chain[2]}
+
+
+def test_the_next_numbers_pass_over_every_tag_of_the_model_and_no_other(
+    here: Repository, chain: list[Receipt]
+):
+    read = receipts.read(here, MODEL)
+    assert (receipts.next_version(read), receipts.next_counter(read)) == (3, 5)
+    assert receipts.next_time(read, now=0) == chain[-1].time + 1
+    assert receipts.next_time(read, now=chain[-1].time + 9.9) == chain[-1].time + 9
+    later = {"GIT_COMMITTER_DATE": f"@{chain[-1].time + 50} +0000"}
+    assert here.git("tag", "-a", "-m", "by hand", f"{MODEL}@v7.1.0", env=later).returncode == 0
+    git(here, "tag", f"{MODEL}#other#40")
+    git(here, "tag", f"other-{MODEL}#production#90")
+    git(here, "tag", f"{MODEL}#no!stage#91")
+    read = receipts.read(here, MODEL)
+    assert (receipts.next_version(read), receipts.next_counter(read)) == (8, 41)
+    assert receipts.next_time(read, now=0) == chain[-1].time + 51
+
+
+def test_another_model_has_a_chain_of_its_own(here: Repository, chain: list[Receipt]):
+    put(here, "registered", 1, model="gym-churn")
+    put(here, "promoted", 1, "production", model="gym-churn")
+    assert names(here, "gym-churn") == ["gym-churn@v1.0.0", "gym-churn#production#1"]
+    assert receipts.read(here, "gym-churn").damage == []
+    assert receipts.read(here, MODEL).receipts == chain
+    assert receipts.read(here, "churn").names == []
+    with pytest.raises(UserError, match="cannot be part of a tag's name"):
+        put(here, "registered", 1, model="gym churn")
+
+
+# --- Damage: each is found, where it is, and what is whole is not blamed --------------------------------
+
+PRODUCTION = "churn-predictor#production#1"
+NEXT = "churn-predictor@v2.0.0"
+LAST = "churn-predictor#staging!#4"
+
+
+def to_another_commit(here: Repository) -> str:
+    return git(here, "rev-parse", "main")
+
+
+def no_message(here: Repository) -> None:
+    git(here, "tag", f"{MODEL}#production#5")
+
+
+def renamed(here: Repository) -> None:
+    git(here, "update-ref", f"refs/tags/{MODEL}#production#5", f"refs/tags/{PRODUCTION}")
+
+
+def dated_back(here: Repository) -> None:
+    time = receipts.read(here, MODEL).receipts[0].time - 100
+    rewrite(here, LAST, date=time, when=moment(time))
+
+
+def made_with(name: str, **changed: object) -> Callable[[Repository], None]:
+    return lambda here: rewrite(here, name, **changed)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (made_with(PRODUCTION, why="another reason"), {("altered", PRODUCTION)}),
+        (made_with(PRODUCTION, message="words\n\n{}\n"), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (made_with(PRODUCTION, message='a\n\n{"a": 1}\n'), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (made_with(PRODUCTION, receipt=2), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (made_with(PRODUCTION, version="1"), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (made_with(PRODUCTION, message="Assigning stage\n"), {("gap", NEXT)}),
+        (lambda here: git(here, "tag", "-d", PRODUCTION), {("gap", NEXT)}),
+        (lambda here: rewrite(here, LAST, at=to_another_commit(here)), {("moved", LAST)}),
+        (made_with(LAST, when="2020-01-01T00:00:00Z"), {("misdated", LAST)}),
+        (dated_back, {("misdated", LAST)}),
+        (made_with(LAST, who="Eve <eve@example.com>"), {("altered", LAST)}),
+        (made_with(LAST, stage="production"), {("altered", LAST)}),
+        (made_with(LAST, content="another"), {("altered", LAST)}),
+        (made_with(LAST, version=3), {("unregistered", LAST)}),
+        (
+            made_with(LAST, to=f"{MODEL}#staging!#5"),
+            {("fork", LAST), ("fork", f"{MODEL}#staging!#5")},
+        ),
+        (no_message, {("lightweight", f"{MODEL}#production#5")}),
+    ],
+    ids=[
+        *("a body edited", "a body emptied", "JSON in another form", "a later layout", "a value of no sense"),
+        *("a body gone", "one deleted", "one moved", "its date not its own", "dated back", "another writer"),
+        *("another stage", "another content", "never registered", "a fork", "lightweight"),
+    ],
+)
+def test_damage_is_found_where_it_is(here: Repository, chain: list[Receipt], damage, found):
+    damage(here)
+    told = receipts.read(here, MODEL).damage
+    assert {(one.kind, one.tag) for one in told} == found
+
+
+def test_a_tag_under_another_name_is_found(here: Repository, chain: list[Receipt]):
+    renamed(here)
+    told = {(one.kind, one.tag) for one in receipts.read(here, MODEL).damage}
+    copy = f"{MODEL}#production#5"
+    assert told == {("moved", copy), ("fork", copy), ("fork", PRODUCTION)}
+
+
+def test_a_broken_chain_is_read_in_its_own_order(here: Repository, chain: list[Receipt]):
+    dated_back(here)
+    assert names(here) == [receipt.name for receipt in chain]
+
+
+def test_a_tag_that_gto_made_is_listed_and_stands_for_nothing(here: Repository, chain: list[Receipt]):
+    here.git("tag", "-a", "-m", "Assigning stage production", f"{MODEL}#production#5")
+    read = receipts.read(here, MODEL)
+    assert [tag.name for tag in read.foreign] == [f"{MODEL}#production#5"]
+    assert read.damage == []
+    assert receipts.standing(read.receipts)["production"] == chain[3]
+
+
+# --- One writer at a time -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stages", [["production", "production"], ["production", "staging"]], ids=" ".join)
+def test_of_two_writers_in_one_clone_one_wins_and_the_other_leaves_nothing(here: Repository, stages):
+    put(here, "registered", 1)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, stage],
+            cwd=here.root,
+            env=environment(Path.home()) | {"PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for stage in stages
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    said = [writer.communicate(timeout=60)[1] for writer in writers]
+    assert sorted(writer.returncode for writer in writers) == [0, 1], said
+    assert "was quicker" in "".join(said)
+    assert len(names(here)) == 2
+    assert receipts.read(here, MODEL).damage == []
+
+
+def test_a_receipt_that_cannot_be_written_leaves_nothing(here: Repository, monkeypatch: pytest.MonkeyPatch):
+    git(here, "config", "gpg.program", "false")
+    with pytest.raises(UserError, match="cannot be written"):
+        put(here, "registered", 1, sign=True)
+    for name in ("GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(name)
+    git(here, "config", "user.useConfigOnly", "true")
+    with pytest.raises(UserError, match=r"Git does not know who you are(.|\n)*Cure: `git config user.name"):
+        put(here, "registered", 1)
+    assert names(here) == []
+
+
+def test_what_was_just_written_is_taken_back_and_nothing_else(here: Repository, chain: list[Receipt]):
+    receipts.remove(here, chain[-2:])
+    assert receipts.read(here, MODEL).receipts == chain[:-2]
+    rewrite(here, NEXT, why="somebody else's by now")
+    with pytest.raises(UserError):
+        receipts.remove(here, [chain[1], chain[2]])
+    assert len(names(here)) == 4
+
+
+# --- origin ---------------------------------------------------------------------------------------------
+
+
+def test_of_two_clones_the_second_to_push_is_refused_and_goes_on_after_a_fetch(origin):
+    one, two = origin
+    in_production = put(one, "promoted", 1, "production")
+    in_staging = put(two, "promoted", 1, "staging")  # of another name, and after the same receipt
+    receipts.publish(one, MODEL, [in_production])
+    with pytest.raises(Quicker, match="was quicker"):
+        receipts.publish(two, MODEL, [in_staging])
+    assert names(two) == ["churn-predictor@v1.0.0"]
+    assert receipts.fetch(two, MODEL).missing == [in_production.name]
+    assert receipts.read(two, MODEL).receipts == receipts.read(one, MODEL).receipts
+    receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
+    assert receipts.fetch(one, MODEL).damage == []
+    assert names(one) == [*names(two)] == [*(names(one)[:2]), "churn-predictor#staging#2"]
+    assert receipts.read(one, MODEL).damage == []
+
+
+def test_of_two_pushes_at_the_same_moment_origin_takes_one(origin, person):
+    one, two = origin
+    winner = put(one, "promoted", 1, "production")
+    script = "import sys; from tests.promote import test_receipts as t; t.publish_all(sys.argv[1])"
+    hook = two.git_folder / "hooks/pre-push"  # runs after `two` has looked at origin
+    hook.write_text(
+        f'#!/bin/sh\nunset GIT_DIR\nPYTHONPATH={REPOSITORY} {sys.executable} -c "{script}" {one.root}\n'
+    )
+    hook.chmod(0o755)
+    with pytest.raises(Quicker):
+        receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
+    assert names(two) == ["churn-predictor@v1.0.0"]
+    assert receipts.fetch(two, MODEL).head == winner.object
+    assert names(two) == ["churn-predictor@v1.0.0", winner.name]
+
+
+def publish_all(folder: str) -> None:
+    """Push what a clone has to push."""
+    repository = Repository(Path(folder))
+    receipts.publish(repository, MODEL, receipts.read(repository, MODEL).receipts[-1:])
+
+
+def test_receipts_that_origin_refuses_are_taken_back_all_of_them(origin, person):
+    one, _ = origin
+    hook = person / "origin.git/hooks/update"
+    hook.write_text('#!/bin/sh\ncase "$1" in *production*) echo protected; exit 1;; esac\n')
+    hook.chmod(0o755)
+    with pytest.raises(UserError, match=r"origin does not take the receipt(.|\n)*protected"):
+        receipts.publish(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+    assert names(one) == names(Repository(person / "origin.git")) == ["churn-predictor@v1.0.0"]
+    hook.unlink()
+    receipts.publish(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+    assert names(Repository(person / "origin.git")) == names(one)
+
+
+def test_receipts_from_before_there_was_an_origin_go_along(here: Repository, chain, person):
+    assert receipts.ask(here, MODEL) is None
+    receipts.publish(here, MODEL, chain[-1:])
+    subprocess.run(["git", "init", "--quiet", "--bare", person / "late.git"], check=True)
+    git(here, "remote", "add", "origin", str(person / "late.git"))
+    assert receipts.ask(here, MODEL).unpushed == sorted(names(here))
+    receipts.publish(here, MODEL, [put(here, "promoted", 1, "staging")])
+    assert names(Repository(person / "late.git")) == names(here)
+
+
+def test_an_origin_out_of_reach_takes_the_receipt_back(origin, person):
+    one, _ = origin
+    shutil.rmtree(person / "origin.git")
+    with pytest.raises(Unreachable, match="origin cannot be read"):
+        receipts.fetch(one, MODEL)
+    with pytest.raises(UserError, match="Cure: `git fetch origin` must work"):
+        receipts.publish(one, MODEL, [put(one, "promoted", 1, "production")])
+    assert names(one) == ["churn-predictor@v1.0.0"]
+
+
+def test_a_tag_written_anew_on_origin_is_told_and_not_taken_over(origin, person):
+    one, _ = origin
+    before = receipts.read(one, MODEL)
+    rewrite(Repository(person / "origin.git"), "churn-predictor@v1.0.0", why="another")
+    told = receipts.fetch(one, MODEL)
+    assert [(found.kind, found.tag) for found in told.damage] == [("rewritten", "churn-predictor@v1.0.0")]
+    assert receipts.read(one, MODEL) == before
+    with pytest.raises(UserError, match="not the same on origin as here: churn-predictor@v1"):
+        receipts.publish(one, MODEL, [put(one, "promoted", 1, "production")])
+    assert receipts.read(one, MODEL) == before
+
+
+def test_a_last_receipt_that_was_deleted_everywhere_is_missed_by_origin(origin, person):
+    one, two = origin
+    last = put(one, "promoted", 1, "production")
+    receipts.publish(one, MODEL, [last])
+    git(Repository(person / "origin.git"), "tag", "-d", last.name)
+    assert receipts.fetch(two, MODEL).head == last.object
+    assert last.object not in {receipt.object for receipt in receipts.read(two, MODEL).receipts}
+    with pytest.raises(Quicker):
+        receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
+
+
+# --- The tools that people have -------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="there is no ssh-keygen to make a key with")
+def test_a_signed_receipt_is_read_like_any_other_and_git_verifies_it(here: Repository, person: Path):
+    key = person / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    (person / "signers").write_text(f"ada@example.com {key.with_suffix('.pub').read_text()}")
+    git(here, "config", "gpg.format", "ssh")
+    git(here, "config", "user.signingkey", str(key))
+    git(here, "config", "gpg.ssh.allowedSignersFile", str(person / "signers"))
+    put(here, "registered", 1, sign=True, why="-----BEGIN SSH SIGNATURE-----")
+    put(here, "promoted", 1, "production")
+    read = receipts.read(here, MODEL)
+    assert read.damage == []
+    assert [(receipt.signed, receipt.version) for receipt in read.receipts] == [(True, 1), (False, 1)]
+    assert here.git("verify-tag", "churn-predictor@v1.0.0").returncode == 0
+    assert here.git("verify-tag", "churn-predictor#production#1").returncode != 0
+
+
+def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: pytest.MonkeyPatch, tmp_path):
+    for name, value in history.project.env.items():
+        monkeypatch.setenv(name, value)
+    repository = Repository(history.project.folder)
+    commits = {made.version: made.commit for made in history.made.values()}
+    contents = {made.version: made for made in history.made.values()}
+
+    def step(action: str, version: int, stage: str | None = None) -> None:
+        chain = receipts.read(repository, MODEL)
+        given = GIVEN | {"content": contents[version].content}
+        receipts.write(repository, chain, action, version, commits[version], given, stage=stage)
+
+    def in_gto() -> dict[str, str]:
+        shown = json.loads(history.project.run("gto", "show", MODEL, "--json").stdout)
+        held = [
+            (stage["activated_at"], stage["stage"], version["version"])
+            for version in shown
+            for stage in version["stages"]
+            if stage["is_active"]
+        ]
+        return {stage: version for _, stage, version in sorted(held)}
+
+    def in_receipts() -> dict[str, str]:
+        stands = receipts.standing(receipts.read(repository, MODEL).receipts)
+        return {stage: f"v{receipt.version}.0.0" for stage, receipt in stands.items()}
+
+    def got(*words: str) -> str:
+        folder = tmp_path / "got"
+        shutil.rmtree(folder, ignore_errors=True)
+        history.project.run("dvc", "artifacts", "get", ".", MODEL, *words, "--out", str(folder))
+        return next(
+            made.name
+            for made in history.made.values()
+            if (folder / "model.ubj").read_bytes()
+            == (
+                history.project.folder / f"mlflow_data/artifacts/{made.run}/artifacts/model/model.ubj"
+            ).read_bytes()
+        )
+
+    for version in (1, 2, 3):
+        step("registered", version)
+        step("promoted", version, "production")
+    step("promoted", 2, "staging")
+    assert in_gto() == in_receipts() == {"production": "v3.0.0", "staging": "v2.0.0"}
+    assert got("--stage", "production") == contents[3].name
+    assert got("--rev", "v2.0.0") == got("--stage", "staging") == contents[2].name
+
+    step("rolled back", 1, "production")
+    assert in_gto() == in_receipts() == {"production": "v1.0.0", "staging": "v2.0.0"}
+    assert got("--stage", "production") == contents[1].name
+
+    chain = receipts.read(repository, MODEL).receipts
+    assert receipts.assigned(chain, "production") == [2, 3, 1]
+    step("archived", 1, "production")
+    assert "production" not in in_receipts()
+    assert in_gto()["production"] == "v3.0.0", "why a stage is emptied of all that GTO remembers"
+    for version in receipts.assigned(receipts.read(repository, MODEL).receipts, "production"):
+        step("archived", version, "production")
+    assert in_gto() == in_receipts() == {"staging": "v2.0.0"}
+
+    step("promoted", 3, "production")
+    assert in_gto() == in_receipts() == {"production": "v3.0.0", "staging": "v2.0.0"}
+    journal = json.loads(history.project.run("gto", "history", MODEL, "--json").stdout)
+    ours = receipts.read(repository, MODEL)
+    told = [event for event in journal if event["event"] != "commit"]
+    assert [event["ref"] for event in reversed(told)] == [receipt.name for receipt in ours.receipts]
+    assert {event["ref"]: event["commit"] for event in told} == {
+        receipt.name: receipt.commit for receipt in ours.receipts
+    }
+    assert ours.damage == []
