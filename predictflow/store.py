@@ -80,6 +80,7 @@ class Version:
     Attributes:
         stage: as MLflow names it: None, Staging, Production or Archived.
         registered: milliseconds since 1970.
+        source: the address of its files, as MLflow reads them.
     """
 
     model: str
@@ -89,6 +90,7 @@ class Version:
     run_id: str | None
     registered: int
     tags: dict[str, str]
+    source: str
 
     @property
     def name(self) -> str:
@@ -203,7 +205,8 @@ class Database:
         ):
             aliases.setdefault((name, number), []).append(alias)
         rows = self._ask(
-            "SELECT name, version, current_stage, run_id, creation_time FROM model_versions"
+            "SELECT name, version, current_stage, run_id, creation_time,"
+            " COALESCE(NULLIF(storage_location, ''), source) FROM model_versions"
             " WHERE current_stage != 'Deleted_Internal' AND name NOT IN"
             " (SELECT name FROM model_version_tags WHERE key = ? AND value = 'true')"
             " ORDER BY name, version DESC",
@@ -218,8 +221,9 @@ class Database:
                 run,
                 registered,
                 tags.get(f"{name}/{number}", {}),
+                source or "",
             )
-            for name, number, stage, run, registered in rows
+            for name, number, stage, run, registered, source in rows
         ]
 
 
@@ -304,6 +308,7 @@ class Client:
                 version.run_id,
                 version.creation_timestamp,
                 dict(version.tags),
+                version.source or "",
             )
             for version in self._all("search_model_versions")
         ]

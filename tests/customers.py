@@ -62,5 +62,6 @@ def declare_members(path: Path) -> None:
     params["models"]["xgboost"]["rounds"] = 30
     params["models"]["random_forest"]["n_estimators"] = 20
     params["models"]["hist_gradient_boosting"]["max_iter"] = 20
-    params["register"]["gate"] = {"minimum": {"roc_auc": 0.6}}
+    for decision in ("register", "promote"):
+        params[decision]["gate"] = {"minimum": {"roc_auc": 0.6}}
     yaml.dump(params, path)

@@ -132,11 +132,19 @@ def test_every_param_that_is_asked_for_or_declared_is_in_params_yaml(name):
             value = value[PARAMS["train"]["model"] if part == "*" else part]
 
 
-def test_every_key_of_params_yaml_is_asked_for_by_a_stage():
+def test_every_key_of_params_yaml_is_asked_for_by_a_stage_or_by_promote():
     known = set().union(*map(keys_asked, NAMES)) - {"models.*"} | {
         f"models.{name}" for name in PARAMS["models"]
     }
+    known |= asked.keys(REPOSITORY / "predictflow/promotion.py") - {"promote"}
     assert not [key for key in leaves(PARAMS) if not any(covers(asked_for, key) for asked_for in known)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_stage_asks_for_or_declares_what_a_promotion_is_decided_by(name):
+    """Moving a bar of it retrains and registers nothing."""
+    asked_for = keys_asked(name) | declared(name)
+    assert asked_for and not [key for key in asked_for if covers("promote", key)]
 
 
 def test_a_key_that_the_code_hides_is_noticed(tmp_path):

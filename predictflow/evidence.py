@@ -1,0 +1,333 @@
+"""What a promotion is decided from: the version as the registry, Git, MLflow's files and DVC each have it.
+
+The code that lies in a model's folder is run to score customers, but only where every file of the folder is
+what provenance.json in Git says.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from predictflow.history import Model
+from predictflow.project import Project
+from predictflow.promotion import Comparison, Evidence, Settings
+from predictflow.store import MD5, Unreachable, Version, masked
+from stages import customer_index, hashes, tracking
+from stages.provenance import FOLDER, PROVENANCE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+TEST = "data/prepared/test.parquet"
+OF_DATA = "data/"
+# What MLflow and Python put beside the files of a model that they load.
+BESIDE = {"registered_model_meta"}
+COMPILED = "__pycache__"
+
+
+def gather(project: Project, version: Version, stage: str, settings: Settings) -> Evidence:
+    """The evidence on a version that is to take a stage.
+
+    Args:
+        stage: production or staging. The champion is the version that MLflow's registry has in it.
+
+    MLflow's files are looked into where they are on this machine; where not, `project.unseen` says so.
+    """
+    model = _recorded(project, version)
+    commit = _commit(project, version)
+    disagreements = list(_disagreements(project, version, model, commit))
+    missing, remote_unseen = None, None
+    if settings.remote and model:
+        try:
+            missing = _not_on_remote(project, model)
+        except Unreachable as error:
+            remote_unseen = str(error)
+    elif settings.remote:
+        remote_unseen = "what it was made from is not in Git"
+    return Evidence(
+        version.name,
+        stage,
+        version.content,
+        commit,
+        len(_files(model)) if model else 0,
+        disagreements,
+        model.metrics if model else {},
+        missing,
+        remote_unseen,
+        _comparison(project, version, stage, settings, bool(disagreements)),
+    )
+
+
+def _recorded(project: Project, version: Version) -> Model | None:
+    """A version as Git has recorded it; None where its provenance.json was never committed."""
+    if version.content not in project.history.contents:
+        return None
+    model = project.history.model(version.content)
+    return model if model.params else None
+
+
+def _commit(project: Project, version: Version) -> str | None:
+    """The first commit that holds a version's content, if a branch or a tag has it."""
+    first = project.history.first_with_model.get(version.content or "")
+    kinds = ("refs/heads", "refs/remotes", "refs/tags")
+    if first and project.repository.read("for-each-ref", "--count=1", f"--contains={first.sha}", *kinds):
+        return first.sha
+    return None
+
+
+def _files(model: Model) -> dict[str, str]:
+    """{name: md5} of the files in a model's folder."""
+    return {Path(path).name: md5 for path, md5 in model.md5s.items() if Path(path).parent == FOLDER}
+
+
+def _disagreements(
+    project: Project, version: Version, model: Model | None, commit: str | None
+) -> Iterator[str]:
+    """Where the content of a version is not the same everywhere, a sentence each."""
+    if version.content is None:
+        yield (
+            f"{version.name} carries no content, so nothing says what it is: it was registered by other means"
+            " (`dvc repro` registers the model of a commit)"
+        )
+        return
+    for run in project.all_runs:
+        if run.id == version.run_id and run.content != version.content:
+            yield (
+                f"{version.name} is content {version.content} by its own tag, but its run {run.id} made"
+                f" {run.content or 'no model'}"
+            )
+    if commit is None:
+        yield _not_committed(project, version)
+    else:
+        yield from _in_git(project, version, commit)
+    if model is None:
+        return
+    for path, md5 in model.md5s.items():
+        if model.lock.md5s.get(path, md5) != md5:
+            yield _differ(path, md5, PROVENANCE.as_posix(), model.lock.md5s[path], "dvc.lock")
+    tags = {tag.removeprefix(MD5): md5 for tag, md5 in version.tags.items() if tag.startswith(MD5)}
+    for path in sorted(model.md5s.keys() | tags.keys()):
+        if model.md5s.get(path) != tags.get(path):
+            yield _differ(
+                path, model.md5s.get(path), PROVENANCE, tags.get(path), f"the tags of {version.name}"
+            )
+    yield from _in_cache(project, model)
+    yield from _in_mlflow(project, version, model)
+
+
+def _differ(path: str, md5: str | None, by: Any, other: str | None, at: str) -> str:
+    return f"{path} has {_named(md5)} by {by}, but {_named(other)} by {at}"
+
+
+def _named(md5: str | None) -> str:
+    return f"the md5 {md5}" if md5 else "no md5"
+
+
+def _not_committed(project: Project, version: Version) -> str:
+    history = project.history
+    what = f"no branch and no tag has a dvc.lock with the content {version.content}"
+    first = history.first_with_model.get(version.content)
+    experiments = [ref.name for ref in history.refs_with.get(version.content, []) if ref.kind == "experiment"]
+    if experiments:
+        return f"{what}, only the experiment {experiments[0]} (`dvc exp branch {experiments[0]} BRANCH`)"
+    if first:
+        return f"{what}, only commit {first.sha[:10]} (`git branch BRANCH {first.sha[:10]}`)"
+    if history.worktree and history.locks[history.worktree].content == version.content:
+        return f"{what}, only the working tree (`git add --all && git commit`)"
+    return f"{what} (make it again with the params of its run, and commit dvc.lock)"
+
+
+def _in_git(project: Project, version: Version, commit: str) -> Iterator[str]:
+    """provenance.json, of which the content is the md5, in the commit itself."""
+    (blob,) = project.repository.ids([f"{commit}:{PROVENANCE}"])
+    where = f"commit {commit[:10]}"
+    if blob is None:
+        yield f"{PROVENANCE} (md5 {version.content} by dvc.lock) is not in {where}"
+        return
+    ((_, text),) = project.repository.blobs([blob])
+    md5 = hashlib.md5(text).hexdigest()
+    if md5 != version.content:
+        yield _differ(
+            PROVENANCE.as_posix(), version.content, f"dvc.lock of {where}", md5, "its own bytes there"
+        )
+
+
+def _held(project: Project, path: str, md5: str) -> Path:
+    """Where DVC's cache holds exactly these bytes. Raises Unreachable where it does not."""
+    found = project.storage.cached(md5)
+    tracked = FOLDER.as_posix() if path.startswith(FOLDER.as_posix()) else path
+    fetch = f"`dvc fetch --all-commits {tracked}`"
+    if found is None:
+        raise Unreachable(f"{path} (md5 {md5}) is not in DVC's cache ({fetch} brings it)")
+    now = hashes.md5(found)
+    if now != md5.removesuffix(".dir"):
+        raise Unreachable(f"{path} has the md5 {now} in DVC's cache, not {md5} (`rm {found}`, then {fetch})")
+    return found
+
+
+def _in_cache(project: Project, model: Model) -> Iterator[str]:
+    """The model's files as DVC would bring them: the list of the folder, and each file."""
+    folder, files = FOLDER.as_posix(), _files(model)
+    if folder not in model.lock.md5s:
+        yield f"{folder} is not named by dvc.lock"
+    else:
+        try:
+            listed = json.loads(_held(project, folder, model.lock.md5s[folder]).read_bytes())
+            held = {entry["relpath"]: entry["md5"] for entry in listed}
+            for name in sorted(held.keys() | files.keys()):
+                if held.get(name) != files.get(name):
+                    path = f"{folder}/{name}"
+                    yield _differ(path, files.get(name), PROVENANCE, held.get(name), "dvc.lock's folder")
+        except Unreachable as error:
+            yield str(error)
+    for name, md5 in files.items():
+        try:
+            _held(project, f"{folder}/{name}", md5)
+        except Unreachable as error:
+            yield str(error)
+
+
+def _in_mlflow(project: Project, version: Version, model: Model) -> Iterator[str]:
+    """The model's files as MLflow would serve them."""
+    address = urlsplit(version.source)
+    if address.scheme not in ("", "file"):
+        project.unseen.append(f"MLflow's own files of {version.name}: they lie at {masked(version.source)}")
+        return
+    path = Path(unquote(address.path) if address.scheme else version.source)
+    folders = [
+        folder for folder in dict.fromkeys([path, _moved(path, version)]) if folder and folder.is_dir()
+    ]
+    if not folders:
+        yield f"MLflow's files of {version.name} are not there: {path}"
+    files = _files(model)
+    for folder in folders:
+        for name, md5 in files.items():
+            if not (folder / name).is_file():
+                yield f"{folder / name} (md5 {md5} by {PROVENANCE}) is not there"
+            elif (now := hashes.md5(folder / name)) != md5:
+                yield _differ(str(folder / name), md5, PROVENANCE, now, "its own bytes")
+        for other in sorted(folder.rglob("*")):
+            name = other.relative_to(folder)
+            if other.is_file() and COMPILED not in name.parts and str(name) not in BESIDE | files.keys():
+                yield _differ(str(other), None, PROVENANCE, hashes.md5(other), "its own bytes")
+
+
+def _moved(path: Path, version: Version) -> Path | None:
+    """Where the files of a version lie after its store was moved: the same path under the store's folder.
+
+    MLflow's database names them by the place where the store lay when the run was made.
+    """
+    uri = tracking.uri()
+    if version.run_id not in path.parts or not uri.startswith(tracking.SQLITE):
+        return None
+    store = Path(uri.removeprefix(tracking.SQLITE)).parent
+    ends = range(1, path.parts.index(version.run_id) + 1)
+    return next((there for at in ends if (there := store.joinpath(*path.parts[at:])).is_dir()), None)
+
+
+def _not_on_remote(project: Project, model: Model) -> list[str]:
+    """The paths of data and model that the default remote lacks. Raises Unreachable."""
+    folder = FOLDER.as_posix()
+    wanted = {path: md5 for path, md5 in model.md5s.items() if path.startswith((OF_DATA, folder))}
+    if folder in model.lock.md5s:
+        wanted[folder] = model.lock.md5s[folder]
+    there = project.storage.on_remote(wanted.values(), True)
+    return sorted(path for path, md5 in wanted.items() if md5 not in there)
+
+
+def _comparison(
+    project: Project, version: Version, stage: str, settings: Settings, doubtful: bool
+) -> Comparison | None:
+    """Champion against challenger, as far as they can be compared; None where there is no champion."""
+    inside = [one for one in project.versions if one.model == version.model and one.stage.lower() == stage]
+    names = " and ".join(one.name for one in inside)
+    if not inside:
+        return None
+    if len(inside) > 1:
+        return Comparison(names, why_not=f"{stage} holds one version at a time, and all of these are in it")
+    (champion,) = inside
+    if version.content is not None and champion.content == version.content:
+        return Comparison(names, same=True)
+    if doubtful:
+        return Comparison(names, why_not=f"the content of {version.name} is in doubt, so its code is not run")
+    try:
+        return _compare(project, version, champion, settings)
+    except Unreachable as error:
+        return Comparison(names, why_not=str(error))
+
+
+def _compare(project: Project, version: Version, champion: Version, settings: Settings) -> Comparison:
+    """Raises Unreachable where one of them cannot score the challenger's test customers."""
+    new, old = (_recorded(project, one) for one in (version, champion))
+    if new is None or old is None:
+        raise Unreachable(f"what {(champion if new else version).name} was made from is not in Git")
+    rows = _test_customers(project, new)
+    target = rows[new.params["data"]["target"]["column"]].to_numpy()
+    unseen = ~_learned(project, champion, old, rows[new.params["data"]["id"]].tolist())
+    rows, target = rows[unseen].reset_index(drop=True), target[unseen]
+    left_out = int((~unseen).sum())
+    if not 0 < target.sum() < len(target):
+        raise Unreachable(
+            f"{champion.name} has learned from {left_out:,} of the {len(unseen):,} test customers of"
+            f" {version.name}, and among the rest there are not both who left and who stayed"
+        )
+    scores = [_scores(project, one, model, rows) for one, model in ((version, new), (champion, old))]
+
+    from predictflow import challenge
+
+    found = challenge.compare(target, *scores, settings.confidence, settings.resamples, settings.seed)
+    return Comparison(
+        champion.name,
+        customers=len(target),
+        positives=int(target.sum()),
+        left_out=left_out,
+        champion_roc_auc=found.champion,
+        challenger_roc_auc=found.challenger,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+    )
+
+
+def _test_customers(project: Project, model: Model) -> "pd.DataFrame":
+    """The customers that a model was tested on, as prepare has cleaned them."""
+    import pandas as pd
+
+    md5 = model.md5s[TEST]
+    here = Path(TEST)
+    if project.storage.cached(md5) is None and here.is_file() and hashes.md5(here) == md5:
+        return pd.read_parquet(here)
+    return pd.read_parquet(_held(project, TEST, md5))
+
+
+def _learned(project: Project, champion: Version, model: Model, ids: list[str]) -> "np.ndarray":
+    """Which customers the champion has learned from, bool (n,), by its own index and its own salt."""
+    import numpy as np
+
+    path = customer_index.TRAIN.as_posix()
+    salt = model.params["prepare"].get("id_salt")
+    if not salt or path not in model.md5s:
+        raise Unreachable(f"{champion.name} was made before there was an index of whom a model learned from")
+    index = _held(project, path, model.md5s[path]).read_bytes()
+    size = customer_index.RECORD
+    learned = {index[at : at + size] for at in range(0, len(index), size)}
+    return np.array([digest in learned for digest in customer_index.digests(ids, salt)])
+
+
+def _scores(project: Project, version: Version, model: Model, rows: "pd.DataFrame") -> "np.ndarray":
+    """The probabilities that a version's own folder gives, float64 (n,)."""
+    from predictflow import challenge
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, md5 in _files(model).items():
+            shutil.copyfile(_held(project, f"{FOLDER}/{name}", md5), Path(folder, name))
+        try:
+            return challenge.scorer(Path(folder))(rows)
+        except challenge.Unscorable as error:
+            raise Unreachable(f"{version.name} cannot score them: {error}") from error
