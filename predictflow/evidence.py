@@ -41,7 +41,7 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
     """
     model = _recorded(project, version)
     commit = _commit(project, version)
-    disagreements = list(_disagreements(project, version, model, commit))
+    disagreements = doubts(project, version)
     missing, remote_unseen = None, None
     if settings.remote and model:
         try:
@@ -62,6 +62,11 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
         remote_unseen,
         _comparison(project, version, stage, settings, bool(disagreements)),
     )
+
+
+def doubts(project: Project, version: Version) -> list[str]:
+    """Where registry, Git, MLflow's files and DVC's cache do not say the same of a version; sentences."""
+    return list(_disagreements(project, version, _recorded(project, version), _commit(project, version)))
 
 
 def _recorded(project: Project, version: Version) -> Model | None:

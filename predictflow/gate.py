@@ -1,0 +1,92 @@
+"""`predictflow gate`: is what stands in a stage what the receipts say, to the byte?"""
+
+import re
+from typing import Any
+
+import click
+
+from predictflow import evidence, receipts, show
+from predictflow.handles import CouldNotTell, suggest
+from predictflow.project import Project
+from predictflow.transition import STAGES
+from stages.errors import UserError
+
+HANDLE = re.compile(r"(?P<model>[^@#/]+)[@#](?P<stage>" + "|".join(STAGES) + ")")
+
+
+@click.command(short_help="May what stands in a stage be deployed?")
+@click.argument("handle", metavar="MODEL@STAGE", shell_complete=suggest)
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_context
+def command(context: click.Context, handle: str, as_json: bool) -> None:
+    """Do the receipt, the chain of receipts, the registry and the bytes agree on what stands in a stage?
+
+    Exit codes: 0 they agree, 1 they do not, 2 could not tell.
+
+    \b
+    Example:
+      predictflow gate churn-predictor@production
+    """
+    asked = HANDLE.fullmatch(handle)
+    if asked is None:
+        raise UserError(f"{handle} names no stage.\nCure: churn-predictor@production, or @staging.")
+    project = Project(context.obj)
+    if not project.versions and project.unseen:
+        raise CouldNotTell(f"the registry cannot be asked: {project.unseen[-1]}")
+    answer = look(project, asked["model"], asked["stage"])
+    if as_json:
+        show.as_json(answer)
+    else:
+        console = show.console()
+        for reason in answer["against"]:
+            console.print(f"no {reason}", style="red", markup=False)
+        if answer["passed"]:
+            told = f"yes {handle} is version {answer['version']}, content {answer['content']}, by the receipt"
+            console.print(f"{told} {answer['receipt']}", markup=False)
+        show.unseen(console, answer["not_looked_at"])
+    context.exit(1 if answer["against"] else 0 if answer["passed"] else 2)
+
+
+def look(project: Project, model: str, stage: str) -> dict[str, Any]:
+    """What speaks against a stage; it passes where nothing does and all could be looked at."""
+    chain = receipts.read(project.repository, model)
+    against = [f"{found.tag}: {found.told}" for found in chain.damage]
+    origin = project.look(lambda: receipts.ask(project.repository, model), None)
+    if origin:
+        against += [f"{found.tag}: {found.told}" for found in origin.damage]
+        against += [f"{name} is on origin and not here (`git fetch --tags`)" for name in origin.missing]
+        against += [f"{name} is not on origin" for name in origin.unpushed]
+    receipt = receipts.standing(chain.receipts).get(stage)
+    if receipt is None:
+        against.append(f"no receipt puts a version in {stage}")
+    else:
+        against += _registry(project, model, stage, receipt.body["content"])
+    return {
+        "model": model,
+        "stage": stage,
+        "version": receipt.version if receipt else None,
+        "content": receipt.body["content"] if receipt else None,
+        "commit": receipt.commit if receipt else None,
+        "receipt": receipt.name if receipt else None,
+        "against": against,
+        "passed": not against and not project.unseen,
+        "not_looked_at": project.unseen,
+    }
+
+
+def _registry(project: Project, model: str, stage: str, content: str) -> list[str]:
+    """How the registry, and the bytes of what it holds, differ from the receipt."""
+    versions = [version for version in project.versions if version.model == model]
+    inside = [version for version in versions if version.stage == STAGES[stage]]
+    aliased = [version for version in versions if stage in version.aliases]
+    against = []
+    if [version.content for version in inside] != [content]:
+        named = " and ".join(version.name for version in inside) or "no version"
+        against.append(f"the receipt puts content {content} in {stage}; MLflow has {named} there")
+    if aliased != inside:
+        named = " and ".join(version.name for version in aliased) or "no version"
+        against.append(f"MLflow's alias {stage} is on {named}, not on what its stage holds")
+    for version in inside:
+        if version.content == content:
+            against += evidence.doubts(project, version)
+    return against

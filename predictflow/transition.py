@@ -1,0 +1,189 @@
+"""A version changes its stage: the receipt first, then MLflow's stage and alias together.
+
+The receipt is what counts. A kill between the two leaves a receipt that MLflow has not followed yet; the
+same command again makes it follow, and writes no second receipt.
+"""
+
+from typing import Any
+
+from predictflow import evidence, facts, promotion, receipts
+from predictflow.handles import CouldNotTell, resolve
+from predictflow.project import Project
+from predictflow.promotion import Decision, Evidence
+from predictflow.receipts import ARCHIVED, REGISTERED, Chain, Receipt
+from predictflow.store import Unreachable, Version
+from stages import params
+from stages.errors import UserError
+
+STAGES = {"production": "Production", "staging": "Staging"}  # as receipts and as MLflow name them
+NUMBER, RECEIPT = "predictflow.version", "predictflow.receipt"  # tags of MLflow's version
+
+
+def registered(project: Project, handle: str) -> Version:
+    """The registered version that a handle names; the newest, should there be several of its content.
+
+    Raises UserError where it is not registered, CouldNotTell where the registry cannot be asked.
+    """
+    if not project.versions and project.unseen:
+        raise CouldNotTell(
+            f"the registry cannot be asked: {project.unseen[-1]}\n"
+            "Cure: `dvc repro` registers the model of this commit; or set MLFLOW_TRACKING_URI."
+        )
+    content = resolve(project, handle).model
+    versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
+    if not versions:
+        raise UserError(
+            f"{handle} is no registered version of {project.model}.\n"
+            "Cure: `dvc repro` at its commit registers it, if it passes register.gate."
+        )
+    return versions[0]
+
+
+def chain(project: Project) -> Chain:
+    """The receipts of the project's model, with those of origin.
+
+    Raises UserError where they are broken, or where origin does not answer.
+    """
+    try:
+        origin = receipts.fetch(project.repository, project.model)
+    except Unreachable as error:
+        raise UserError(f"{error}\nCure: `git fetch origin` must work before a version moves.") from error
+    read = receipts.read(project.repository, project.model)
+    damage = [*read.damage, *(origin.damage if origin else ())]
+    if damage:
+        told = "\n".join(f"  {found.tag}: {found.told}" for found in damage)
+        raise UserError(
+            f"the receipts of {project.model} are broken, so no version moves:\n{told}\n"
+            "Cure: bring back the tags as origin or another clone has them; `predictflow history` tells more."
+        )
+    return read
+
+
+def decide(project: Project, version: Version, stage: str) -> tuple[Evidence, Decision]:
+    """Whether a version may take a stage, and what that is decided from."""
+    settings = promotion.read(params.load())
+    found = evidence.gather(project, version, stage, settings)
+    return found, promotion.decide(found, settings)
+
+
+def put(
+    project: Project,
+    version: Version,
+    stage: str,
+    action: str,
+    found: Evidence,
+    decision: dict[str, Any],
+    why: str | None,
+    sign: bool,
+) -> list[Receipt]:
+    """Put a version in a stage; the receipts that were written, none where it stands there already.
+
+    Raises UserError where a receipt speaks against it, or cannot be written or pushed: nothing has changed.
+    """
+    read = chain(project)
+    number = _number(read, version, found.commit)
+    standing = receipts.standing(read.receipts).get(stage)
+    written: list[Receipt] = []
+    if standing is None or standing.body["content"] != version.content:
+        given = _given(project, version, decision)
+        steps = [(action, number, found.commit, given, stage)]
+        if number not in receipts.versions(read.receipts):
+            steps.insert(0, (REGISTERED, number, found.commit, given, None))
+        written = _write(project, read, steps, why, sign)
+    last = written[-1] if written else standing
+    _follow(project, version, STAGES[stage], {NUMBER: f"v{number}.0.0", RECEIPT: last.name})
+    return written
+
+
+def take_out(project: Project, version: Version, why: str | None, sign: bool) -> list[Receipt]:
+    """Archive a version: take it out of the stages in which receipts have put it, and out of MLflow's."""
+    read = chain(project)
+    steps = []
+    for stage, standing in receipts.standing(read.receipts).items():
+        if standing.body["content"] == version.content:
+            earlier = {receipt.version: receipt for receipt in read.receipts if receipt.stage == stage}
+            # GTO remembers who stood there before: all are taken out, or one of them would stand again.
+            for number in receipts.assigned(read.receipts, stage):
+                body = earlier[number].body
+                given = {key: body[key] for key in receipts.GIVEN} | {"decision": None}
+                steps.append((ARCHIVED, number, body["commit"], given, stage))
+    written = _write(project, read, steps, why, sign)
+    tags = {RECEIPT: written[-1].name} if written else {}
+    _follow(project, version, "Archived", tags)
+    return written
+
+
+def _number(read: Chain, version: Version, commit: str) -> int:
+    """The number of a content among the receipts: its own, else the registry's, else the next free one."""
+    numbered = receipts.versions(read.receipts)
+    for number, receipt in numbered.items():
+        if receipt.body["content"] == version.content:
+            return number
+        if receipt.commit == commit:
+            raise UserError(
+                f"commit {commit[:10]} is that of version {number}, {receipt.body['content']}, by the receipt"
+                f" {receipt.name}: GTO allows one version a commit.\n"
+                "Cure: commit the dvc.lock of this version on its own."
+            )
+    free = receipts.next_version(read)
+    return version.number if version.number >= free else free
+
+
+def _given(project: Project, version: Version, decision: dict[str, Any]) -> dict[str, Any]:
+    """What a receipt tells of a version, so that nothing it needs lives in the database alone."""
+    model = facts.recorded(project, version.content)
+    return {
+        "content": version.content,
+        "md5s": model.md5s,
+        "run": _run(project, version),
+        "registered": version.registered,
+        "decision": decision,
+    }
+
+
+def _run(project: Project, version: Version) -> dict[str, Any] | None:
+    runs = [run for run in project.all_runs if run.id == version.run_id]
+    if not runs:
+        return None
+    (run,) = runs
+    return {
+        "id": run.id,
+        "name": run.name,
+        "status": run.status,
+        "began": run.began,
+        "ended": run.ended,
+        "experiment": run.experiment,
+        "tags": run.tags,
+        "params": project.ask_store(lambda store: store.params(runs), {}).get(run.id, {}),
+        "metrics": project.ask_store(lambda store: store.metrics(runs), {}).get(run.id, {}),
+    }
+
+
+def _write(
+    project: Project, read: Chain, steps: list[tuple[Any, ...]], why: str | None, sign: bool
+) -> list[Receipt]:
+    """Write receipts one after the other and push them together; all of them or none."""
+    written: list[Receipt] = []
+    try:
+        for action, number, commit, given, stage in steps:
+            receipt = receipts.write(
+                project.repository, read, action, number, commit, given, stage=stage, why=why, sign=sign
+            )
+            written.append(receipt)
+            read = receipts.read(project.repository, project.model)
+    except BaseException:
+        receipts.remove(project.repository, written)
+        raise
+    if written:
+        receipts.publish(project.repository, project.model, written)
+    return written
+
+
+def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:
+    """Let MLflow's stage, alias and tags say what the receipts say."""
+    from stages import registry, tracking
+
+    store = tracking.open_store(params.load())
+    registry.move(store, version.model, str(version.number), stage)
+    for name, value in tags.items():
+        store.client.set_model_version_tag(version.model, str(version.number), name, value)
