@@ -383,6 +383,7 @@ def write(
     stage: str | None = None,
     why: str | None = None,
     sign: bool = False,
+    now: float | None = None,
 ) -> Receipt:
     """Write the next receipt of a chain. Read the chain again before another is written.
 
@@ -390,6 +391,7 @@ def write(
         given: the values of GIVEN.
         stage: production or staging; None for a registration.
         sign: with the key that Git is set up with.
+        now: seconds since 1970; by default the clock's.
 
     Raises Quicker where the chain has gone on since it was read, UserError where Git cannot write the tag;
     then nothing was written.
@@ -404,7 +406,7 @@ def write(
         if (now.names, now.last) != (chain.names, chain.last):
             raise _quicker(chain, now.last.who if now.last and now.last != chain.last else "somebody")
         standing_now = standing(chain.receipts).get(stage or "")
-        date = next_time(chain, time.time())
+        date = next_time(chain, time.time() if now is None else now)
         body = {key: given[key] for key in GIVEN} | {
             "receipt": LAYOUT,
             "action": action,

@@ -119,7 +119,7 @@ def keys(answer: object, told: str = "") -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["lineage"], ["lineage", "data/customers.csv"], ["find-customer", "M-30"]],
+    [["lineage"], ["lineage", "data/customers.csv"], ["find-customer", "M-30"], ["history"]],
     ids=" ".join,
 )
 def test_every_key_of_the_json_is_documented_under_its_command(history: History, words):
