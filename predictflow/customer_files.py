@@ -7,12 +7,12 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
 WIDEST = 16 << 20  # characters of a value: as many as prepare reads at a time
-BUFFER = 1 << 20  # bytes read at a time
 
 Open = Callable[[Path], BinaryIO]
 
@@ -123,11 +123,10 @@ def _rows(file: CustomerFile, open_binary: Open | None) -> Iterator[tuple[int, l
     csv.field_size_limit(WIDEST)
     number = 1
     try:
-        binary = open_binary(file.path) if open_binary else file.path.open("rb", buffering=0)
-        with io.TextIOWrapper(io.BufferedReader(binary, BUFFER), file.encoding, newline="") as text:
-            if text.read(1) != "\ufeff":
-                text.seek(0)
-            reader = csv.reader(text, delimiter=file.delimiter)
+        binary = open_binary(file.path) if open_binary else file.path.open("rb")
+        with io.TextIOWrapper(binary, file.encoding, newline="") as text:
+            first = text.readline().removeprefix("\ufeff")
+            reader = csv.reader(chain([first], text), delimiter=file.delimiter)
             header = next(reader, [])
             for name in dict.fromkeys([file.id, *header]):
                 if header.count(name) != 1:

@@ -5,7 +5,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,8 +30,8 @@ NOTHING = "-"  # where one side has no such thing
 @click.option(
     "--json", "as_json", is_flag=True, help="The whole answer, as JSON, with the id of every customer."
 )
-@click.pass_obj
-def command(folder: Path, a: str, b: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, a: str, b: str | None, as_json: bool) -> None:
     """What differs between two models: data, columns, params, code, environment, metrics.
 
     A and B are whatever `predictflow lineage` takes: files, md5s, Git revisions, versions, runs,
@@ -42,14 +41,15 @@ def command(folder: Path, a: str, b: str | None, as_json: bool) -> None:
     Customers are compared by id, their values as text, where both files are in DVC's cache or lie in the
     working tree; no value is shown.
 
-    Exit code: 0 nothing differs, 1 something does, 2 nothing found, but not all could be looked at.
+    \b
+    Exit codes: 0 nothing differs, 1 something does, 2 nothing was found, but not all could be looked at.
 
     \b
     Examples:
       predictflow diff churn-predictor@production
       predictflow diff v1.0 HEAD --json
     """
-    project = Project(folder)
+    project = Project(context.obj)
     sides = differences.find(project, "a", a), differences.find(project, "b", b)
     answer = differences.between(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen
@@ -57,7 +57,7 @@ def command(folder: Path, a: str, b: str | None, as_json: bool) -> None:
         show.as_json(answer)
     else:
         _draw(answer)
-    sys.exit(1 if answer["differs"] else 2 if answer["unknown"] else 0)
+    context.exit(1 if answer["differs"] else 2 if answer["unknown"] else 0)
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def _reading(total: int) -> "Iterator[Open | None]":
     timer = threading.Timer(PATIENCE, progress.start)
     timer.start()
     try:
-        yield lambda path: progress.open(path, "rb", buffering=0, total=total, task_id=task)
+        yield lambda path: progress.open(path, "rb", total=total, task_id=task)
     finally:
         timer.cancel()
         timer.join()
@@ -102,7 +102,7 @@ def _notes(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for command, paths in _commands(code).items():
         yield "code", f"{command}{' '.join(paths)}"
     if moved := [path for path, file in code.items() if not file["show"]]:
-        yield "code", f"no commit shows {', '.join(moved)} as dvc.lock names it"
+        yield "code", f"Git cannot show {', '.join(moved)} as dvc.lock names it"
     if answer["same"]:
         yield "the same", ", ".join(answer["same"])
 
@@ -127,7 +127,7 @@ def _table(answer: dict[str, Any]) -> "Table":
     for section in answer["differs"]:
         table.add_row(Text(section, "bold"))
         for name, *cells in ROWS[section](answer[section]):
-            table.add_row(f"  {name}", *map(Text, cells))
+            table.add_row(Text(f"  {name}"), *map(Text, cells))
     return table
 
 

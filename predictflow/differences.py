@@ -25,6 +25,7 @@ from stages.provenance import PROVENANCE
 from stages.tracking import flat
 
 OF_A_RUN = ("data.", "models.", "prepare.", "seed", "train.")  # MLflow notes some of its own beside them
+OF_TRAINING = ("train.", "validation.")  # metrics that a run holds beside those of the evaluation
 DIGITS = 9  # of a metric, as the stages write it
 
 # Opens files that hold so many bytes in all, and shows how far their reading is.
@@ -33,29 +34,32 @@ Reading = Callable[[int], AbstractContextManager[Open | None]]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared.
+    """One of the two that are compared. Of customers, only their md5 and params are known.
 
     Attributes:
         letter: a or b.
         named: what the handle is, in words.
         customers: the md5 of customers.csv; None where nothing tells it.
         params: {dotted name: value} of those that made the model.
-        columns: {name: declaration}; None where no dvc.lock tells them.
-        evaluation: {dotted name: value} of those that it was measured with; None likewise.
+        evaluation: the same of those that it was measured with; None where no dvc.lock tells them.
+        columns: {name: declaration}; None likewise.
+        code: {path: md5}; None likewise.
+        environment: the md5 of requirements.lock; None where nothing tells it.
         metrics: None where no evaluation of this model is recorded.
-        model: None where only the customers were asked for.
         revision: the commit that holds the files it was made of; None: the working tree.
     """
 
     letter: str
     handle: str | None
     named: str
+    model: Model | None = None
     customers: str | None = None
     params: Facts = field(default_factory=dict)
-    columns: Facts | None = None
     evaluation: Facts | None = None
+    columns: Facts | None = None
+    code: Facts | None = None
+    environment: str | None = None
     metrics: Facts | None = None
-    model: Model | None = None
     revision: str | None = None
 
 
@@ -70,32 +74,39 @@ def find(project: Project, letter: str, handle: str | None) -> Side:
 
 def _of_model(project: Project, side: Side, content: str, lock: str | None = None) -> Side:
     model = facts.recorded(project, content, lock)
-    side = replace(side, model=model, customers=model.md5s.get(CUSTOMERS))
+    side = replace(
+        side,
+        model=model,
+        customers=model.md5s.get(CUSTOMERS),
+        environment=model.md5s.get(ENVIRONMENT),
+        metrics=model.metrics or None,
+    )
     if model.lock.md5s:
         return _of_lock(project, side, model)
     params = {name: value for name, value in model.params.items() if name.startswith(OF_A_RUN)}
+    metrics = {name: value for name, value in model.metrics.items() if not name.startswith(OF_TRAINING)}
     commits = [run.tags[COMMIT] for run in project.runs.get(content, []) if COMMIT in run.tags]
-    return replace(
-        side, params=params, metrics=model.metrics or None, revision=commits[0] if commits else None
-    )
+    revision = commits[0] if commits else None
+    return replace(side, params=params, metrics=metrics or None, revision=revision)
 
 
 def _of_lock(project: Project, side: Side, model: Model) -> Side:
-    """A model as its dvc.lock tells of it."""
+    """What a model's dvc.lock tells of it, also where the stages after train have not run since."""
     revision = model.commit.sha if model.commit else None
     if revision is None and side.handle:
         revision = project.repository.commit(side.handle)  # a commit that no ref reaches any more
     stages = _yaml(_text(project, revision, LOCK)).get("stages", {})
     training, evaluation = (_writer_of(stages, path) for path in (PROVENANCE.as_posix(), MEASURED))
-    measured = {entry["path"]: entry.get("md5") for entry in evaluation.get("deps", [])}
-    of_this = measured.get(PROVENANCE.as_posix()) == model.content  # or still of the model before
+    measured = _read_by(evaluation).get(PROVENANCE.as_posix()) == model.content
     columns = (tree["data"].get("columns") for tree in _trees(training) if "data" in tree)
+    read = {path: md5 for stage in [*stages.values(), training] for path, md5 in _read_by(stage).items()}
     return replace(
         side,
         params=_params(training),
+        evaluation=_params(evaluation) if measured else None,
         columns=next(columns, None),
-        evaluation=_params(evaluation) if of_this else None,
-        metrics=(model.metrics or None) if of_this else None,
+        code={path: md5 for path, md5 in read.items() if path.endswith(".py")},
+        metrics=side.metrics if measured else None,
         revision=revision,
     )
 
@@ -144,6 +155,11 @@ def _writer_of(stages: Facts, path: str) -> Facts:
     return written.get(path, {})
 
 
+def _read_by(stage: Facts) -> dict[str, str]:
+    """{path: md5} of what a stage in a dvc.lock has read."""
+    return {entry["path"]: entry["md5"] for entry in stage.get("deps", []) if "md5" in entry}
+
+
 def _trees(stage: Facts) -> list[Facts]:
     """The params of a stage in a dvc.lock, a tree a file."""
     return list(stage.get("params", {}).values())
@@ -158,11 +174,15 @@ def between(project: Project, a: Side, b: Side, reading: Reading) -> Facts:
 
     A section is None where it could not be compared, and empty where nothing differs.
     """
-    compared: dict[str, Facts | None] = {"data": _data(project, a, b, reading)}
+    compared: dict[str, Facts | None] = {
+        "data": _data(project, a, b, reading) if _known(project, a, b, "customers") else None
+    }
     if a.model and b.model:
-        one = a.model == b.model  # but measured with other params it may have been, to the same numbers
         for name, section in SECTIONS.items():
-            compared[name] = {} if one and name != "params" else section(project, a, b)
+            if a.model == b.model and getattr(a, name) is None:
+                compared[name] = {}  # of one model, what nobody knows is the same all the same
+            else:
+                compared[name] = section(project, a, b) if _known(project, a, b, name) else None
     return {
         "a": _told(project, a),
         "b": _told(project, b),
@@ -198,6 +218,14 @@ def _unseen(project: Project, what: str, side: Side, why: str) -> None:
     project.unseen.append(f"the {what} of {side.letter.upper()}: {why}")
 
 
+def _known(project: Project, a: Side, b: Side, name: str) -> bool:
+    """Whether both sides tell of something; what one of them does not is noted."""
+    unknown = [side for side in (a, b) if getattr(side, name) is None]
+    for side in unknown:
+        _unseen(project, name, side, WHY[name])
+    return not unknown
+
+
 def _differing(one: Facts, other: Facts) -> Facts:
     """{name: {a, b}} of what differs; a side that has no such name has no key there."""
     differing = {}
@@ -208,19 +236,19 @@ def _differing(one: Facts, other: Facts) -> Facts:
     return differing
 
 
-def _data(project: Project, a: Side, b: Side, reading: Reading) -> Facts | None:
-    unknown = [side for side in (a, b) if side.customers is None]
-    for side in unknown:
-        _unseen(project, "data", side, "neither a commit nor a run tells its md5")
-    if unknown:
-        return None
+def _data(project: Project, a: Side, b: Side, reading: Reading) -> Facts:
     if a.customers == b.customers:
         return {}
     files = [_file(project, side) for side in (a, b)]
     found = _compared(project, a, b, *files, reading) if None not in files else None
+    if found:
+        both = len(found.changed) + found.unchanged
+        rows = {"a": len(found.removed) + both, "b": len(found.added) + both}
+    else:
+        rows = {side.letter: _rows(project, side.customers) for side in (a, b)}
     return {
         "md5": {side.letter: side.customers for side in (a, b)},
-        "rows": {side.letter: _rows(project, side.customers) for side in (a, b)},
+        "rows": rows,
         "customers": asdict(found) if found else None,
     }
 
@@ -229,15 +257,12 @@ def _file(project: Project, side: Side) -> CustomerFile | None:
     """The customers of a side, as they lie on this machine, and how they are written."""
     path = _lying(project, side)
     written = [side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id")]
-    if path is None:
-        root = project.repository.root
-        why = (
-            f"{side.customers} is in neither DVC's cache nor the working tree"
-            if root
-            else "a bare clone has none"
-        )
-        cure = f" (`dvc fetch --all-commits {CUSTOMERS}.dvc` brings what the remote has)" if root else ""
-        _unseen(project, "customers", side, why + cure)
+    if path is None and project.repository.root is None:
+        _unseen(project, "customers", side, "a bare clone has none")
+    elif path is None:
+        cure = f"`dvc fetch --all-commits {CUSTOMERS}.dvc` brings what the remote has"
+        why = f"{side.customers} is in neither DVC's cache nor the working tree ({cure})"
+        _unseen(project, "customers", side, why)
     elif None in written:
         _unseen(project, "customers", side, f"no {PARAMS} tells how {side.customers} is written")
     else:
@@ -247,9 +272,9 @@ def _file(project: Project, side: Side) -> CustomerFile | None:
 
 def _lying(project: Project, side: Side) -> Path | None:
     """Where the customers lie: in the cache, in the working tree, or where the handle says."""
-    if cached := project.look(lambda: project.storage.cached(side.customers), None):
-        return cached
     root = project.repository.root
+    if root and (cached := project.look(lambda: project.storage.cached(side.customers), None)):
+        return cached
     paths = [root / CUSTOMERS] if root else []
     paths += [project.start / side.handle] if side.handle else []
     return next((path for path in paths if path.is_file() and hashes.md5(path) == side.customers), None)
@@ -266,86 +291,75 @@ def _compared(
         return None
 
 
-def _columns(project: Project, a: Side, b: Side) -> Facts | None:
-    unknown = [side for side in (a, b) if side.columns is None]
-    for side in unknown:
-        _unseen(project, "declared columns and the evaluation's params", side, "no commit holds its dvc.lock")
-    return None if unknown else _differing(a.columns, b.columns)
+def _columns(project: Project, a: Side, b: Side) -> Facts:
+    return _differing(a.columns, b.columns)
 
 
 def _params_of(project: Project, a: Side, b: Side) -> Facts:
     one, other = a.params, b.params
-    if a.evaluation is not None and b.evaluation is not None:  # else a line on metrics or code tells of it
-        one, other = a.evaluation | one, b.evaluation | other
-    if not (a.model.lock.md5s and b.model.lock.md5s):  # a run holds every value as text
+    if a.model == b.model or _known(project, a, b, "evaluation"):
+        one, other = (side.params | (side.evaluation or {}) for side in (a, b))
+    if a.code is None or b.code is None:  # a run holds every value as text
         one, other = ({name: str(value) for name, value in side.items()} for side in (one, other))
     return _differing(one, other)
 
 
-def _code(project: Project, a: Side, b: Side) -> Facts | None:
-    unknown = [side for side in (a, b) if not side.model.code]
-    for side in unknown:
-        _unseen(project, "code", side, "no commit holds its dvc.lock")
-    if unknown:
-        return None
+def _code(project: Project, a: Side, b: Side) -> Facts:
     return {
         path: {
             "change": "added" if "a" not in md5s else "removed" if "b" not in md5s else "changed",
             "show": _shown_by(project, a, b, path),
         }
-        for path, md5s in _differing(a.model.code, b.model.code).items()
+        for path, md5s in _differing(a.code, b.code).items()
     }
 
 
 def _shown_by(project: Project, a: Side, b: Side, path: str) -> str | None:
     """The command that shows how a file differs; None where Git does not hold what dvc.lock names."""
     for side in (a, b):
-        text = _text(project, side.revision, path)
-        if (text and hashlib.md5(text).hexdigest()) != side.model.code.get(path):
+        if _md5(project, side, path) != side.code.get(path):
+            return None
+        if side.revision is None and path in side.code and not _tracked(project, path):
             return None
     before, after = (side.revision and side.revision[: show.SHORT] for side in (a, b))
     commits = f"-R {after}" if before is None else f"{before} {after}" if after else before
     return f"git diff {commits} -- {path}"
 
 
-def _environment(project: Project, a: Side, b: Side) -> Facts | None:
-    md5s = {side.letter: side.model.md5s.get(ENVIRONMENT) for side in (a, b)}
-    unknown = [side for side in (a, b) if not md5s[side.letter]]
-    for side in unknown:
-        _unseen(project, "environment", side, f"neither a commit nor a run tells the md5 of {ENVIRONMENT}")
-    if unknown:
-        return None
-    if md5s["a"] == md5s["b"]:
+def _md5(project: Project, side: Side, path: str) -> str | None:
+    text = _text(project, side.revision, path)
+    return None if text is None else hashlib.md5(text).hexdigest()
+
+
+def _tracked(project: Project, path: str) -> bool:
+    return project.repository.git("ls-files", "--error-unmatch", path).returncode == 0
+
+
+def _environment(project: Project, a: Side, b: Side) -> Facts:
+    if a.environment == b.environment:
         return {}
     packages = {side.letter: _packages(project, side) for side in (a, b)}
     known = None not in packages.values()
+    md5s = {side.letter: side.environment for side in (a, b)}
     return {"md5": md5s, "packages": _differing(packages["a"], packages["b"]) if known else None}
 
 
 def _packages(project: Project, side: Side) -> Facts | None:
     """{package: version, or versions with their markers} on any platform."""
-    text, md5 = _text(project, side.revision, ENVIRONMENT), side.model.md5s[ENVIRONMENT]
-    if text is None or hashlib.md5(text).hexdigest() != md5:
+    if _md5(project, side, ENVIRONMENT) != side.environment:
         where = f"commit {side.revision[:10]}" if side.revision else "the working tree"
-        _unseen(project, "packages", side, f"{where} holds another {ENVIRONMENT} than the one of md5 {md5}")
+        why = f"{where} does not hold the {ENVIRONMENT} of md5 {side.environment}"
+        _unseen(project, "packages", side, why)
         return None
     found: dict[str, list[str]] = {}
-    for name, version, marker in PIN.findall(text.decode("utf-8", "replace")):
+    text = _text(project, side.revision, ENVIRONMENT).decode("utf-8", "replace")
+    for name, version, marker in PIN.findall(text):
         found.setdefault(name, []).append(f"{version} ; {marker}" if marker else version)
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
-def _metrics(project: Project, a: Side, b: Side) -> Facts | None:
-    unknown = [side for side in (a, b) if side.metrics is None]
-    for side in unknown:
-        _unseen(project, "metrics", side, "no evaluation of it is recorded")
-    if unknown:
-        return None
-    one, other = flat(a.metrics), flat(b.metrics)
-    if not (a.model.lock.md5s and b.model.lock.md5s):  # a run also holds what its training measured
-        shared = one.keys() & other.keys()
-        one, other = ({name: side[name] for name in shared} for side in (one, other))
-    differing = _differing(one, other)
+def _metrics(project: Project, a: Side, b: Side) -> Facts:
+    differing = _differing(flat(a.metrics), flat(b.metrics))
     for values in differing.values():
         if len(values) == 2:
             values["difference"] = round(values["b"] - values["a"], DIGITS)
@@ -358,4 +372,13 @@ SECTIONS = {
     "code": _code,
     "environment": _environment,
     "metrics": _metrics,
+}
+NO_LOCK = "no commit holds its dvc.lock"
+WHY = {  # something is not known of a side
+    "customers": "nothing tells their md5",
+    "evaluation": "no dvc.lock tells how it was measured",
+    "columns": NO_LOCK,
+    "code": NO_LOCK,
+    "environment": "nothing tells its md5",
+    "metrics": "no evaluation of it is recorded",
 }
