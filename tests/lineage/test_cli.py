@@ -108,24 +108,36 @@ def test_a_terminal_has_colours_and_a_file_has_none(history: History):
     assert "\x1b" not in history.ask("lineage")
 
 
+NAMES = ("params", "metrics", "files", "code", "columns", "packages", "settings", "comparison", "changed")
+
+
 def keys(answer: object, told: str = "") -> set[str]:
-    """The keys of an answer; what stands under params, metrics, files and code is named by others."""
+    """The keys of an answer; those under params, metrics and the like are names that others gave."""
     if isinstance(answer, list):
         return set().union(*(keys(item) for item in answer))
-    if not isinstance(answer, dict) or told in ("params", "metrics", "files", "code"):
+    if not isinstance(answer, dict) or told in NAMES:
         return set()
     return set(answer).union(*(keys(value, key) for key, value in answer.items()))
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["lineage"], ["lineage", "data/customers.csv"], ["find-customer", "M-30"], ["history"]],
-    ids=" ".join,
+    ("words", "code"),
+    [
+        (["lineage"], 0),
+        (["lineage", "data/customers.csv"], 0),
+        (["diff", "v1", "main"], 1),
+        (["status"], 1),
+        (["find-customer", "M-30"], 0),
+        (["promote", "v1", "--to", "production"], 0),
+        (["history"], 0),
+        (["gate", "churn-predictor@production"], 1),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_every_key_of_the_json_is_documented_under_its_command(history: History, words):
+def test_every_key_of_the_json_is_documented_under_its_command(history: History, words, code):
     manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
     section = manual.partition(f"### `predictflow {words[0]} ")[2].partition("\n### ")[0]
-    answer = history.answer(*words)
+    answer = history.answer(*words, code=code)
     assert len(answer) >= 3
     for key in keys(answer) - {"not_looked_at"}:
         assert f"`{key}`" in section, key

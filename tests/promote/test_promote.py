@@ -1,0 +1,281 @@
+"""Promotions: the receipt first, MLflow after it, and nothing half-done."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from predictflow import transition
+from tests.conftest import Project
+from tests.lineage.conftest import History
+
+
+def stages(history: History) -> dict[str, tuple[int, ...]]:
+    """{stage: the versions that MLflow has in it}, after holding the aliases to it."""
+    found: dict[str, tuple[int, ...]] = {}
+    for version in history.project.versions():
+        found[version.current_stage] = (*found.get(version.current_stage, ()), int(version.version))
+    aliases = history.project.store.get_registered_model("churn-predictor").aliases
+    expected = {name.lower(): found[name][0] for name in ("Staging", "Production") if name in found}
+    assert {alias: int(number) for alias, number in aliases.items()} == expected
+    assert all(len(found.get(name, ())) <= 1 for name in ("Staging", "Production"))
+    return found
+
+
+def tags(history: History) -> list[str]:
+    listed = history.project.run("git", "tag", "--list", "churn-predictor*").stdout
+    return sorted(listed.split())
+
+
+def in_gto(history: History) -> dict[str, str]:
+    """{stage: version} as GTO says."""
+    told = json.loads(history.project.run("gto", "show", "--json").stdout)
+    return {stage: found["version"] for stage, found in told["churn-predictor"]["stages"].items() if found}
+
+
+def number(history: History, name: str) -> str:
+    return f"churn-predictor/{history.made[name].version}"
+
+
+def test_a_promotion_writes_a_receipt_and_moves_stage_and_alias_together(history: History):
+    first, newer = history.made["first"], history.made["other data"]
+    history.told("promote", number(history, "first"), "--to", "production")
+    assert stages(history)["Production"] == (first.version,)
+    history.told("promote", newer.commit, "--to", "production", "--reason", "newer data")
+    now = stages(history)
+    assert now["Production"] == (newer.version,)
+    assert first.version in now["Archived"]
+    assert tags(history) == [
+        "churn-predictor#production#1",
+        "churn-predictor#production#2",
+        "churn-predictor@v1.0.0",
+        "churn-predictor@v3.0.0",
+    ]
+    for tag, made in (("churn-predictor#production#2", newer), ("churn-predictor@v1.0.0", first)):
+        assert history.project.run("git", "rev-parse", f"{tag}^{{commit}}").stdout.strip() == made.commit
+        assert history.project.run("git", "cat-file", "-t", tag).stdout.strip() == "tag"
+    (version,) = [one for one in history.project.versions() if int(one.version) == newer.version]
+    assert version.tags["predictflow.version"] == "v3.0.0"
+    assert version.tags["predictflow.receipt"] == "churn-predictor#production#2"
+    assert in_gto(history) == {"production": "v3.0.0"}
+    history.told("gate", "churn-predictor@production")
+
+
+def test_dvc_hands_out_what_is_in_production(history: History, tmp_path):
+    made = history.made["other data"]
+    history.told("promote", number(history, "other data"), "--to", "production")
+    got = tmp_path / "got"
+    history.project.run(
+        *("dvc", "artifacts", "get", str(history.project.folder), "churn-predictor"),
+        *("--stage", "production", "--out", str(got)),
+    )
+    assert history.answer("lineage", str(got))["model"]["content"] == made.content
+
+
+def test_a_dry_run_changes_nothing(history: History):
+    before = stages(history)
+    answer = history.answer("promote", number(history, "first"), "--to", "production", "--dry-run")
+    assert answer["decision"]["passed"] and not answer["done"] and answer["receipts"] == []
+    assert (tags(history), stages(history)) == ([], before)
+
+
+def test_what_misses_a_bar_is_refused_and_only_forced_with_a_reason(history: History):
+    history.project.edit("params.yaml", "margin: 0.01", "margin: 0.0")
+    text = history.project.read("params.yaml")
+    head, _, promote = text.partition("promote:\n")
+    promote = promote.replace("roc_auc: 0.6", "roc_auc: 0.99", 1)
+    (history.project.folder / "params.yaml").write_text(f"{head}promote:\n{promote}")
+    asked = ("promote", number(history, "first"), "--to", "production")
+    before = stages(history)
+    said = history.told(*asked, code=1)
+    assert "is below the minimum 0.99" in said or "misses the minimum 0.99" in said
+    assert (tags(history), stages(history)) == ([], before)
+    assert "--force goes with a reason" in history.told(*asked, "--force", code=1)
+    answer = history.answer(*asked, "--force", "--reason", "it must be today")
+    assert answer["decision"]["forced"] and not answer["decision"]["passed"]
+    (receipt,) = [one for one in history.answer("history")["receipts"] if one["action"] == "promoted"]
+    assert receipt["why"] == "it must be today"
+    body = history.project.run("git", "tag", "-l", "--format=%(contents)", receipt["tag"]).stdout
+    assert json.loads(body.splitlines()[2])["decision"]["forced"] is True
+
+
+def test_a_doubt_about_the_content_cannot_be_forced(history: History):
+    """The model's bytes in MLflow are edited."""
+    made = history.made["first"]
+    artifacts = history.project.folder / "mlflow_data/artifacts" / made.run / "artifacts/model"
+    with (artifacts / "model.ubj").open("ab") as file:
+        file.write(b" ")
+    before = stages(history)
+    asked = ("promote", number(history, "first"), "--to", "production", "--force", "--reason", "anyhow")
+    assert "which nothing can force" in " ".join(history.told(*asked, code=1).split())
+    assert (tags(history), stages(history)) == ([], before)
+
+
+def test_the_same_promotion_again_writes_no_second_receipt(history: History):
+    asked = ("promote", number(history, "first"), "--to", "production")
+    history.told(*asked)
+    before = tags(history)
+    assert history.answer(*asked)["receipts"] == []
+    assert tags(history) == before
+
+
+def test_rollback_brings_back_the_one_before(history: History):
+    first, newer = history.made["first"], history.made["other data"]
+    assert "no receipt tells of a version" in history.told("rollback", code=1)
+    for name in ("first", "other data"):
+        history.told("promote", number(history, name), "--to", "production")
+    history.told("rollback", "--dry-run")
+    assert stages(history)["Production"] == (newer.version,)
+    history.told("rollback", "--reason", "complaints")
+    assert stages(history)["Production"] == (first.version,)
+    assert in_gto(history) == {"production": "v1.0.0"}
+    newest = history.answer("history")["receipts"][0]
+    assert (newest["action"], newest["version"], newest["why"]) == ("rolled back", 1, "complaints")
+    history.told("gate", "churn-predictor@production")
+
+
+def test_archived_leaves_the_stage_empty_for_everyone(history: History):
+    for name in ("first", "other data"):
+        history.told("promote", number(history, name), "--to", "production")
+    history.told("promote", number(history, "other data"), "--to", "archived")
+    assert "Production" not in stages(history)
+    assert in_gto(history) == {}
+    assert "no receipt puts a version in production" in history.told(
+        "gate", "churn-predictor@production", code=1
+    )
+
+
+def test_a_version_that_was_never_committed_is_refused_with_its_cure(history: History):
+    said = history.told("promote", number(history, "never committed"), "--to", "production", code=1)
+    assert "commit dvc.lock" in " ".join(said.split())
+
+
+def test_who_is_not_registered_is_told(history: History):
+    assert "is no registered version" in history.told("promote", "shallow", "--to", "production", code=1)
+    shutil.rmtree(history.project.folder / "mlflow_data")
+    assert "cannot be asked" in history.told("promote", "v1", "--to", "production", code=2)
+
+
+def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history: History, monkeypatch):
+    """The other one promotes while this one has decided and not yet written."""
+    given = transition._given
+
+    def meanwhile(*asked):
+        monkeypatch.setattr(transition, "_given", given)
+        history.ask("promote", number(history, "other data"), "--to", "production")
+        return given(*asked)
+
+    monkeypatch.setattr(transition, "_given", meanwhile)
+    said = history.told("promote", number(history, "first"), "--to", "production", code=1)
+    assert "was quicker" in said
+    assert stages(history)["Production"] == (history.made["other data"].version,)
+    assert [tag for tag in tags(history) if "v1.0.0" in tag] == []
+    history.told("gate", "churn-predictor@production")
+
+
+@pytest.fixture
+def origin(history: History, tmp_path: Path) -> Path:
+    bare = tmp_path / "origin.git"
+    history.project.run("git", "clone", "--quiet", "--bare", str(history.project.folder), str(bare))
+    history.project.run("git", "remote", "add", "origin", str(bare))
+    return bare
+
+
+def test_the_receipt_is_pushed_before_anything_moves(history: History, origin):
+    history.told("promote", number(history, "first"), "--to", "production")
+    there = history.project.run("git", "-C", str(origin), "tag", "--list", "churn-predictor*").stdout
+    assert sorted(there.split()) == tags(history)
+    history.told("gate", "churn-predictor@production")
+
+
+def test_a_push_that_origin_refuses_takes_the_receipt_back(history: History, origin):
+    hook = origin / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho tags are for the release managers >&2\nexit 1\n")
+    hook.chmod(0o755)
+    before = stages(history)
+    said = history.told("promote", number(history, "first"), "--to", "production", code=1)
+    assert "tags are for the release managers" in said
+    assert (tags(history), stages(history)) == ([], before)
+
+
+def test_an_origin_that_does_not_answer_stops_it(history: History):
+    history.project.run("git", "remote", "add", "origin", "/nowhere/at/all.git")
+    said = history.told("promote", number(history, "first"), "--to", "production", code=1)
+    assert "origin cannot be read" in said
+    assert tags(history) == []
+
+
+def test_two_clones_of_one_origin_number_their_versions_together(history: History, origin, tmp_path):
+    """Version 1 of the other laptop's store is another content: the receipts give it a number of its own."""
+    other = Project(tmp_path / "other", tmp_path / "home")
+    shutil.copytree(history.project.folder, other.folder, symlinks=True)
+    laptop = History(other, history.made)
+    history.told("promote", number(history, "other params"), "--to", "production")
+    store = other.store
+    store.delete_model_version("churn-predictor", "2")
+    laptop.told("promote", number(history, "first"), "--to", "production", "--force", "--reason", "go back")
+    history.project.run("git", "fetch", "--quiet", "--tags", "origin")
+    receipts = history.answer("history")["receipts"]
+    numbered = {one["version"] for one in receipts if one["action"] == "registered"}
+    assert len(numbered) == 2
+    assert history.answer("history")["production"]["version"] in numbered
+    said = history.told("gate", "churn-predictor@production", code=1)
+    assert "MLflow has churn-predictor/2 there" in " ".join(said.split())
+
+
+KILLED = """
+import os, signal, sys
+import predictflow.transition as transition
+from predictflow import cli, receipts
+from stages import registry
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+def after(function):
+    def run(*words, **named):
+        function(*words, **named)
+        die()
+    return run
+{point}
+sys.exit(cli.run(sys.argv[1:]))
+"""
+POINTS = {
+    "before the first receipt": "receipts.write = die",
+    "after the first receipt": "receipts.write = after(receipts.write)",
+    "before the push": "receipts.publish = die",
+    "after the push": "receipts.publish = after(receipts.publish)",
+    "between stage and alias": "import mlflow; mlflow.MlflowClient.set_registered_model_alias = die",
+    "after the alias": "registry.move = after(registry.move)",
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, origin, point):
+    asked = ("promote", number(history, "first"), "--to", "production")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED.format(point=POINTS[point]), *asked],
+        cwd=history.project.folder,
+        env=history.project.env,
+        capture_output=True,
+        timeout=120,
+    )
+    assert killed.returncode == -9, killed.stderr
+    history.told(*asked)
+    assert stages(history)["Production"] == (history.made["first"].version,)
+    assert tags(history) == ["churn-predictor#production#1", "churn-predictor@v1.0.0"]
+    history.told("gate", "churn-predictor@production")
+
+
+def test_gate_finds_what_was_edited_behind_its_back(history: History):
+    history.told("promote", number(history, "first"), "--to", "production")
+    history.told("gate", "churn-predictor@production")
+    store = history.project.store
+    store.set_registered_model_alias("churn-predictor", "production", "3")
+    assert "alias production is on churn-predictor/3" in " ".join(
+        history.told("gate", "churn-predictor@production", code=1).split()
+    )
+    store.set_registered_model_alias("churn-predictor", "production", "1")
+    history.told("gate", "churn-predictor@production")
+    store.transition_model_version_stage("churn-predictor", "2", "Production")
+    history.told("gate", "churn-predictor@production", code=1)
