@@ -402,10 +402,10 @@ def write(
             "Cure: another tracking.model in params.yaml."
         )
     with _lock(repository):
-        now = read(repository, chain.model)
-        if (now.names, now.last) != (chain.names, chain.last):
-            raise _quicker(chain, now.last.who if now.last and now.last != chain.last else "somebody")
-        standing_now = standing(chain.receipts).get(stage or "")
+        held = read(repository, chain.model)
+        if (held.names, held.last) != (chain.names, chain.last):
+            raise _quicker(chain, held.last.who if held.last and held.last != chain.last else "somebody")
+        former = standing(chain.receipts).get(stage or "")
         date = next_time(chain, time.time() if now is None else now)
         body = {key: given[key] for key in GIVEN} | {
             "receipt": LAYOUT,
@@ -413,7 +413,7 @@ def write(
             "model": chain.model,
             "version": version,
             "stage": stage,
-            "from": standing_now.version if standing_now else None,
+            "from": former.version if former else None,
             "commit": commit,
             "who": _identity(repository),
             "when": moment(date),
