@@ -191,6 +191,9 @@ def test_what_stands_where_is_known_for_every_moment(here: Repository, chain: li
     assert receipts.standing(chain, at=second.time - 1) == {"production": first}
     assert receipts.standing(chain, at=staged.time) == {"production": second, "staging": staged}
     assert receipts.standing(chain, at=gone.time) == {"production": second}
+    put(here, "archived", 1, "production")
+    stands = receipts.standing(receipts.read(here, MODEL).receipts)
+    assert stands == {"production": second}, "another version was taken out, which GTO still held there"
     assert receipts.versions(chain) == {1: chain[0], 2: chain[2]}
 
 
@@ -237,6 +240,11 @@ def no_message(here: Repository) -> None:
     git(here, "tag", f"{MODEL}#production#5")
 
 
+def spaced(here: Repository) -> None:
+    body = {one.name: one.body for one in receipts.read(here, MODEL).receipts}[PRODUCTION]
+    rewrite(here, PRODUCTION, message=f"words\n\n{json.dumps(body, sort_keys=True)}\n")
+
+
 def renamed(here: Repository) -> None:
     git(here, "update-ref", f"refs/tags/{MODEL}#production#5", f"refs/tags/{PRODUCTION}")
 
@@ -255,7 +263,7 @@ def made_with(name: str, **changed: object) -> Callable[[Repository], None]:
     [
         (made_with(PRODUCTION, why="another reason"), {("altered", PRODUCTION)}),
         (made_with(PRODUCTION, message="words\n\n{}\n"), {("unreadable", PRODUCTION), ("gap", NEXT)}),
-        (made_with(PRODUCTION, message='a\n\n{"a": 1}\n'), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (spaced, {("unreadable", PRODUCTION), ("gap", NEXT)}),
         (made_with(PRODUCTION, receipt=2), {("unreadable", PRODUCTION), ("gap", NEXT)}),
         (made_with(PRODUCTION, version="1"), {("unreadable", PRODUCTION), ("gap", NEXT)}),
         (made_with(PRODUCTION, message="Assigning stage\n"), {("gap", NEXT)}),
@@ -379,10 +387,11 @@ def test_of_two_pushes_at_the_same_moment_origin_takes_one(origin, person):
     one, two = origin
     winner = put(one, "promoted", 1, "production")
     (person / "pusher.py").write_text(PUSHER)
-    hook = two.git_folder / "hooks/pre-push"  # runs after `two` has looked at origin
+    first = person / "first"  # runs after `two` has looked at origin, and before its own push
     push = f"PYTHONPATH={REPOSITORY} {sys.executable} {person}/pusher.py"
-    hook.write_text(f"#!/bin/sh\nunset GIT_DIR; cd {one.root} && {push}\n")
-    hook.chmod(0o755)
+    first.write_text(f'#!/bin/sh\n(unset GIT_DIR; cd {one.root}; {push}) >&2\nexec git-receive-pack "$@"\n')
+    first.chmod(0o755)
+    git(two, "config", "remote.origin.receivepack", str(first))
     with pytest.raises(Quicker):
         receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
     assert names(two) == ["churn-predictor@v1.0.0"]
