@@ -554,13 +554,14 @@ def publish(repository: Repository, model: str, written: list[Receipt]) -> None:
     `written` are taken back then. Does nothing where there is no origin.
     """
     try:
-        _push(repository, model, written)
+        push(repository, model, written)
     except BaseException:
         remove(repository, written)
         raise
 
 
-def _push(repository: Repository, model: str, written: list[Receipt]) -> None:
+def push(repository: Repository, model: str, written: list[Receipt]) -> None:
+    """`publish`, but nothing is taken back."""
     try:
         origin = ask(repository, model)
     except Unreachable as error:

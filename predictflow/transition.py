@@ -40,9 +40,10 @@ def registered(project: Project, handle: str) -> Version:
 
 
 def chain(project: Project) -> Chain:
-    """The receipts of the project's model, with those of origin.
+    """The receipts of the project's model, the same here and on origin.
 
-    Raises UserError where they are broken, or where origin does not answer.
+    What a kill has left unpushed is pushed first. Raises UserError where they are broken, or where origin
+    does not answer or take them.
     """
     try:
         origin = receipts.fetch(project.repository, project.model)
@@ -55,6 +56,10 @@ def chain(project: Project) -> Chain:
         raise UserError(
             f"the receipts of {project.model} are broken, so no version moves:\n{told}\n"
             "Cure: bring back the tags as origin or another clone has them; `predictflow history` tells more."
+        )
+    if origin and read.last and read.last.name in origin.unpushed:
+        receipts.push(
+            project.repository, project.model, [r for r in read.receipts if r.name in origin.unpushed]
         )
     return read
 
@@ -89,28 +94,37 @@ def put(
         steps = [(action, number, found.commit, given, stage)]
         if number not in receipts.versions(read.receipts):
             steps.insert(0, (REGISTERED, number, found.commit, given, None))
+        steps += _taken_out(read, version, [other for other in STAGES if other != stage])
         written = _write(project, read, steps, why, sign)
-    last = written[-1] if written else standing
-    _follow(project, version, STAGES[stage], {NUMBER: f"v{number}.0.0", RECEIPT: last.name})
+    name = next((receipt.name for receipt in written if receipt.stage == stage), standing and standing.name)
+    _follow(project, version, STAGES[stage], {NUMBER: f"v{number}.0.0", RECEIPT: name})
     return written
 
 
 def take_out(project: Project, version: Version, why: str | None, sign: bool) -> list[Receipt]:
     """Archive a version: take it out of the stages in which receipts have put it, and out of MLflow's."""
     read = chain(project)
-    steps = []
-    for stage, standing in receipts.standing(read.receipts).items():
-        if standing.body["content"] == version.content:
-            earlier = {receipt.version: receipt for receipt in read.receipts if receipt.stage == stage}
-            # GTO remembers who stood there before: all are taken out, or one of them would stand again.
-            for number in receipts.assigned(read.receipts, stage):
-                body = earlier[number].body
-                given = {key: body[key] for key in receipts.GIVEN} | {"decision": None}
-                steps.append((ARCHIVED, number, body["commit"], given, stage))
+    steps = _taken_out(read, version, list(STAGES))
     written = _write(project, read, steps, why, sign)
     tags = {RECEIPT: written[-1].name} if written else {}
     _follow(project, version, "Archived", tags)
     return written
+
+
+def _taken_out(read: Chain, version: Version, stages: list[str]) -> list[tuple[Any, ...]]:
+    """The receipts that end a version's stay in some stages.
+
+    GTO remembers who stood there before: all are taken out, or one of them would stand there again.
+    """
+    steps = []
+    for stage, standing in receipts.standing(read.receipts).items():
+        if stage in stages and standing.body["content"] == version.content:
+            put_there = {receipt.version: receipt for receipt in read.receipts if receipt.stage == stage}
+            for number in receipts.assigned(read.receipts, stage):
+                body = put_there[number].body
+                given = {key: body[key] for key in receipts.GIVEN} | {"decision": None}
+                steps.append((ARCHIVED, number, body["commit"], given, stage))
+    return steps
 
 
 def _number(read: Chain, version: Version, commit: str) -> int:

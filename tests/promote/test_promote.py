@@ -221,7 +221,7 @@ def test_two_clones_of_one_origin_number_their_versions_together(history: Histor
     receipts = history.answer("history")["receipts"]
     numbered = {one["version"] for one in receipts if one["action"] == "registered"}
     assert len(numbered) == 2
-    assert history.answer("history")["production"]["version"] in numbered
+    assert history.answer("history")["standing"]["production"]["version"] in numbered
     said = history.told("gate", "churn-predictor@production", code=1)
     assert "MLflow has churn-predictor/2 there" in " ".join(said.split())
 
