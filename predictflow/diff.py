@@ -42,7 +42,8 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
     working tree; no value is shown.
 
     \b
-    Exit codes: 0 nothing differs, 1 something does, 2 nothing was found, but not all could be looked at.
+    Exit codes: 0 nothing differs, 1 something does, 2 could not tell:
+    nothing was found to differ, but not all could be looked at.
 
     \b
     Examples:
