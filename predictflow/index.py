@@ -74,26 +74,33 @@ def parse_lock(text: bytes) -> Lock:
 
     try:
         # Of YAML's nodes only what is wanted becomes a value: locks are many, and most of each is params.
-        stages = _fields(_fields(yaml.compose(text, yaml.CBaseLoader))["stages"])
-        read, written = (
-            [
-                # text, for an md5 is no number
-                {name: node.value for name, node in _fields(entry).items() if isinstance(node.value, str)}
-                for stage in map(_fields, stages.values())
-                if key in stage
-                for entry in stage[key].value
-            ]
-            for key in ("deps", "outs")
-        )
-        entries = [entry for entry in read + written if "md5" in entry]
-        outs = {entry["path"] for entry in written}
+        stages = _fields(_fields(yaml.compose(text, yaml.CBaseLoader))["stages"]).values()
+        sides = [{key: _entries(stage, key) for key in ("deps", "outs")} for stage in stages]
+        model = [md5 for side in sides for path, md5, _ in side["outs"] if path == PROVENANCE.as_posix()]
+        # After `dvc repro train` the later stages' entries are still those of the model before.
+        sides = [
+            side
+            for side in sides
+            if all(path != PROVENANCE.as_posix() or md5 in model for path, md5, _ in side["deps"])
+        ]
+        read, written = ([entry for side in sides for entry in side[key]] for key in ("deps", "outs"))
         return Lock(
-            {entry["path"]: entry["md5"] for entry in entries},
-            {entry["path"]: int(entry["size"]) for entry in entries if "size" in entry},
-            sorted({entry["path"] for entry in read} - outs),
+            {path: md5 for path, md5, _ in read + written},
+            {path: size for path, _, size in read + written if size is not None},
+            sorted({path for path, _, _ in read} - {path for path, _, _ in written}),
         )
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         return Lock({}, {}, [])
+
+
+def _entries(stage: Any, key: str) -> list[tuple[str, str, int | None]]:
+    """(path, md5, size in bytes) of what a stage read or wrote; of text, for an md5 is no number."""
+    found, fields = [], _fields(stage)
+    for node in fields[key].value if key in fields else ():
+        entry = {name: value.value for name, value in _fields(node).items()}
+        if "md5" in entry:
+            found.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
+    return found
 
 
 def _fields(mapping: Any) -> dict[str, Any]:
