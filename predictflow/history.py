@@ -171,6 +171,10 @@ class History:
                 found.setdefault(content, []).append(ref)
         return found
 
+    def taken_over(self, content: str) -> bool:
+        """Whether a branch, a tag or the checkout holds or held a model; else it is an experiment's alone."""
+        return self.places[self.first_with_model[content].sha] in self._named
+
     def refs_after(self, content: str) -> list[Ref]:
         """The branches and tags that once held a model and have gone on to another."""
         holders = [commit.sha for commit in self.commits if commit.content == content]

@@ -171,11 +171,10 @@ def _working_tree(project: Project, ours: list[tuple[Version, str | None]] | Non
 
 
 def _experiments(project: Project) -> Facts:
-    """How many DVC holds, and how many of them hold a model that is on no branch and has no tag."""
-    alone = [
-        refs for refs in project.history.refs_with.values() if all(ref.kind == "experiment" for ref in refs)
-    ]
+    """How many DVC holds, and how many of them hold a model that no branch and no tag has ever held."""
+    history = project.history
     held = sum(ref.kind == "experiment" for ref in project.repository.refs)
+    alone = (refs for content, refs in history.refs_with.items() if not history.taken_over(content))
     return {"held": held, "on_no_branch": sum(map(len, alone))}
 
 

@@ -147,6 +147,18 @@ def test_a_version_is_in_production_by_its_stage_or_by_its_alias(settled: Histor
     assert held == {name: made[name].commit for name in ("churn-predictor/1", "churn-predictor/2")}
 
 
+def test_an_experiment_is_taken_over_when_a_branch_has_held_its_model(settled: History):
+    project, base = settled.project, settled.made["first"].commit
+    project.run("git", "branch", "kept", settled.made["shallow"].commit)
+    answer = stand(settled, code=0)
+    assert answer["experiments"] == {"held": 1, "on_no_branch": 0}
+    project.run("git", "checkout", "--quiet", "kept")
+    project.run("git", "checkout", "--quiet", base, "--", "dvc.lock", "models/provenance.json")
+    project.commit("the branch goes on to another model")
+    project.run("git", "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "main")
+    assert settled.answer("status", code=1)["experiments"] == {"held": 1, "on_no_branch": 0}
+
+
 def test_a_team_s_other_models_and_runs_are_left_out(settled: History):
     in_store(settled.project, "UPDATE model_versions SET name = 'prices' WHERE version = 7")
     in_store(settled.project, "DELETE FROM tags WHERE key = 'git.commit'")
