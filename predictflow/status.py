@@ -40,7 +40,7 @@ CURES = {  # by what DVC says
 }
 HOLDER = re.compile(r"\(PID \d+\): .+")
 ADD = f"dvc add {CUSTOMERS}"
-CAUSES = 3  # that are told of a stage; the others are counted
+NAMED = 3  # files and params that are told of a stage; the others are counted
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60}  # in seconds
 
 Step = tuple[str, str]  # a command, and why
@@ -504,22 +504,25 @@ def _told_of_pipeline(pipeline: Facts | None, conflicts: list[str]) -> str:
         return ""
     if pipeline["in_step"]:
         return "in step: dvc.lock is of the code, params and data that lie here"
-    stages: dict[str, list[str]] = {}  # by what they have in common
     outputs = _outputs(pipeline["changed"])
+    away = [path for path, how in outputs.items() if how in MISSING]
+    stages: dict[str, list[str]] = {}  # by what they have in common
     for name, stage in pipeline["changed"].items():
-        causes = {what: how for what, how in stage["inputs"].items() if what not in outputs}
-        causes |= stage["outputs"]
+        causes = [what for what in stage["inputs"] if what not in outputs]
+        causes += [path for path in stage["outputs"] if path not in away]
         if "params.yaml" in causes:  # the whole file: dvc.lock knows nothing of the stage
-            causes = {"never run": ""}
+            causes = ["never run"]
         if causes:
             stages.setdefault(_few(causes), []).append(name)
-    return "out of step: " + "; ".join(f"{', '.join(names)} ({why})" for why, names in stages.items())
+    told = [f"{', '.join(names)} ({why})" for why, names in stages.items()]
+    if away:
+        told.append(f"not here: {_few(away)}")
+    return f"out of step: {'; '.join(told)}"
 
 
-def _few(causes: dict[str, str]) -> str:
-    told = [what if how in ("", "modified") else f"{what} {how}" for what, how in causes.items()]
-    more = f" and {len(told) - CAUSES} more" if len(told) > CAUSES else ""
-    return ", ".join(told[:CAUSES]) + more
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _told_of_commit(answer: Facts) -> str:

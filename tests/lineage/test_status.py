@@ -294,8 +294,8 @@ ADD = "git add -- {} && git commit"
             ],
         ),
         (earlier_customers, "no branch at", ["dvc checkout && dvc repro"]),
-        (nowhere, "data/customers.csv not in cache", ["make repro"]),
-        (no_output, "out of step: train (models/churn-predictor deleted)", ["dvc checkout"]),
+        (nowhere, "out of step: not here: data/customers.csv, ", ["make repro"]),
+        (no_output, "out of step: not here: models/churn-predictor", ["dvc checkout"]),
         (no_database, "not registered", ["dvc repro --force --single-item register"]),
         (
             no_lock,
