@@ -12,10 +12,9 @@ from unittest import mock
 
 import pytest
 import zc.lockfile
-from filelock import FileLock
 
 from predictflow import status
-from tests.conftest import Project
+from tests.conftest import Project, once
 from tests.lineage.conftest import History, Made
 
 MEMBER = "maybe;1;M-9999;2;3;30,00;1,80;true;Köln\n"  # one more row of customers.csv
@@ -23,21 +22,15 @@ OWN = ("", "/btime", "/lock", "/rwlock", "/rwlock.lock")  # of .dvc/tmp: what `d
 
 
 @pytest.fixture(scope="session")
-def settled_template(history_template: Path) -> Path:
-    """The history with nothing left to do: run, committed, and pushed to a Git and a DVC remote beside it.
+def settled_template(history_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The history with nothing left to do: run, committed, and pushed to a Git and a DVC remote beside it."""
 
-    Made once for all the processes that the tests run in.
-    """
-    shared = history_template.with_name("settled")
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            unfinished = shared.with_name("settled.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            (unfinished / "home").mkdir(parents=True)
-            shutil.copytree(history_template / "project", unfinished / "project", symlinks=True)
-            settle(Project(unfinished / "project", unfinished / "home"))
-            unfinished.rename(shared)
-    return shared
+    def make(top: Path) -> None:
+        (top / "home").mkdir()
+        shutil.copytree(history_template / "project", top / "project", symlinks=True)
+        settle(Project(top / "project", top / "home"))
+
+    return once(tmp_path_factory, "settled", make)
 
 
 def settle(project: Project) -> None:
@@ -336,6 +329,13 @@ def test_what_is_next_fits_what_has_happened(settled: History, change, told, fol
         assert command == expected or (expected.endswith("-") and command.startswith(expected))
     assert answer["could_not_tell"] == []
     assert told in drawn(answer)
+
+
+def test_a_commit_that_a_branch_has_is_not_lost_without_one(settled: History):
+    branched(settled.project)
+    settled.project.run("git", "checkout", "--quiet", "--detach")
+    answer = stand(settled, code=0)
+    assert (answer["git"]["branch"], answer["git"]["ahead"]) == (None, 0)
 
 
 def test_a_model_that_the_gate_refused_is_told_so_and_not_to_be_registered(settled: History):
