@@ -28,14 +28,15 @@ from predictflow.index import CUSTOMERS, location
 from predictflow.repository import Repository
 from stages.provenance import FOLDER
 
-# Runs a command and prints its seconds, its peak memory and its exit code. From a small process of its own:
-# Linux counts as a program's what the process held before it became that program.
+# Runs a command and prints its seconds, those of the CPU, its peak memory and its exit code. From a small
+# process of its own: Linux counts as a program's what the process held before it became that program.
 MEASURE = """
 import json, os, sys, time
 begin = time.perf_counter()
 process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(process, 0)
-print(json.dumps([time.perf_counter() - begin, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+_, status, used = os.wait4(process, 0)
+seconds, code = time.perf_counter() - begin, os.waitstatus_to_exitcode(status)
+print(json.dumps([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, code]))
 """
 RSS = 1 if sys.platform == "darwin" else 1024  # bytes that ru_maxrss counts in
 
@@ -127,9 +128,10 @@ def cases(history: History) -> list[Case]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds on the wall and bytes at the peak, of one call."""
+    """Seconds on the wall, seconds of the CPU, and bytes at the peak, of one call and all that it calls."""
 
     seconds: float
+    cpu: float
     peak: int
 
 
@@ -151,12 +153,12 @@ class Asker:
             text=True,
         )
         *printed, measured = done.stdout.splitlines()
-        seconds, peak, ended = json.loads(measured)
+        seconds, cpu, peak, ended = json.loads(measured)
         if ended != code:
             raise RuntimeError(
                 f"`predictflow {' '.join(words)}` ended with {ended}:\n{done.stdout}{done.stderr}"
             )
-        return Cost(seconds, peak * RSS), "\n".join(printed)
+        return Cost(seconds, cpu, peak * RSS), "\n".join(printed)
 
     def first(self, case: Case) -> Cost:
         """A call that finds no index."""
@@ -215,18 +217,19 @@ def measure(bench: Bench, plan: Plan, repeat: int, markdown: bool) -> None:
         f" {asker.index.stat().st_size / 1e6:.1f} MB; load of the machine before: {load:.1f}\n"
     )
     show(
-        f"Seconds and peak memory, medians of {repeat} calls",
-        ("command", *CALLS, "later, range", "MB, first call", "MB, later"),
+        f"Seconds, seconds of the CPU, and peak memory, medians of {repeat} calls",
+        ("command", *CALLS, *(f"CPU, {kind}" for kind in CALLS), "MB, first call", "MB, later"),
         rows,
         markdown,
     )
 
 
 def _row(first: list[Cost], later: list[Cost], after: list[Cost]) -> list[str]:
-    seconds = [f"{median(cost.seconds for cost in costs):.2f}" for costs in (first, later, after)]
-    range_ = [f"{extreme(cost.seconds for cost in later):.2f}" for extreme in (min, max)]
+    of_each = (first, later, after)
+    seconds = [f"{median(cost.seconds for cost in costs):.2f}" for costs in of_each]
+    cpu = [f"{median(cost.cpu for cost in costs):.2f}" for costs in of_each]
     peaks = [f"{median(cost.peak for cost in costs) / 1e6:.0f}" for costs in (first, later)]
-    return [*seconds, " to ".join(range_), *peaks]
+    return [*seconds, *cpu, *peaks]
 
 
 def main() -> None:
