@@ -43,7 +43,7 @@ def test_no_data_model_or_store_is_in_git():
 
 def test_no_file_in_git_holds_a_path_of_someones_home_or_the_address_of_a_package_index():
     home = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w")
-    index = re.compile(r"https?://[^\s\"'`<>]*/simple\b|https?://[^\s\"'`<>/]*@(?!127\.0\.0\.1)")
+    index = re.compile(r"https?://[^\s\"'`<>]*/simple\b|https?://[^\s\"'`<>/]*@(?!\S*127\.0\.0\.1)")
     for path in in_git():
         content = (REPOSITORY / path).read_bytes().decode("utf-8", "replace")
         for pattern in (home, index):
