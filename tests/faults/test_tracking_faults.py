@@ -174,7 +174,9 @@ def test_a_stage_killed_alone_takes_its_worker_along(warm):
         )
 
 
-@pytest.mark.parametrize("seed", ["null", "-1", "4.5", "text"])
+@pytest.mark.parametrize(
+    "seed", ["-1", *(pytest.param(seed, marks=pytest.mark.slow) for seed in ("null", "4.5", "text"))]
+)
 def test_a_seed_that_would_not_repeat_is_refused(warm, seed):
     warm.edit("params.yaml", "seed: 20261120", f"seed: {seed}")
     told = warm.run("python", "-m", "stages.train", code=1).stderr

@@ -108,14 +108,8 @@ def test_the_dvc_lock_in_git_is_reproduced_by_a_cold_run_under_unusual_settings(
     run_cold(recorded, tmp_path, UNUSUAL)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "logistic_regression",
-        pytest.param("random_forest", marks=pytest.mark.slow),
-        pytest.param("hist_gradient_boosting", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["logistic_regression", "random_forest", "hist_gradient_boosting"])
 def test_every_other_model_repeats_itself_on_small_data(model, members, tmp_path):
     members.edit("params.yaml", "model: xgboost", f"model: {model}")
     members.repro(env={"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"})

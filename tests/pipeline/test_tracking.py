@@ -157,7 +157,7 @@ def test_a_run_is_not_told_of_data_that_its_model_has_never_seen(warm):
     assert [run.info.status for run in warm.runs()] == ["FINISHED", "FINISHED"]
 
 
-@pytest.mark.parametrize("where", ["run", "version"])
+@pytest.mark.parametrize("where", [pytest.param("run", marks=pytest.mark.slow), "version"])
 def test_the_command_in_a_description_finds_the_commit_that_holds_the_model(warm, where):
     (run,), (version,) = warm.runs(), warm.versions()
     note = {"run": run.data.tags[NOTE], "version": version.description}[where]
