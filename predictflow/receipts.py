@@ -571,7 +571,10 @@ def push(repository: Repository, model: str, written: list[Receipt]) -> None:
     chain = read(repository, model)
     if origin.damage:
         tags = ", ".join(damage.tag for damage in origin.damage)
-        raise UserError(f"not the same on origin as here: {tags}.\nCure: `predictflow audit`.")
+        raise UserError(
+            f"not the same on origin as here: {tags}.\n"
+            "Cure: bring back the tag that another clone has; `git ls-remote origin` shows what is there."
+        )
     earlier = {receipt.object for receipt in chain.receipts} - {receipt.object for receipt in written}
     if origin.missing or origin.head not in {None, *earlier}:
         raise _quicker(chain, "somebody")
