@@ -55,7 +55,7 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
         stage,
         version.content,
         commit,
-        len(_files(model)) if model else 0,
+        len(model.files) if model else 0,
         disagreements,
         model.metrics if model else {},
         missing,
@@ -84,11 +84,6 @@ def _commit(project: Project, version: Version) -> str | None:
     if first and project.repository.read("for-each-ref", "--count=1", f"--contains={first.sha}", *kinds):
         return first.sha
     return None
-
-
-def _files(model: Model) -> dict[str, str]:
-    """{name: md5} of the files in a model's folder."""
-    return {Path(path).name: md5 for path, md5 in model.md5s.items() if Path(path).parent == FOLDER}
 
 
 def _disagreements(
@@ -178,7 +173,7 @@ def _held(project: Project, path: str, md5: str) -> Path:
 
 def _in_cache(project: Project, model: Model) -> Iterator[str]:
     """The model's files as DVC would bring them: the list of the folder, and each file."""
-    folder, files = FOLDER.as_posix(), _files(model)
+    folder, files = FOLDER.as_posix(), model.files
     if folder not in model.lock.md5s:
         yield f"{folder} is not named by dvc.lock"
     else:
@@ -210,7 +205,7 @@ def _in_mlflow(project: Project, version: Version, model: Model) -> Iterator[str
     ]
     if not folders:
         yield f"MLflow's files of {version.name} are not there: {path}"
-    files = _files(model)
+    files = model.files
     for folder in folders:
         for name, md5 in files.items():
             if not (folder / name).is_file():
@@ -330,7 +325,7 @@ def _scores(project: Project, version: Version, model: Model, rows: "pd.DataFram
     from predictflow import challenge
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, md5 in _files(model).items():
+        for name, md5 in model.files.items():
             shutil.copyfile(_held(project, f"{FOLDER}/{name}", md5), Path(folder, name))
         try:
             return challenge.scorer(Path(folder))(rows)

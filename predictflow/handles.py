@@ -134,7 +134,7 @@ def _md5(path: Path) -> str:
 
 def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:
     """The models of which every file is in a folder; files that MLflow puts beside them do not count."""
-    models = {content: _files(project, content) for content in project.history.contents}
+    models = {content: project.history.model(content).files for content in project.history.contents}
     names = {name for files in models.values() for name in files}
     held = {name: hashes.md5(folder / name) for name in names if (folder / name).is_file()}
     nearest, differing = "", list(names)
@@ -150,12 +150,6 @@ def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Targe
         )
     else:
         looked.append(f"{folder.name} is a folder without the files of any recorded model")
-
-
-def _files(project: Project, content: str) -> dict[str, str]:
-    """{name: md5} of the files in a model's folder."""
-    md5s = project.history.model(content).md5s
-    return {Path(path).name: digest for path, digest in md5s.items() if Path(path).parent == FOLDER}
 
 
 def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterator[Target]:
@@ -220,15 +214,23 @@ def _receipts(
         receipt = receipts.versions(chain.receipts).get(int(wanted))
     else:
         receipt = receipts.standing(chain.receipts).get(stage)
-    lock = receipt and project.history.lock_at(receipt.commit)
-    content = project.history.locks[lock].content if lock else None
-    if receipt and content:
-        told = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
-        told += "" if in_store else ": MLflow's store names none"
-        told += "; the chain of receipts is broken" if chain.damage else ""
-        yield Target(told, model=content, lock=lock)
-    elif receipt:
+    if receipt is None:
+        return
+    told = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
+    told += "" if in_store else ": MLflow's store names none"
+    told += "; the chain of receipts is broken" if chain.damage else ""
+    targets = list(_of_commit(project, receipt.commit, told))
+    if not targets:
         looked.append(f"the receipt {receipt.name} is at a commit without a model")
+    yield from targets
+
+
+def _of_commit(project: Project, sha: str, told: str) -> Iterator[Target]:
+    """The model of a commit's dvc.lock, if it has one."""
+    lock = project.history.lock_at(sha)
+    content = project.history.locks[lock].content if lock else None
+    if content:
+        yield Target(told, model=content, lock=lock)
 
 
 def _revisions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
@@ -236,21 +238,16 @@ def _revisions(project: Project, handle: str, looked: list[str]) -> Iterator[Tar
     if sha is None:
         looked.append(f"no branch, tag or commit {handle}")
         return
-    lock = project.history.lock_at(sha)
-    content = project.history.locks[lock].content if lock else None
-    if content:
-        yield Target(f"the model of commit {sha[:10]}", model=content, lock=lock)
-    else:
+    targets = list(_of_commit(project, sha, f"the model of commit {sha[:10]}"))
+    if not targets:
         looked.append(f"commit {sha[:10]} has no dvc.lock with a model")
+    yield from targets
 
 
 def _experiments(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     named = [ref for ref in project.repository.refs if (ref.kind, ref.name) == ("experiment", handle)]
     for ref in named:
-        lock = project.history.lock_at(ref.commit)
-        content = project.history.locks[lock].content if lock else None
-        if content:
-            yield Target(f"experiment {handle}, commit {ref.commit[:10]}", model=content, lock=lock)
+        yield from _of_commit(project, ref.commit, f"experiment {handle}, commit {ref.commit[:10]}")
     if not named:
         looked.append(f"no experiment {handle} of DVC's")
 

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from predictflow import index
 from predictflow.index import CUSTOMERS, LOCK, MEASURED, POINTER, PREPARED, RECORDS, Index, Lock, Track
 from predictflow.repository import Ref, Repository
+from stages.provenance import FOLDER
 
 WORKTREE = "the working tree"  # the name of the dvc.lock that lies on the disk
 
@@ -59,6 +61,11 @@ class Model:
     def code(self) -> dict[str, str]:
         """{path: md5} of the Python files that the stages were made of."""
         return {path: self.lock.md5s[path] for path in self.lock.inputs if path.endswith(".py")}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """{name: md5} of the files in the model's folder."""
+        return {Path(path).name: md5 for path, md5 in self.md5s.items() if Path(path).parent == FOLDER}
 
 
 class History:

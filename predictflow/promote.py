@@ -1,7 +1,7 @@
 """`predictflow promote`: put a version in a stage."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -9,9 +9,6 @@ from predictflow import receipts, show, transition
 from predictflow.handles import suggest
 from predictflow.project import Project
 from stages.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(short_help="Put a version in a stage, with a receipt.")
@@ -71,14 +68,19 @@ def command(
             )
         answer["receipts"] = [receipt.name for receipt in written]
     answer |= {"done": allowed and not dry_run, "not_looked_at": project.unseen}
+    end(context, answer, allowed, as_json)
+
+
+def end(context: click.Context, answer: dict[str, Any], allowed: bool, as_json: bool) -> None:
+    """Tell what was decided and done, and end the command with its exit code."""
     if as_json:
         show.as_json(answer)
     else:
-        draw(answer, allowed)
+        _draw(answer, allowed)
     context.exit(0 if allowed else 1)
 
 
-def draw(answer: dict[str, Any], allowed: bool) -> None:
+def _draw(answer: dict[str, Any], allowed: bool) -> None:
     """The decision, reason by reason, and what was done."""
     console = show.console()
     decision = answer["decision"]

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from predictflow import promote, receipts, show, transition
+from predictflow import promote, receipts, transition
 from predictflow.project import Project
 from stages.errors import UserError
 
@@ -57,8 +57,4 @@ def command(
         )
         answer["receipts"] = [receipt.name for receipt in written]
     answer["not_looked_at"] = project.unseen
-    if as_json:
-        show.as_json(answer)
-    else:
-        promote.draw(answer, decision.forcible)
-    context.exit(0 if decision.forcible else 1)
+    promote.end(context, answer, decision.forcible, as_json)

@@ -60,7 +60,7 @@ def place(stage: str, aliases: Iterable[str]) -> str:
     return " ".join(["in no stage" if stage == "None" else stage, *(f"@{alias}" for alias in aliases)])
 
 
-def some(names: list[str]) -> str:
+def some(names: list[str], most: int = NAMED) -> str:
     """A few names, and how many more there are."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

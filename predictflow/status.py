@@ -513,16 +513,11 @@ def _told_of_pipeline(pipeline: Facts | None, conflicts: list[str]) -> str:
         if "params.yaml" in causes:  # the whole file: dvc.lock knows nothing of the stage
             causes = ["never run"]
         if causes:
-            stages.setdefault(_few(causes), []).append(name)
+            stages.setdefault(show.some(causes, NAMED), []).append(name)
     told = [f"{', '.join(names)} ({why})" for why, names in stages.items()]
     if away:
-        told.append(f"not here: {_few(away)}")
+        told.append(f"not here: {show.some(away, NAMED)}")
     return f"out of step: {'; '.join(told)}"
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _told_of_commit(answer: Facts) -> str:
