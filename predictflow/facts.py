@@ -83,7 +83,12 @@ def results(project: Project, md5: str, ask_remote: bool) -> Facts:
     if CUSTOMERS in paths:
         told = customers(project, md5, ask_remote)
     else:
-        held = (lock.sizes.get(path) for lock in history.locks.values() for path in paths)
+        held = (
+            lock.sizes.get(path)
+            for lock in history.locks.values()
+            for path in paths
+            if lock.md5s.get(path) == md5
+        )
         told = file(project, min(paths), md5, next(held, None))
     models = [_made(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)

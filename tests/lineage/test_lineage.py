@@ -159,6 +159,17 @@ def test_code_and_environment_lead_to_the_models_made_with_them(history: History
     assert in_store.isdisjoint(model["content"] for model in answer["models"])
 
 
+def test_a_file_is_told_with_its_own_size_whatever_lay_at_its_path_before(history: History):
+    path, sizes = "stages/models.py", set()
+    for name in ("first", "all at once"):
+        made = history.made[name]
+        text = history.project.run("git", "show", f"{made.commit}:{path}").stdout
+        md5 = history.answer("lineage", made.content)["code"][path]
+        assert history.answer("lineage", md5)["file"]["size"] == len(text.encode())
+        sizes.add(len(text.encode()))
+    assert len(sizes) == 2
+
+
 def test_without_the_store_git_answers_and_says_what_is_missing(history: History, folders, tmp_path):
     shutil.rmtree(history.project.folder / "mlflow_data")
     for made in history.committed:
