@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from predictflow import receipts
 from predictflow.history import Model
 from predictflow.project import Project
 from predictflow.promotion import Comparison, Evidence, Settings
@@ -35,7 +36,8 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
     """The evidence on a version that is to take a stage.
 
     Args:
-        stage: production or staging. The champion is the version that MLflow's registry has in it.
+        stage: production or staging. The champion is who is in Production, whichever is asked for: what
+            register has put in Staging was not promoted by anybody.
 
     MLflow's files are looked into where they are on this machine; where not, `project.unseen` says so.
     """
@@ -60,7 +62,7 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
         model.metrics if model else {},
         missing,
         remote_unseen,
-        _comparison(project, version, stage, settings, bool(disagreements)),
+        _comparison(project, version, settings, bool(disagreements)),
     )
 
 
@@ -241,16 +243,23 @@ def _not_on_remote(project: Project, model: Model) -> list[str]:
     return sorted(path for path, md5 in wanted.items() if md5 not in there)
 
 
-def _comparison(
-    project: Project, version: Version, stage: str, settings: Settings, doubtful: bool
-) -> Comparison | None:
+def _comparison(project: Project, version: Version, settings: Settings, doubtful: bool) -> Comparison | None:
     """Champion against challenger, as far as they can be compared; None where there is no champion."""
-    inside = [one for one in project.versions if one.model == version.model and one.stage.lower() == stage]
-    names = " and ".join(one.name for one in inside)
+    chain = project.chain(version.model)
+    receipt = receipts.standing(chain.receipts).get("production")
+    inside = [one for one in project.versions if one.model == version.model and one.stage == "Production"]
+    names = " and ".join(one.name for one in inside) or "nobody"
+    if receipt and receipt.body["content"] == version.content:
+        return Comparison(version.name, same=True)
+    if chain.receipts and [one.content for one in inside] != ([receipt.body["content"]] if receipt else []):
+        meant = f"the receipts have version {receipt.version}" if receipt else "the receipts have nobody"
+        why_not = f"MLflow has it in Production, {meant} there (`predictflow audit --fix` mends that)"
+        return Comparison(names, why_not=why_not)
     if not inside:
         return None
     if len(inside) > 1:
-        return Comparison(names, why_not=f"{stage} holds one version at a time, and all of these are in it")
+        why_not = "Production holds one version at a time, and all of these are in it"
+        return Comparison(names, why_not=why_not)
     (champion,) = inside
     if version.content is not None and champion.content == version.content:
         return Comparison(names, same=True)

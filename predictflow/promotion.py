@@ -96,7 +96,7 @@ class Evidence:
         metrics: the numbers of its evaluation, from Git; empty where they were not committed.
         missing: what is not on the default remote; None where that was not asked for or could not be seen.
         remote_unseen: why the remote could not be looked at.
-        comparison: with who is in the stage; None where nobody is.
+        comparison: with who is in Production; None where nobody is.
     """
 
     version: str
@@ -197,7 +197,7 @@ def _bars(evidence: Evidence, settings: Settings) -> list[tuple[bool, str]]:
 def _champion(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
     seen = evidence.comparison
     if seen is None:
-        return True, f"nobody is in {evidence.stage}, so there is no champion to compare it with"
+        return True, "nobody is in production, so there is no champion to compare it with"
     if seen.same:
         return True, f"it has the content of the champion, {seen.champion}: it scores everyone alike"
     if seen.why_not is not None:

@@ -27,13 +27,8 @@ if TYPE_CHECKING:
 LAYOUT = 1
 REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED = "registered", "promoted", "rolled back", "archived"
 STAGES = ("production", "staging")
-GIVEN = {
-    "content",
-    "md5s",
-    "run",
-    "registered",
-    "decision",
-}  # what the writer of a receipt tells of a version
+# What the writer of a receipt tells of a version: all that a new registry needs, but for its files.
+GIVEN = {"content", "md5s", "run", "registered", "tags", "description", "decision"}
 KEYS = GIVEN | {"receipt", "action", "model", "version", "stage", "from", "commit", "who", "when", "why"}
 KEYS |= {"previous"}
 # What GTO allows as a name, and what it reads as its tag behind the name.
@@ -214,14 +209,14 @@ def _body(text: str) -> Facts | None:
 def _typed(body: Facts) -> bool:
     """Whether the values are what a reader may rely on."""
     action, stage, previous = body["action"], body["stage"], body["previous"]
-    texts = (body[key] for key in ("model", "commit", "content", "who", "when"))
+    texts = (body[key] for key in ("model", "commit", "content", "description", "who", "when"))
     return (
         action in (REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED)
         and (stage is None if action == REGISTERED else stage in STAGES)
         and type(body["version"]) is int
         and (body["from"] is None or type(body["from"]) is int)
         and all(isinstance(text, str) for text in texts)
-        and isinstance(body["md5s"], dict)
+        and all(isinstance(body[key], dict) for key in ("md5s", "tags"))
         and all(body[key] is None or isinstance(body[key], dict) for key in ("run", "decision"))
         and (body["why"] is None or isinstance(body["why"], str))
         and (previous is None or (isinstance(previous, dict) and set(previous) == {"tag", "object"}))

@@ -81,6 +81,7 @@ class Version:
         stage: as MLflow names it: None, Staging, Production or Archived.
         registered: milliseconds since 1970.
         source: the address of its files, as MLflow reads them.
+        description: in Markdown.
     """
 
     model: str
@@ -91,6 +92,7 @@ class Version:
     registered: int
     tags: dict[str, str]
     source: str
+    description: str
 
     @property
     def name(self) -> str:
@@ -108,6 +110,9 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """All that are not deleted, the newest first."""
+
+    def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        """{run's id: all its tags}."""
 
     def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         """{run's id: its params}."""
@@ -181,6 +186,9 @@ class Database:
             rows += self._ask(f"SELECT run_uuid, {columns} WHERE run_uuid IN {_marks(some)}", *some)
         return _grouped(rows)
 
+    def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return self._of_runs("key, value FROM tags", runs)
+
     def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         return self._of_runs("key, value FROM params", runs)
 
@@ -206,7 +214,7 @@ class Database:
             aliases.setdefault((name, number), []).append(alias)
         rows = self._ask(
             "SELECT name, version, current_stage, run_id, creation_time,"
-            " COALESCE(NULLIF(storage_location, ''), source) FROM model_versions"
+            " COALESCE(NULLIF(storage_location, ''), source), description FROM model_versions"
             " WHERE current_stage != 'Deleted_Internal' AND name NOT IN"
             " (SELECT name FROM model_version_tags WHERE key = ? AND value = 'true')"
             " ORDER BY name, version DESC",
@@ -222,8 +230,9 @@ class Database:
                 registered,
                 tags.get(f"{name}/{number}", {}),
                 source or "",
+                description or "",
             )
-            for name, number, stage, run, registered, source in rows
+            for name, number, stage, run, registered, source, description in rows
         ]
 
 
@@ -284,6 +293,9 @@ class Client:
             for id, run in self._runs.items()
         ]
 
+    def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return {run.id: self._runs[run.id].data.tags for run in runs}
+
     def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         return {run.id: self._runs[run.id].data.params for run in runs}
 
@@ -309,6 +321,7 @@ class Client:
                 version.creation_timestamp,
                 dict(version.tags),
                 version.source or "",
+                version.description or "",
             )
             for version in self._all("search_model_versions")
         ]

@@ -11,8 +11,8 @@ from predictflow.handles import CouldNotTell, resolve
 from predictflow.project import Project
 from predictflow.promotion import Decision, Evidence
 from predictflow.receipts import ARCHIVED, REGISTERED, Chain, Receipt
-from predictflow.store import Unreachable, Version
-from stages import params
+from predictflow.store import MD5, Unreachable, Version
+from stages import params, tracking
 from stages.errors import UserError
 
 STAGES = {"production": "Production", "staging": "Staging"}  # as receipts and as MLflow name them
@@ -151,6 +151,8 @@ def _given(project: Project, version: Version, decision: dict[str, Any]) -> dict
         "md5s": model.md5s,
         "run": _run(project, version),
         "registered": version.registered,
+        "tags": _kept(version.tags),
+        "description": version.description,
         "decision": decision,
     }
 
@@ -167,10 +169,16 @@ def _run(project: Project, version: Version) -> dict[str, Any] | None:
         "began": run.began,
         "ended": run.ended,
         "experiment": run.experiment,
-        "tags": run.tags,
+        "tags": _kept(project.ask_store(lambda store: store.tags(runs), {}).get(run.id, {})),
         "params": project.ask_store(lambda store: store.params(runs), {}).get(run.id, {}),
         "metrics": project.ask_store(lambda store: store.metrics(runs), {}).get(run.id, {}),
     }
+
+
+def _kept(tags: dict[str, str]) -> dict[str, str]:
+    """The tags of a run or version that a receipt keeps: not the md5s, which it has, nor which process."""
+    left_out = (MD5, NUMBER, RECEIPT, tracking.HOST, tracking.PID, tracking.BEGAN)
+    return {tag: value for tag, value in tags.items() if not tag.startswith(left_out)}
 
 
 def _write(
@@ -195,7 +203,7 @@ def _write(
 
 def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:
     """Let MLflow's stage, alias and tags say what the receipts say."""
-    from stages import registry, tracking
+    from stages import registry
 
     store = tracking.open_store(params.load())
     registry.move(store, version.model, str(version.number), stage)

@@ -411,15 +411,26 @@ def test_both_are_measured_on_the_test_customers_of_the_challenger(history: Hist
     assert gather(history, new)[0] == found, "the same evidence every time"
 
 
-def test_nobody_in_the_stage_is_no_champion(history: History):
+def test_nobody_in_production_is_no_champion(history: History):
     found, decision, _ = gather(history, NEWEST)
     assert found.comparison is None and decision.passed
 
 
-def test_the_champion_is_who_is_in_the_stage_that_is_asked_for(history: History):
+def test_the_champion_is_who_is_in_production_whichever_stage_is_asked_for(history: History):
+    """Who is in Staging was put there by register: nobody has promoted it."""
+    assert gather(history, NEWEST, "staging")[0].comparison is None
     crown(history, 1)
     assert gather(history, NEWEST)[0].comparison.champion == "churn-predictor/1"
-    assert gather(history, NEWEST, "staging")[0].comparison.champion == "churn-predictor/7"
+    assert gather(history, NEWEST, "staging")[0].comparison.champion == "churn-predictor/1"
+
+
+def test_who_was_put_in_production_behind_the_receipts_back_is_no_champion(history: History):
+    """A worse one, put there by hand, would let anybody pass."""
+    history.told("promote", "churn-predictor/1", "--to", "production")
+    sql(history, ("UPDATE model_versions SET current_stage = 'None' WHERE version = 1",))
+    crown(history, 2)
+    assert why_not(history).startswith("MLflow has it in Production, the receipts have version 1 there")
+    assert gather(history, "first")[0].comparison.same, "so that a promotion that was cut short can end"
 
 
 def test_the_champion_itself_is_as_good_as_the_champion(history: History):
@@ -428,7 +439,7 @@ def test_the_champion_itself_is_as_good_as_the_champion(history: History):
     assert found.comparison.same and decision.passed
 
 
-def test_two_in_one_stage_are_no_champion(history: History):
+def test_two_in_production_are_no_champion(history: History):
     crown(history, 1, 2)
     _, decision, _ = gather(history, NEWEST)
     assert "churn-predictor/2 and churn-predictor/1" in decision.against[0] and decision.forcible

@@ -44,6 +44,8 @@ def put(
             "md5s": made.md5s,
             "run": {"id": made.run, "metrics": made.metrics},
             "registered": 1,
+            "tags": {},
+            "description": "",
             "decision": told.pop("decision", None),
         }
         chain = receipts.read(repository, model)

@@ -23,7 +23,7 @@ from tests.conftest import REPOSITORY, environment
 from tests.lineage.conftest import History
 
 MODEL = "churn-predictor"
-GIVEN = {"md5s": {}, "run": None, "registered": 1, "decision": None}
+GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": "", "decision": None}
 
 # Pushes what was written last.
 PUSHER = """
