@@ -11,7 +11,7 @@ import click
 from predictflow.handles import CouldNotTell
 from stages.errors import UserError
 
-COMMANDS = ("lineage", "diff", "find-customer", "status", "history", "promote", "rollback", "gate")
+COMMANDS = ("lineage", "diff", "find-customer", "status", "history", "promote", "rollback", "gate", "restore")
 FILES = {"history": "promotions"}  # history.py is Git's history
 
 

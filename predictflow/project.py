@@ -108,6 +108,11 @@ class Project:
                 found.setdefault(digest, {}).setdefault(path, set()).add(content)
         return found
 
+    def forget_store(self) -> None:
+        """Ask the store anew from now on: it was written to."""
+        for name in ("_store", "runs", "all_runs", "versions", "versions_with", "in_store"):
+            self.__dict__.pop(name, None)
+
     def ask_store(self, question: Callable[[Store], Answer], otherwise: Answer) -> Answer:
         """What the store answers; `otherwise` where it can't, which is noted."""
         if self._store is None:

@@ -348,10 +348,10 @@ def versions(receipts: list[Receipt]) -> dict[int, Receipt]:
     return {receipt.version: receipt for receipt in receipts if receipt.action == REGISTERED}
 
 
-def next_version(chain: Chain) -> int:
-    """A number that no tag has registered."""
+def numbers(chain: Chain) -> set[int]:
+    """Those that a tag of any kind has registered."""
     parts = (GTO.fullmatch(name.removeprefix(in_tag(chain.model))) for name in chain.names)
-    return 1 + max((int(part["version"]) for part in parts if part and part["version"]), default=0)
+    return {int(part["version"]) for part in parts if part and part["version"]}
 
 
 def next_counter(chain: Chain) -> int:

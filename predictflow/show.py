@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-MANY = 200  # things that take longer to go through than a person waits without a word
+MANY = 200  # things that a person waits for without a word
 NAMED = 8  # names that are told; the others are counted
 SHORT = 12  # digits of an md5 or commit that are shown where the whole one does not matter
 
@@ -32,15 +32,17 @@ def as_json(answer: Any) -> None:
     print(json.dumps(answer, indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def track(things: Iterable[Any], total: int) -> Iterator[Any]:
-    """Go through the files of a long history, with a bar on standard error that goes when it is done."""
-    if total < MANY or not sys.stderr.isatty():
+def track(
+    things: Iterable[Any], total: int, what: str = "reading Git's history", most: int = MANY
+) -> Iterator[Any]:
+    """Go through things, with a bar on standard error, gone when it is done; `most` need none."""
+    if total <= most or not sys.stderr.isatty():
         yield from things
         return
     from rich.console import Console
     from rich.progress import track as bar
 
-    yield from bar(things, "reading Git's history", total, console=Console(stderr=True), transient=True)
+    yield from bar(things, what, total, console=Console(stderr=True), transient=True)
 
 
 def moment(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""DVC's cache and remote: which objects are there. Nothing is fetched or written."""
+"""DVC's cache and remote: which objects are there."""
 
 import threading
 from collections.abc import Iterable
@@ -68,6 +68,23 @@ class Storage:
         if not ask:
             raise Unreachable(f"{self._remote} (--remote asks it)")
         return self._ask(list(md5s))
+
+    def fetch(self, md5s: Iterable[str]) -> None:
+        """Bring objects from the default remote into the cache, of a folder (`….dir`) its files as well.
+
+        Raises Unreachable where the remote has not all of them or does not answer.
+        """
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        try:
+            done = Repo(str(self._root)).cloud.pull([HashInfo("md5", md5) for md5 in md5s])
+        except Exception as error:
+            raise Unreachable(f"{self._remote} does not give: {masked(str(error))}") from error
+        if done.failed:
+            raise Unreachable(
+                f"{self._remote} has not all files: {len(done.failed)} of {len(md5s)} are missing"
+            )
 
     def _ask(self, md5s: list[str]) -> set[str]:
         told: list[set[str] | Exception] = []

@@ -139,8 +139,8 @@ def _number(read: Chain, version: Version, commit: str) -> int:
                 f" {receipt.name}: GTO allows one version a commit.\n"
                 "Cure: commit the dvc.lock of this version on its own."
             )
-    free = receipts.next_version(read)
-    return version.number if version.number >= free else free
+    taken = receipts.numbers(read)
+    return version.number if version.number not in taken else 1 + max(taken)
 
 
 def _given(project: Project, version: Version, decision: dict[str, Any]) -> dict[str, Any]:
@@ -199,6 +199,22 @@ def _write(
     if written:
         receipts.publish(project.repository, project.model, written)
     return written
+
+
+def settle(project: Project, read: Chain) -> None:
+    """Let MLflow follow the receipts in all that they speak of; what register has put in Staging stays."""
+    versions = {one.content: one for one in reversed(project.versions) if one.model == project.model}
+    last = {receipt.body["content"]: receipt for receipt in read.receipts}
+    standing = receipts.standing(read.receipts)
+    last |= {receipt.body["content"]: receipt for receipt in standing.values()}
+    stands = {receipt.body["content"]: STAGES[stage] for stage, receipt in standing.items()}
+    for content, receipt in last.items():
+        if content in versions:
+            version = versions[content]
+            stage = stands.get(content, "Archived" if version.stage in STAGES.values() else version.stage)
+            tags = {NUMBER: f"v{receipt.version}.0.0", RECEIPT: receipt.name}
+            if content in stands or stage != version.stage or tags.items() - version.tags.items():
+                _follow(project, version, stage, tags)
 
 
 def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:

@@ -1,0 +1,117 @@
+"""What only the owner of MLflow's database can set: a run's id and times, a version's number and its time.
+
+MLflow's client gives out new ones. Where the store is our own SQLite file they are written through MLflow's
+own table classes; a contract test holds this module to what MLflow's client then reads.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+@contextmanager
+def _session(uri: str) -> Iterator["Session"]:
+    """One transaction: all that is written in the block, or nothing."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    engine = create_engine(uri)
+    try:
+        with Session(engine) as session, session.begin():
+            yield session
+    finally:
+        engine.dispose()
+
+
+def add_run(
+    uri: str,
+    experiment: str,
+    artifacts: str,
+    run_id: str,
+    name: str,
+    status: str,
+    began: int,
+    ended: int | None,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+) -> None:
+    """Write a run that has ended.
+
+    Args:
+        experiment: the id of its experiment.
+        artifacts: the address under which the experiment keeps its runs' files.
+        began, ended: milliseconds since 1970.
+    """
+    from mlflow.store.tracking.dbmodels.models import SqlParam, SqlRun, SqlTag
+
+    with _session(uri) as session:
+        run = SqlRun(
+            run_uuid=run_id,
+            name=name,
+            source_type="UNKNOWN",
+            source_name="",
+            source_version="",
+            entry_point_name="",
+            user_id=tags.get("mlflow.user", ""),  # MLflow reads no run without one
+            status=status,
+            start_time=began,
+            end_time=ended,
+            artifact_uri=f"{artifacts}/{run_id}/artifacts",
+            experiment_id=int(experiment),
+        )
+        told = {**tags, "mlflow.runName": name}
+        run.tags = [SqlTag(key=key, value=value) for key, value in told.items()]
+        run.params = [SqlParam(key=key, value=value) for key, value in params.items()]
+        session.add(run)
+
+
+def date_metrics(uri: str, run_id: str, when: int) -> None:
+    """Let all metrics of a run be of one time, in milliseconds since 1970."""
+    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
+    from sqlalchemy import update
+
+    with _session(uri) as session:
+        for table in (SqlMetric, SqlLatestMetric):
+            session.execute(update(table).where(table.run_uuid == run_id).values(timestamp=when))
+
+
+def date_version(uri: str, model: str, number: int, when: int) -> None:
+    """Let a version have been registered at a time, in milliseconds since 1970."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import update
+
+    one = (SqlModelVersion.name == model, SqlModelVersion.version == number)
+    with _session(uri) as session:
+        session.execute(update(SqlModelVersion).where(*one).values(creation_time=when))
+
+
+def numbers(uri: str, model: str) -> list[int]:
+    """Every number of a model that is taken, also those of deleted versions, whose rows MLflow keeps."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import select
+
+    with _session(uri) as session:
+        return sorted(session.scalars(select(SqlModelVersion.version).where(SqlModelVersion.name == model)))
+
+
+def renumber(uri: str, model: str, new: Mapping[int, int]) -> None:
+    """Give versions other numbers, {old: new}, their tags and aliases with them."""
+    from mlflow.store.model_registry.dbmodels.models import (
+        SqlModelVersion,
+        SqlModelVersionTag,
+        SqlRegisteredModelAlias,
+    )
+    from sqlalchemy import update
+
+    with _session(uri) as session:
+        for table in (SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias):
+            column = table.version
+            # By way of negative numbers: two versions may change places.
+            for old, number in new.items():
+                session.execute(
+                    update(table).where(table.name == model, column == old).values(version=-number)
+                )
+            session.execute(update(table).where(table.name == model, column < 0).values(version=-column))

@@ -1,0 +1,287 @@
+"""`predictflow restore`: a lost store comes back from Git, DVC and the receipts."""
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from predictflow import database, receipts, recovery, show, transition
+from predictflow.handles import CouldNotTell
+from predictflow.project import Project
+from predictflow.receipts import Chain
+from predictflow.recovery import Wanted
+from stages import params, tracking
+from stages.errors import UserError
+from stages.tracking import Store
+
+AROUND = ("", "-wal", "-shm", "-journal")  # a database, and the files that SQLite keeps beside it
+
+
+@click.command(short_help="Bring a lost or broken store back from Git and DVC.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Write what the store lacks: runs, versions, stages and aliases, from Git, DVC and the receipts.
+
+    A version with a receipt gets its own number and, if its run is lost, the run's own id and times; other
+    runs get new ids and are marked as restored. Files come from DVC's cache, or from its default remote. A
+    database that is broken is moved aside first; what a healthy one holds stays. A server (HTTP) gives out
+    ids and numbers by itself.
+
+    Exit codes: 0 every version with a receipt is complete, 1 the files of one are not here, 2 could not tell.
+
+    \b
+    Example:
+      predictflow restore
+    """
+    project = Project(context.obj)
+    if project.repository.root is None:
+        raise CouldNotTell("a bare repository has no store.\nCure: call it in a clone.")
+    answer = restore(project)
+    if as_json:
+        show.as_json(answer)
+    else:
+        _draw(answer)
+    context.exit(1 if any(one["version"] for one in answer["incomplete"]) else 0)
+
+
+@dataclass
+class Done:
+    """What was restored, in the words of the answer."""
+
+    moved_aside: str | None = None
+    own_ids: bool = True
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    renumbered: list[dict[str, Any]] = field(default_factory=list)
+    incomplete: list[dict[str, Any]] = field(default_factory=list)
+
+
+def restore(project: Project) -> dict[str, Any]:
+    """Write what the store lacks; predictflow/README.md says what each key of the answer means.
+
+    Raises UserError where the receipts are broken, or where the store is of another MLflow.
+    """
+    settings = params.load()
+    chain = _chain(project)
+    done = Done(own_ids=tracking.uri().startswith(tracking.SQLITE))
+    done.moved_aside = _put_aside() if done.own_ids else None
+    wanted = recovery.plan(project, chain)
+    _fetch(project, wanted)
+    store = tracking.open_store(settings)
+    with tempfile.TemporaryDirectory() as folder:
+        for one in show.track(wanted, len(wanted), "restoring", most=1):
+            _restore_runs(project, store, one, Path(folder), done)
+        project.forget_store()
+        _restore_versions(project, store, wanted, done)
+    project.forget_store()
+    _restore_stages(project, store, chain, wanted, done)
+    project.forget_store()
+    transition.settle(project, chain)
+    return vars(done) | {"not_looked_at": project.unseen}
+
+
+def _chain(project: Project) -> Chain:
+    """The receipts, also those that only origin has. Raises UserError where they are broken."""
+    project.look(lambda: receipts.fetch(project.repository, project.model), None)
+    chain = receipts.read(project.repository, project.model)
+    if chain.damage:
+        told = "\n".join(f"  {found.tag}: {found.told}" for found in chain.damage)
+        raise UserError(
+            f"the receipts of {project.model} are broken, so nobody can say who stands where:\n{told}\n"
+            "Cure: `predictflow audit --fix`, or bring back the tags that another clone has."
+        )
+    return chain
+
+
+def _put_aside() -> str | None:
+    """Move a database that cannot be read out of the way; where it is now."""
+    database = Path(tracking.uri().removeprefix(tracking.SQLITE))
+    if not database.exists() or _is_sound(database):
+        return None
+    places = (database.with_name(f"{database.stem}-broken-{number}") for number in range(1, 1000))
+    place = next(place for place in places if not place.exists())
+    place.mkdir()
+    for end in AROUND:
+        part = database.with_name(database.name + end)
+        if part.exists():
+            part.rename(place / part.name)
+    return str(place)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite finds nothing wrong, and MLflow's tables were made to the end (or not begun)."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            made = not tables or list(connection.execute("SELECT * FROM alembic_version"))
+            return bool(made) and connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise UserError(f"{path} is in use: {error}\nCure: stop who uses it (`mlflow ui`).") from None
+        return False
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _fetch(project: Project, wanted: list[Wanted]) -> None:
+    """Bring what DVC's cache lacks from the default remote, as far as it is there."""
+    md5s = {md5 for one in wanted for md5 in recovery.missing(project, one.model)}
+    if md5s and project.storage.remote:
+        project.look(lambda: project.storage.fetch(md5s), None)
+
+
+def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, done: Done) -> None:
+    """The runs of a model, from the files that are recorded of it, as far as those are here."""
+    top = folder / one.content
+    lacking = recovery.lay_out(project, one.model, top)
+    if lacking:
+        told = {"content": one.content, "commit": one.sha, "version": one.number, "lacking": lacking}
+        done.incomplete.append(told)
+    for experiment in one.experiments or (None,):
+        run = recovery.run_of(project.runs.get(one.content, []), experiment)
+        run_id = run.id if run else _new_run(project, store, one, experiment)
+        if not lacking:
+            with contextlib.chdir(top):
+                tracking.complete(store, run_id, evaluated=recovery.evaluated(one.model))
+        elif not run:
+            recovery.note_numbers(store, run_id, one.model)
+        if not run:
+            own = done.own_ids and bool(one.told)
+            done.runs.append({"run": run_id, "content": one.content, "experiment": experiment, "own_id": own})
+            if done.own_ids:
+                database.date_metrics(tracking.uri(), run_id, _times(one)[1])
+    shutil.rmtree(top, ignore_errors=True)
+
+
+def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None) -> str:
+    told = one.told.get("run") or {}
+    parents = one.model.commit.parents
+    baseline = project.history.commits[parents[0]].sha if parents else None
+    tags = recovery.tags_of(one, experiment, baseline)
+    name = told.get("name") or experiment or one.model.params["train"]["model"]
+    params = told.get("params") or {}  # also those that only the training could note
+    began, ended = _times(one)
+    if tracking.uri().startswith(tracking.SQLITE):
+        run_id = told.get("id") or uuid.uuid4().hex
+        held = store.client.get_experiment(store.experiment_id)
+        database.add_run(
+            *(tracking.uri(), store.experiment_id, held.artifact_location, run_id, name, "FINISHED"),
+            *(began, ended, tags, params),
+        )
+        return run_id
+    run = store.client.create_run(store.experiment_id, began, tags, name)
+    for key, value in params.items():
+        store.client.log_param(run.info.run_id, key, value)
+    store.client.set_terminated(run.info.run_id, "FINISHED", ended)
+    return run.info.run_id
+
+
+def _times(one: Wanted) -> tuple[int, int]:
+    """When its run began and ended, by its receipt; else when it was committed. Milliseconds since 1970."""
+    told = one.told.get("run") or {}
+    began = told.get("began") or one.model.commit.time * 1000
+    return began, told.get("ended") or began
+
+
+def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done: Done) -> None:
+    """The versions that are not there, and the receipts' numbers for those that are."""
+    from stages import registry
+
+    model, uri = project.model, tracking.uri()
+    held = {one.number: one.content for one in project.versions if one.model == model}
+    there = set(held.values())
+    new = [one for one in wanted if one.registered is not None and one.content not in there]
+    numbers: dict[str, int] = {}
+    if done.own_ids:
+        fixed = {one.content: one.number for one in wanted if one.receipts}
+        taken = database.numbers(uri, model)
+        changed, numbers = recovery.numbered(taken, held, fixed, [one.content for one in new])
+        database.renumber(uri, model, changed)
+        done.renumbered = [{"from": old, "to": number} for old, number in sorted(changed.items())]
+    incomplete = {entry["content"] for entry in done.incomplete}
+    for one in new:
+        if one.content in incomplete and not one.receipts:
+            continue  # nobody could load it, and no receipt asks for it; its number stays free for it
+        tags, text = _described(one)
+        run = recovery.run_of(project.runs[one.content], None)
+        made = int(registry.register(store, model, one.content, run.id, tags, text).version)
+        number = numbers.get(one.content, made)
+        if done.own_ids:
+            database.date_version(uri, model, made, one.registered)
+            database.renumber(uri, model, {made: number})
+        done.versions.append({"version": f"{model}/{number}", "content": one.content, "stage": "None"})
+
+
+def _described(one: Wanted) -> tuple[dict[str, str], str]:
+    """The tags and the description of a version: its receipt's, else as register writes them."""
+    from stages import provenance, register
+
+    md5s = {f"{recovery.MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
+    if one.receipts:
+        body = one.receipts[-1].body
+        return body["tags"] | md5s, body["description"]
+    tags = md5s | {recovery.COMMIT: one.sha, recovery.DIRTY: "false"}
+    if one.experiments:
+        tags[recovery.EXPERIMENT] = one.experiments[0]
+    recorded = provenance.Provenance(one.content, one.model.md5s, one.model.params)
+    prepared = one.model.prepared
+    head = register.headline(one.model.params["train"]["model"], one.model.metrics, prepared)
+    return tags, f"{head}\n\n{tracking.describe(recorded, prepared, tags, 'registered')}"
+
+
+def _restore_stages(project: Project, store: Store, chain: Chain, wanted: list[Wanted], done: Done) -> None:
+    """Where the restored versions stand; who was in Staging all the time stays there."""
+    from stages import registry
+
+    stages = recovery.stages(wanted, chain, project.history.taken_over)
+    occupied = any(one.stage == "Staging" for one in project.versions if one.model == project.model)
+    by_content = {version["content"]: version for version in done.versions}
+    for content, stage in sorted(stages.items(), key=lambda item: item[1]):  # Archived first
+        if content not in by_content or stage == "None":
+            continue
+        if stage == "Staging" and occupied:
+            stage = "Archived"
+        number = by_content[content]["version"].rpartition("/")[2]
+        registry.move(store, project.model, number, stage)
+        by_content[content]["stage"] = stage
+
+
+def _draw(answer: dict[str, Any]) -> None:
+    console = show.console()
+    if answer["moved_aside"]:
+        console.print(f"the broken database lies in {answer['moved_aside']} now", markup=False)
+    kinds = {
+        "with their own ids and times": [run for run in answer["runs"] if run["own_id"]],
+        "with new ids, marked as restored": [run for run in answer["runs"] if not run["own_id"]],
+    }
+    for how, runs in kinds.items():
+        if runs:
+            console.print(show.line(f"{len(runs)} runs", how))
+    for change in answer["renumbered"]:
+        told = f"version {change['from']} is version {change['to']} now: its receipt, or another's, says so"
+        console.print(told, markup=False)
+    for version in answer["versions"]:
+        stage = "in no stage" if version["stage"] == "None" else version["stage"]
+        console.print(show.line(version["version"], stage, f"content {version['content']}"))
+    promoted = [one for one in answer["incomplete"] if one["version"]]
+    for one in promoted:
+        told = f"version {one['version']} is not complete: {show.some(one['lacking'], 1)}"
+        cure = f"`git checkout {one['commit'][:10]} && dvc repro` makes its files again; then restore again"
+        console.print(f"{told}\n  Cure: {cure}", style="red", markup=False)
+    if others := len(answer["incomplete"]) - len(promoted):
+        told = (
+            f"{others} models without a receipt have no files here, so only their numbers are in their runs"
+        )
+        console.print(f"{told} (`dvc fetch --all-commits` brings what the remote has)", markup=False)
+    if not answer["own_ids"] and (answer["runs"] or answer["versions"]):
+        console.print("a server gives out run ids and version numbers by itself: these are new")
+    if not any(answer[key] for key in ("runs", "versions", "renumbered", "incomplete")):
+        console.print("nothing was missing")
+    show.unseen(console, answer["not_looked_at"])
