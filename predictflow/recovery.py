@@ -5,6 +5,7 @@ use, so that a restored run and version look as they did. Everything may be done
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -102,34 +103,40 @@ def _was_registered(project: Project, content: str, name: str) -> bool:
 
 
 def numbered(
-    taken: Iterable[int], held: dict[int, str | None], fixed: dict[str, int], new: list[str]
+    taken: Iterable[int], held: dict[int, str | None], fixed: dict[str, int], order: list[str]
 ) -> tuple[dict[int, int], dict[str, int]]:
-    """Which numbers the versions shall have: those of the receipts, else the one that they have, else free
-    ones: the lowest in an empty registry, those above all others where there are versions already.
+    """Which numbers versions shall have: those of the receipts, else the one that they have, else the lowest
+    that are free.
 
     Args:
         taken: every number of the registry, also those of deleted versions.
         held: {number: content} of the versions that are there.
         fixed: {content: its number in the receipts}.
-        new: the contents that are not there yet, in the order in which they are to be numbered.
+        order: the contents of all versions that there shall be, in the order in which they are numbered.
 
-    Returns {old number: new one} where that differs, and {content: number} of the new ones.
+    Returns {old number: new one} of those that are there and change theirs, and {content: number} of all.
     """
-    by_content = {content: number for number, content in sorted(held.items(), reverse=True)}  # the oldest
-    settled = {by_content[content]: number for content, number in fixed.items() if content in by_content}
-    used = {*fixed.values(), *taken}
-    free = iter(range(1 + (max(used, default=0) if by_content else 0), 10**9))
+    oldest = {content: number for number, content in sorted(held.items(), reverse=True)}
+    moving = {oldest[content] for content in fixed if content in oldest}
+    in_the_way = set(taken) & set(fixed.values()) - moving
+    used = set(fixed.values()) | (set(taken) - moving - in_the_way)
+    numbers = dict(fixed)
+    changed = {oldest[content]: number for content, number in fixed.items() if content in oldest}
 
-    def next_free() -> int:
-        number = next(number for number in free if number not in used)
+    def lowest() -> int:
+        number = next(number for number in itertools.count(1) if number not in used)
         used.add(number)
         return number
 
-    for number in sorted(set(taken) - settled.keys()):  # somebody's whom no receipt numbers, in the way
-        if number in fixed.values():
-            settled[number] = next_free()
-    numbers = {content: fixed.get(content) or next_free() for content in new}
-    return {old: number for old, number in settled.items() if old != number}, numbers
+    for content in order:
+        old = oldest.get(content)
+        if content not in numbers:
+            numbers[content] = lowest() if old is None or old in in_the_way else old
+            if old in in_the_way:
+                changed[old] = numbers[content]
+    for old in sorted(in_the_way - changed.keys()):  # a second one of its content, or a deleted one
+        changed[old] = lowest()
+    return {old: number for old, number in changed.items() if old != number}, numbers
 
 
 def stages(wanted: list[Wanted], chain: Chain, taken_over: Callable[[str], bool]) -> dict[str, str]:
@@ -237,9 +244,11 @@ def note_numbers(store: "Store", run_id: str, model: Model) -> None:
     """The params and last numbers of a model whose files are not here: all that Git has of its run."""
     from mlflow.entities import Metric, Param
 
-    measured = tracking.flat(model.metrics)
-    params = [Param(key, str(value)) for key, value in tracking.flat(model.params).items()]
-    metrics = [Metric(key, value, model.commit.time * 1000, 0) for key, value in measured.items()]
+    noted = store.client.get_run(run_id).data.params
+    settings = tracking.flat(model.params).items()
+    params = [Param(key, str(value)) for key, value in settings if key not in noted]
+    measured = tracking.flat(model.metrics).items()
+    metrics = [Metric(key, value, model.commit.time * 1000, 0) for key, value in measured]
     store.client.log_batch(run_id, params=params, metrics=metrics)
 
 

@@ -131,10 +131,12 @@ def _is_sound(path: Path) -> bool:
 
 
 def _fetch(project: Project, wanted: list[Wanted]) -> None:
-    """Bring what DVC's cache lacks from the default remote, as far as it is there."""
-    md5s = {md5 for one in wanted for md5 in recovery.missing(project, one.model)}
-    if md5s and project.storage.remote:
-        project.look(lambda: project.storage.fetch(md5s), None)
+    """Bring what DVC's cache lacks from the default remote, as far as it is there: first the lists of the
+    folders, then the files that they name."""
+    for _ in ("lists", "files"):
+        md5s = {md5 for one in wanted for md5 in recovery.missing(project, one.model)}
+        if md5s and project.storage.remote:
+            project.look(lambda md5s=md5s: project.storage.fetch(md5s), None)
 
 
 def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, done: Done) -> None:
@@ -197,18 +199,18 @@ def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done
     model, uri = project.model, tracking.uri()
     held = {one.number: one.content for one in project.versions if one.model == model}
     there = set(held.values())
-    new = [one for one in wanted if one.registered is not None and one.content not in there]
+    registered = [one for one in wanted if one.registered is not None]
     numbers: dict[str, int] = {}
     if done.own_ids:
         fixed = {one.content: one.number for one in wanted if one.receipts}
         taken = database.numbers(uri, model)
-        changed, numbers = recovery.numbered(taken, held, fixed, [one.content for one in new])
+        changed, numbers = recovery.numbered(taken, held, fixed, [one.content for one in registered])
         database.renumber(uri, model, changed)
         done.renumbered = [{"from": old, "to": number} for old, number in sorted(changed.items())]
     incomplete = {entry["content"] for entry in done.incomplete}
-    for one in new:
-        if one.content in incomplete and not one.receipts:
-            continue  # nobody could load it, and no receipt asks for it; its number stays free for it
+    for one in registered:
+        if one.content in there or (one.content in incomplete and not one.receipts):
+            continue  # nobody could load the latter, and no receipt asks for it; its number stays free
         tags, text = _described(one)
         run = recovery.run_of(project.runs[one.content], None)
         made = int(registry.register(store, model, one.content, run.id, tags, text).version)
@@ -237,20 +239,22 @@ def _described(one: Wanted) -> tuple[dict[str, str], str]:
 
 
 def _restore_stages(project: Project, store: Store, chain: Chain, wanted: list[Wanted], done: Done) -> None:
-    """Where the restored versions stand; who was in Staging all the time stays there."""
+    """Where versions stand that are in no stage yet; who was in Staging all the time stays there."""
     from stages import registry
 
     stages = recovery.stages(wanted, chain, project.history.taken_over)
-    occupied = any(one.stage == "Staging" for one in project.versions if one.model == project.model)
-    by_content = {version["content"]: version for version in done.versions}
-    for content, stage in sorted(stages.items(), key=lambda item: item[1]):  # Archived first
-        if content not in by_content or stage == "None":
+    here = [one for one in project.versions if one.model == project.model]
+    occupied = any(one.stage == "Staging" for one in here)
+    for version in here:
+        stage = stages.get(version.content, "None")
+        if version.stage != "None" or stage == "None":
             continue
         if stage == "Staging" and occupied:
             stage = "Archived"
-        number = by_content[content]["version"].rpartition("/")[2]
-        registry.move(store, project.model, number, stage)
-        by_content[content]["stage"] = stage
+        registry.move(store, project.model, str(version.number), stage)
+        for told in done.versions:
+            if told["version"] == version.name:
+                told["stage"] = stage
 
 
 def _draw(answer: dict[str, Any]) -> None:

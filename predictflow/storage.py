@@ -1,5 +1,6 @@
 """DVC's cache and remote: which objects are there."""
 
+import logging
 import threading
 from collections.abc import Iterable
 from functools import cached_property
@@ -70,21 +71,22 @@ class Storage:
         return self._ask(list(md5s))
 
     def fetch(self, md5s: Iterable[str]) -> None:
-        """Bring objects from the default remote into the cache, of a folder (`….dir`) its files as well.
+        """Bring objects from the default remote into the cache; what it has not is left out.
 
-        Raises Unreachable where the remote has not all of them or does not answer.
+        Raises Unreachable where it does not answer.
         """
         from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
+        logger = logging.getLogger("dvc.data_cloud")
+        logger.addFilter(_not_a_warning)  # the caller tells what is missing
         try:
-            done = Repo(str(self._root)).cloud.pull([HashInfo("md5", md5) for md5 in md5s])
+            Repo(str(self._root)).cloud.pull([HashInfo("md5", md5) for md5 in md5s])
         except Exception as error:
-            raise Unreachable(f"{self._remote} does not give: {masked(str(error))}") from error
-        if done.failed:
-            raise Unreachable(
-                f"{self._remote} has not all files: {len(done.failed)} of {len(md5s)} are missing"
-            )
+            why = masked(str(error)) or type(error).__name__
+            raise Unreachable(f"{self._remote} does not give its files: {why}") from error
+        finally:
+            logger.removeFilter(_not_a_warning)
 
     def _ask(self, md5s: list[str]) -> set[str]:
         told: list[set[str] | Exception] = []
@@ -107,6 +109,10 @@ class Storage:
             why = masked(str(answer)) or type(answer).__name__
             raise Unreachable(f"{self._remote} does not answer: {why}") from answer
         return answer
+
+
+def _not_a_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
 
 
 def _is_there(remote: Any, md5: str) -> bool:
