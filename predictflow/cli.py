@@ -11,7 +11,18 @@ import click
 from predictflow.handles import CouldNotTell
 from stages.errors import UserError
 
-COMMANDS = ("lineage", "diff", "find-customer", "status", "history", "promote", "rollback", "gate", "restore")
+COMMANDS = (
+    "lineage",
+    "diff",
+    "find-customer",
+    "status",
+    "history",
+    "promote",
+    "rollback",
+    "gate",
+    "restore",
+    "experiments",
+)
 FILES = {"history": "promotions"}  # history.py is Git's history
 
 

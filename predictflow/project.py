@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from predictflow import receipts, store
 from predictflow.history import History
@@ -37,6 +37,7 @@ class Project:
         self.storage = Storage(self.repository.root)
         self.unseen: list[str] = []
         self._chains: dict[str, Chain] = {}
+        self.params_at: dict[str, dict[str, Any]] = {}  # by commit: params.yaml by dotted name
         if self.repository.shallow:
             self.unseen.append("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
 
