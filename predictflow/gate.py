@@ -11,21 +11,24 @@ from predictflow.project import Project
 from predictflow.transition import STAGES
 from stages.errors import UserError
 
-HANDLE = re.compile(r"(?P<model>[^@#/]+)[@#](?P<stage>" + "|".join(STAGES) + ")")
+HANDLE = re.compile(r"(?P<model>[^@#/]+)[@#](?P<stage>" + "|".join(STAGES) + r")(?P<receipt>#\d+)?")
 
 
 @click.command(short_help="May what stands in a stage be deployed?")
-@click.argument("handle", metavar="MODEL@STAGE", shell_complete=suggest)
+@click.argument("handle", metavar="MODEL@STAGE|RECEIPT", shell_complete=suggest)
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_context
 def command(context: click.Context, handle: str, as_json: bool) -> None:
     """Do the receipt, the chain of receipts, the registry and the bytes agree on what stands in a stage?
 
+    Given the name of a receipt, it must also be the one by which the version stands there.
+
     Exit codes: 0 they agree, 1 they do not, 2 could not tell.
 
     \b
-    Example:
+    Examples:
       predictflow gate churn-predictor@production
+      predictflow gate churn-predictor#production#7
     """
     asked = HANDLE.fullmatch(handle)
     if asked is None:
@@ -33,7 +36,7 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
     project = Project(context.obj)
     if not project.versions and project.unseen:
         raise CouldNotTell(f"the registry cannot be asked: {project.unseen[-1]}")
-    answer = look(project, asked["model"], asked["stage"])
+    answer = look(project, asked["model"], asked["stage"], handle if asked["receipt"] else None)
     if as_json:
         show.as_json(answer)
     else:
@@ -47,8 +50,12 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
     context.exit(1 if answer["against"] else 0 if answer["passed"] else 2)
 
 
-def look(project: Project, model: str, stage: str) -> dict[str, Any]:
-    """What speaks against a stage; it passes where nothing does and all could be looked at."""
+def look(project: Project, model: str, stage: str, name: str | None = None) -> dict[str, Any]:
+    """What speaks against a stage; it passes where nothing does and all could be looked at.
+
+    Args:
+        name: of the receipt that must be the one which stands; None for whichever does.
+    """
     chain = receipts.read(project.repository, model)
     against = [f"{found.tag}: {found.told}" for found in chain.damage]
     origin = project.look(lambda: receipts.ask(project.repository, model), None)
@@ -61,6 +68,8 @@ def look(project: Project, model: str, stage: str) -> dict[str, Any]:
         against.append(f"no receipt puts a version in {stage}")
     else:
         against += _registry(project, model, stage, receipt.body["content"])
+        if name not in (None, receipt.name):
+            against.append(f"{name} does not stand in {stage}: {receipt.name} does")
     return {
         "model": model,
         "stage": stage,

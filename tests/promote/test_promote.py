@@ -293,3 +293,16 @@ def test_gate_finds_what_was_edited_behind_its_back(history: History):
     history.told("gate", "churn-predictor@production")
     store.transition_model_version_stage("churn-predictor", "2", "Production")
     history.told("gate", "churn-predictor@production", code=1)
+
+
+def test_gate_takes_a_receipt_only_while_it_stands(history: History):
+    first, second = "churn-predictor#production#1", "churn-predictor#production#2"
+    history.told("promote", number(history, "first"), "--to", "production")
+    assert history.answer("gate", first)["receipt"] == first
+    history.told("promote", number(history, "other data"), "--to", "production")
+    assert history.answer("gate", second)["receipt"] == second
+    answer = history.answer("gate", first, code=1)
+    assert answer["against"] == [f"{first} does not stand in production: {second} does"]
+    history.told("gate", "churn-predictor#production#3", code=1)
+    history.told("gate", second.replace("#production", "#staging"), code=1)
+    assert "names no stage" in history.told("gate", "churn-predictor#production!#2", code=1)
