@@ -63,6 +63,8 @@ def look(project: Project, model: str, stage: str, name: str | None = None) -> d
         against += [f"{found.tag}: {found.told}" for found in origin.damage]
         against += [f"{name} is on origin and not here (`git fetch --tags`)" for name in origin.missing]
         against += [f"{name} is not on origin" for name in origin.unpushed]
+        if not origin.missing and origin.head not in {None, *(one.object for one in chain.receipts)}:
+            against.append(f"the last receipt that was pushed, {origin.head}, is gone: here, and from origin")
     receipt = receipts.standing(chain.receipts).get(stage)
     if receipt is None:
         against.append(f"no receipt puts a version in {stage}")

@@ -306,3 +306,15 @@ def test_gate_takes_a_receipt_only_while_it_stands(history: History):
     history.told("gate", "churn-predictor#production#3", code=1)
     history.told("gate", second.replace("#production", "#staging"), code=1)
     assert "names no stage" in history.told("gate", "churn-predictor#production!#2", code=1)
+
+
+def test_gate_misses_a_last_receipt_that_was_deleted_everywhere(history: History, origin):
+    """Without it the one before would stand again."""
+    history.told("promote", number(history, "first"), "--to", "production")
+    history.told("promote", number(history, "first"), "--to", "archived")
+    before = history.answer("gate", "churn-predictor@production", code=1)["against"]
+    assert before == ["no receipt puts a version in production"]
+    for folder in (origin, history.project.folder):
+        history.project.run("git", "-C", str(folder), "tag", "-d", "churn-predictor#production!#2")
+    against = history.answer("gate", "churn-predictor@production", code=1)["against"]
+    assert "is gone: here, and from origin" in against[0]
