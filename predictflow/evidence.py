@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from predictflow import receipts
+from predictflow import receipts, store
 from predictflow.history import Model
 from predictflow.project import Project
 from predictflow.promotion import Comparison, Evidence, Settings
@@ -39,7 +39,8 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
         stage: production or staging. The champion is who is in Production, whichever is asked for: what
             register has put in Staging was not promoted by anybody.
 
-    MLflow's files are looked into where they are on this machine; where not, `project.unseen` says so.
+    MLflow's files are looked into where they lie, or downloaded from there; where neither can be done,
+    `project.unseen` says so.
     """
     model = _recorded(project, version)
     commit = _commit(project, version)
@@ -198,26 +199,40 @@ def _in_cache(project: Project, model: Model) -> Iterator[str]:
 def _in_mlflow(project: Project, version: Version, model: Model) -> Iterator[str]:
     """The model's files as MLflow would serve them."""
     address = urlsplit(version.source)
+    unseen = f"MLflow's own files of {version.name}"
     if address.scheme not in ("", "file"):
-        project.unseen.append(f"MLflow's own files of {version.name}: they lie at {masked(version.source)}")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                there = store.download(version.source, Path(folder))
+            except Unreachable as error:
+                project.unseen.append(f"{unseen}: {error}")
+                return
+            yield from _in_folder(there, masked(version.source), model)
         return
     path = Path(unquote(address.path) if address.scheme else version.source)
     folders = [
         folder for folder in dict.fromkeys([path, _moved(path, version)]) if folder and folder.is_dir()
     ]
-    if not folders:
+    if not folders and not tracking.uri().startswith(tracking.SQLITE):
+        project.unseen.append(f"{unseen}: {path} is a folder of the server's, or of who registered it")
+    elif not folders:
         yield f"MLflow's files of {version.name} are not there: {path}"
-    files = model.files
     for folder in folders:
-        for name, md5 in files.items():
-            if not (folder / name).is_file():
-                yield f"{folder / name} (md5 {md5} by {PROVENANCE}) is not there"
-            elif (now := hashes.md5(folder / name)) != md5:
-                yield _differ(str(folder / name), md5, PROVENANCE, now, "its own bytes")
-        for other in sorted(folder.rglob("*")):
-            name = other.relative_to(folder)
-            if other.is_file() and COMPILED not in name.parts and str(name) not in BESIDE | files.keys():
-                yield _differ(str(other), None, PROVENANCE, hashes.md5(other), "its own bytes")
+        yield from _in_folder(folder, str(folder), model)
+
+
+def _in_folder(folder: Path, named: str, model: Model) -> Iterator[str]:
+    """How the files of a folder, of which a person is told by another name, are not the model's."""
+    files = model.files
+    for name, md5 in files.items():
+        if not (folder / name).is_file():
+            yield f"{named}/{name} (md5 {md5} by {PROVENANCE}) is not there"
+        elif (now := hashes.md5(folder / name)) != md5:
+            yield _differ(f"{named}/{name}", md5, PROVENANCE, now, "its own bytes")
+    for other in sorted(folder.rglob("*")):
+        name = other.relative_to(folder)
+        if other.is_file() and COMPILED not in name.parts and str(name) not in BESIDE | files.keys():
+            yield _differ(f"{named}/{name}", None, PROVENANCE, hashes.md5(other), "its own bytes")
 
 
 def _moved(path: Path, version: Version) -> Path | None:
@@ -228,9 +243,9 @@ def _moved(path: Path, version: Version) -> Path | None:
     uri = tracking.uri()
     if version.run_id not in path.parts or not uri.startswith(tracking.SQLITE):
         return None
-    store = Path(uri.removeprefix(tracking.SQLITE)).parent
+    folder = Path(uri.removeprefix(tracking.SQLITE)).parent
     ends = range(1, path.parts.index(version.run_id) + 1)
-    return next((there for at in ends if (there := store.joinpath(*path.parts[at:])).is_dir()), None)
+    return next((there for at in ends if (there := folder.joinpath(*path.parts[at:])).is_dir()), None)
 
 
 def _not_on_remote(project: Project, model: Model) -> list[str]:

@@ -4,6 +4,7 @@ The project's own database, SQLite, is asked directly: MLflow takes seconds to s
 upgrades an older store for good even when it is only asked. Any other store is asked through MLflow.
 """
 
+import logging
 import os
 import re
 import sqlite3
@@ -28,8 +29,14 @@ LIVING = (  # neither they nor their experiment are in MLflow's trash
     " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
 )
 OPEN = ("-wal", "-journal")  # beside a database that somebody has open
-# A server that fails is asked once more, and waited for; MLflow itself would go on for minutes.
-BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+# A server or bucket that fails is asked once more, and waited for; MLflow itself would go on for minutes.
+BRIEFLY = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "AWS_MAX_ATTEMPTS": "2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # an answer has no room for it
+}
+HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
 
 
 class Unreachable(Exception):
@@ -247,8 +254,7 @@ class Client:
     @cached_property
     def _client(self) -> Any:
         tracking.reach()
-        for name, value in BRIEFLY.items():
-            os.environ.setdefault(name, value)
+        _be_brief()
         import mlflow
 
         return mlflow.MlflowClient(self._uri)
@@ -326,6 +332,32 @@ class Client:
             for version in self._all("search_model_versions")
         ]
         return sorted(found, key=lambda version: (version.model, -version.number))
+
+
+def download(source: str, folder: Path) -> Path:
+    """Bring the files at a version's source into a folder, through MLflow; where they lie in it.
+
+    Raises Unreachable where they cannot be had: the server does not answer, or a package for it is missing.
+    """
+    _be_brief()
+    from mlflow.artifacts import download_artifacts
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # below that it tells addresses with their password
+    try:
+        # With the slash at its end a folder that is gone is an empty one, as it is in a bucket.
+        return Path(download_artifacts(f"{source}/", dst_path=str(folder), tracking_uri=tracking.uri()))
+    except ModuleNotFoundError as error:
+        reason = f"MLflow needs the module {error.name}, which is not here (for S3: `pip install boto3`)"
+    except Exception as error:  # of MLflow, of the network, of a cloud's own package
+        told = [line for line in str(error).splitlines() if line and not line.startswith(HEADINGS)]
+        reason = masked(told[0]) if told else type(error).__name__
+    raise Unreachable(f"{masked(source)} cannot be read: {reason}")
+
+
+def _be_brief() -> None:
+    """Let MLflow give up in time, unless a person has set it otherwise."""
+    for name, value in BRIEFLY.items():
+        os.environ.setdefault(name, value)
 
 
 def masked(text: str) -> str:
