@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from predictflow.handles import CouldNotTell
+from predictflow.store import masked
 from stages.errors import UserError
 
 COMMANDS = (
@@ -67,7 +68,7 @@ def run(words: list[str]) -> int:
     try:
         predictflow(words, prog_name="predictflow")
     except UserError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
+        print(f"ERROR: {masked(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, CouldNotTell) else 1
     except SystemExit as ended:  # which is how click ends
         return int(ended.code or 0)

@@ -11,7 +11,7 @@ from predictflow.handles import CouldNotTell, resolve
 from predictflow.project import Project
 from predictflow.promotion import Decision, Evidence
 from predictflow.receipts import ARCHIVED, REGISTERED, Chain, Receipt
-from predictflow.store import MD5, Unreachable, Version
+from predictflow.store import MD5, Unreachable, Version, masked
 from stages import params, tracking
 from stages.errors import UserError
 
@@ -27,7 +27,7 @@ def registered(project: Project, handle: str) -> Version:
     if not project.versions and project.unseen:
         raise CouldNotTell(
             f"the registry cannot be asked: {project.unseen[-1]}\n"
-            "Cure: `dvc repro` registers the model of this commit; or set MLFLOW_TRACKING_URI."
+            "Cure: start its server, or set MLFLOW_TRACKING_URI; `dvc repro` registers this commit's model."
         )
     content = resolve(project, handle).model
     versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
@@ -218,10 +218,21 @@ def settle(project: Project, read: Chain) -> None:
 
 
 def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:
-    """Let MLflow's stage, alias and tags say what the receipts say."""
+    """Let MLflow's stage, alias and tags say what the receipts say. Raises UserError where it does not take
+    them: the receipts stay, and the cure makes it follow them."""
+    from mlflow.exceptions import MlflowException
+
     from stages import registry
 
-    store = tracking.open_store(params.load())
-    registry.move(store, version.model, str(version.number), stage)
-    for name, value in tags.items():
-        store.client.set_model_version_tag(version.model, str(version.number), name, value)
+    try:
+        store = tracking.open_store(params.load())
+        registry.move(store, version.model, str(version.number), stage)
+        for name, value in tags.items():
+            store.client.set_model_version_tag(version.model, str(version.number), name, value)
+    except (UserError, MlflowException) as error:
+        told = str(error).splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the receipts say it, but MLflow does not yet: {masked(told[0])}\n"
+            f"Cure: once it answers, `predictflow promote {version.name} --to {stage.lower()}` moves stage"
+            " and alias, and writes no second receipt."
+        ) from error
