@@ -83,10 +83,11 @@ class Project:
 
     @property
     def store(self):
-        """The project's own MLflow store."""
+        """The MLflow store that the project uses: its own, or a server."""
         import mlflow
 
-        return mlflow.MlflowClient(f"sqlite:///{self.folder}/mlflow_data/mlflow.db")
+        own = f"sqlite:///{self.folder}/mlflow_data/mlflow.db"
+        return mlflow.MlflowClient(self.env.get("MLFLOW_TRACKING_URI", own))
 
     def runs(self) -> list:
         store = self.store

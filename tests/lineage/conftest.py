@@ -107,9 +107,13 @@ class Recorder:
             )
         )
 
+    def write(self, top: Path) -> None:
+        """Leave the notes in made.json."""
+        (top / "made.json").write_text(json.dumps([asdict(made) for made in self.made]))
 
-def make(top: Path) -> None:
-    """Make the history in project/; what was noted lies beside it, in made.json."""
+
+def begin(top: Path) -> Recorder:
+    """The members' project in project/, before its first model."""
     folder, home = top / "project", top / "home"
     folder.mkdir()
     home.mkdir()
@@ -122,6 +126,13 @@ def make(top: Path) -> None:
     project.run("git", "init", "--quiet", "--initial-branch=main")
     recorder.data(FIRST)
     project.commit("the members")
+    return recorder
+
+
+def make(top: Path) -> None:
+    """Make the history in project/; what was noted lies beside it, in made.json."""
+    recorder = begin(top)
+    project, folder = recorder.project, recorder.project.folder
     project.run("make", "hook")
 
     recorder.record("first")
@@ -159,7 +170,7 @@ def make(top: Path) -> None:
     recorder.record("never committed", committed=False)
     project.run("git", "checkout", "--quiet", "--", ".")
     project.run("dvc", "checkout", "--quiet")
-    (top / "made.json").write_text(json.dumps([asdict(made) for made in recorder.made]))
+    recorder.write(top)
 
 
 @dataclass
@@ -168,10 +179,19 @@ class History:
 
     Models by name: "first" (tag v1), "shallow" (an experiment), "other params", "other data" (tag light), "on
     a branch" (branch feature), "other code", "all at once" (branch main) and "never committed".
+
+    Attributes:
+        artifacts: where MLflow keeps the files of each run; by default, where the project's own store does.
     """
 
     project: Project
     made: dict[str, Made]
+    artifacts: Path | None = None
+
+    def files(self, name: str) -> Path:
+        """Where MLflow keeps the folder of a model."""
+        kept = self.artifacts or self.project.folder / "mlflow_data/artifacts"
+        return kept / self.made[name].run / "artifacts/model"
 
     def ask(self, *words: str, code: int = 0, **env: str) -> str:
         """What `predictflow` prints, in a process of its own."""

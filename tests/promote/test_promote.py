@@ -12,6 +12,9 @@ from predictflow import transition
 from tests.conftest import Project
 from tests.lineage.conftest import History
 
+REGISTRIES = ("in_a_database", "at_a_server")
+both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
+
 
 def stages(history: History) -> dict[str, tuple[int, ...]]:
     """{stage: the versions that MLflow has in it}, after holding the aliases to it."""
@@ -46,6 +49,7 @@ def lenient(history: History) -> None:
     history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
 
 
+@both
 def test_a_promotion_writes_a_receipt_and_moves_stage_and_alias_together(history: History):
     first, newer = history.made["first"], history.made["other data"]
     history.told("promote", number(history, "first"), "--to", "production")
@@ -88,6 +92,7 @@ def test_a_dry_run_changes_nothing(history: History):
     assert (tags(history), stages(history)) == ([], before)
 
 
+@both
 def test_what_misses_a_bar_is_refused_and_only_forced_with_a_reason(history: History):
     text = history.project.read("params.yaml")
     head, _, promote = text.partition("promote:\n")
@@ -107,11 +112,10 @@ def test_what_misses_a_bar_is_refused_and_only_forced_with_a_reason(history: His
     assert json.loads(body.splitlines()[2])["decision"]["forced"] is True
 
 
+@both
 def test_a_doubt_about_the_content_cannot_be_forced(history: History):
     """The model's bytes in MLflow are edited."""
-    made = history.made["first"]
-    artifacts = history.project.folder / "mlflow_data/artifacts" / made.run / "artifacts/model"
-    with (artifacts / "model.ubj").open("ab") as file:
+    with (history.files("first") / "model.ubj").open("ab") as file:
         file.write(b" ")
     before = stages(history)
     asked = ("promote", number(history, "first"), "--to", "production", "--force", "--reason", "anyhow")
@@ -127,6 +131,7 @@ def test_the_same_promotion_again_writes_no_second_receipt(history: History):
     assert tags(history) == before
 
 
+@both
 def test_rollback_brings_back_the_one_before(history: History):
     first, newer = history.made["first"], history.made["other data"]
     assert "no receipt tells of a version" in history.told("rollback", code=1)
@@ -142,6 +147,7 @@ def test_rollback_brings_back_the_one_before(history: History):
     history.told("gate", "churn-predictor@production")
 
 
+@both
 def test_archived_leaves_the_stage_empty_for_everyone(history: History):
     for name in ("first", "other data"):
         history.told("promote", number(history, name), "--to", "production")
@@ -153,6 +159,7 @@ def test_archived_leaves_the_stage_empty_for_everyone(history: History):
     )
 
 
+@both
 def test_a_version_that_goes_on_to_production_leaves_staging(history: History):
     history.told("promote", number(history, "first"), "--to", "staging")
     assert in_gto(history) == {"staging": "v1.0.0"}
@@ -173,6 +180,7 @@ def test_who_is_not_registered_is_told(history: History):
     assert "cannot be asked" in history.told("promote", "v1", "--to", "production", code=2)
 
 
+@both
 def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history: History, monkeypatch):
     """The other one promotes while this one has decided and not yet written."""
     given = transition._given
@@ -205,6 +213,7 @@ def test_the_receipt_is_pushed_before_anything_moves(history: History, origin):
     history.told("gate", "churn-predictor@production")
 
 
+@both
 def test_a_push_that_origin_refuses_takes_the_receipt_back(history: History, origin):
     hook = origin / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho tags are for the release managers >&2\nexit 1\n")
@@ -264,7 +273,11 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("history", "point"),
+    [*(("in_a_database", point) for point in POINTS), ("at_a_server", "between stage and alias")],
+    indirect=["history"],
+)
 def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, origin, point):
     asked = ("promote", number(history, "first"), "--to", "production")
     killed = subprocess.run(
@@ -281,6 +294,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, ori
     history.told("gate", "churn-predictor@production")
 
 
+@both
 def test_gate_finds_what_was_edited_behind_its_back(history: History):
     history.told("promote", number(history, "first"), "--to", "production")
     history.told("gate", "churn-predictor@production")
