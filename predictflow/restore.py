@@ -75,16 +75,31 @@ def restore(project: Project) -> dict[str, Any]:
     wanted = recovery.plan(project, chain)
     _fetch(project, wanted)
     store = tracking.open_store(settings)
+
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        _write(project, store, chain, wanted, done)
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # the last: of the network, of a full disk
+        told = str(error).splitlines() or [type(error).__name__]
+        raise UserError(
+            f"the store does not take what is to be restored: {told[0]}\n"
+            "Cure: once it does, `predictflow restore` goes on where it has stopped."
+        ) from error
+    return vars(done) | {"not_looked_at": project.unseen}
+
+
+def _write(project: Project, store: Store, chain: Chain, wanted: list[Wanted], done: Done) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for one in show.track(wanted, len(wanted), "restoring", most=1):
             _restore_runs(project, store, one, Path(folder), done)
-        project.forget_store()
-        _restore_versions(project, store, wanted, done)
+    project.forget_store()
+    _restore_versions(project, store, wanted, done)
     project.forget_store()
     _restore_stages(project, store, chain, wanted, done)
     project.forget_store()
     transition.settle(project, chain)
-    return vars(done) | {"not_looked_at": project.unseen}
 
 
 def _chain(project: Project) -> Chain:

@@ -35,6 +35,7 @@ BRIEFLY = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "AWS_MAX_ATTEMPTS": "2",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # an answer has no room for it
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # likewise
 }
 HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
 

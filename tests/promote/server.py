@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing: what matters is in `asked`."""
 
-    do_GET = do_POST = do_DELETE = do_PATCH = _pass  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _pass  # noqa: N815
 
 
 @contextmanager

@@ -5,14 +5,15 @@ Most of it is in test_promote.py, whose tests run with both registries (`both`).
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from predictflow import transition
-from tests.conftest import Project
+from tests.conftest import Project, once
 from tests.lineage.conftest import History
 from tests.promote import server as served
 from tests.promote import test_promote
@@ -227,6 +228,58 @@ def test_a_gate_and_a_promotion_ask_little_of_a_server(history: History, door: D
     history.told("gate", "churn-predictor@production")
     assert len(door.asked) <= 14, door.asked
     assert not [one for one in door.asked if not one.startswith("GET") and not one.endswith("/search")]
+
+
+@pytest.fixture
+def emptied(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
+    """Let the server have lost everything."""
+
+    def make(top: Path) -> None:
+        MlflowClient(f"sqlite:///{top}/{DATABASE}").search_experiments()
+        (top / "artifacts").mkdir()
+
+    def empty() -> None:
+        server.hold(once(tmp_path_factory, "empty server", make))
+
+    return empty
+
+
+def test_an_emptied_server_is_filled_again_but_gives_out_ids_of_its_own(history: History, emptied):
+    history.told("promote", number(history, "other data"), "--to", "production", "--reason", "the newest")
+    before = {run.data.tags["predictflow.content"]: run for run in history.project.runs()}
+    emptied()
+    assert history.project.runs() == []
+    answer = history.answer("restore")
+    assert (answer["own_ids"], answer["incomplete"]) == (False, [])
+    assert {one["stage"] for one in answer["versions"]} == {"Archived", "Production"}
+    assert stages(history)["Production"] == (3,)
+    after = {run.data.tags["predictflow.content"]: run for run in history.project.runs()}
+    assert after.keys() == before.keys()
+    made = history.made["other data"]
+    old, new = before[made.content], after[made.content]
+    assert new.info.run_id != old.info.run_id and new.info.status == "FINISHED"
+    assert (new.info.start_time, new.info.end_time) == (old.info.start_time, old.info.end_time)
+    assert (new.data.params, new.data.metrics) == (old.data.params, old.data.metrics)
+    (version,) = [one for one in history.project.versions() if int(one.version) == 3]
+    assert version.tags["predictflow.version"] == "v3.0.0"
+    history.told("gate", "churn-predictor@production")
+    assert "nothing was missing" in history.told("restore")
+
+
+def test_a_server_that_fails_while_it_is_filled_is_told_and_the_same_command_goes_on(
+    history: History, emptied, door: Door
+):
+    history.told("promote", number(history, "first"), "--to", "production")
+    emptied()
+    own = history.project.env["MLFLOW_TRACKING_URI"]
+    history.project.env["MLFLOW_TRACKING_URI"] = door.uri
+    door.fails = "model-versions/create"
+    said = one_line(history.told("restore", code=1))
+    assert "goes on where it has stopped" in said and "secret" not in said
+    history.project.env["MLFLOW_TRACKING_URI"] = own
+    assert history.answer("restore")["runs"] == []
+    assert len(history.project.runs()) == 3
+    history.told("gate", "churn-predictor@production")
 
 
 def test_two_laptops_at_one_server_agree_once_they_have_the_tags(history: History, origin, tmp_path):
