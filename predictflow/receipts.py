@@ -11,7 +11,7 @@ deleted unseen; `origin` keeps the id of its last one in refs/receipts/<model>, 
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,12 +136,14 @@ class Origin:
 
     Attributes:
         head: the id of the last receipt that was pushed there; None before the first.
+        tags: {name: id} of what it has.
         missing: names of tags that are there and not here.
         unpushed: names of tags that are here and not there.
         damage: tags that are another object there than here.
     """
 
     head: str | None
+    tags: dict[str, str]
     missing: list[str]
     unpushed: list[str]
     damage: list[Damage]
@@ -396,7 +398,7 @@ def write(
             f"{chain.model} cannot be part of a tag's name: GTO allows letters, digits, - and _.\n"
             "Cure: another tracking.model in params.yaml."
         )
-    with _lock(repository):
+    with lock(repository):
         held = read(repository, chain.model)
         if (held.names, held.last) != (chain.names, chain.last):
             raise _quicker(chain, held.last.who if held.last and held.last != chain.last else "somebody")
@@ -421,14 +423,17 @@ def write(
     return written[name]
 
 
-def _lock(repository: Repository) -> "FileLock":
-    """One writer at a time in a clone and all its working trees: tags of two stages have different names."""
+def lock(repository: Repository) -> "FileLock":
+    """One writer at a time in a clone and all its working trees: tags of two stages have different names.
+
+    Who holds it may take it again.
+    """
     from filelock import FileLock
 
     folder = repository.read("rev-parse", "--path-format=absolute", "--git-common-dir").strip()
     path = Path(folder) / "predictflow/receipts.lock"
     path.parent.mkdir(exist_ok=True)
-    return FileLock(path)
+    return FileLock(path, is_singleton=True)
 
 
 def _quicker(chain: Chain, who: str) -> Quicker:
@@ -511,20 +516,21 @@ def ask(repository: Repository, model: str) -> Origin | None:
         if not ref.endswith("^{}")
     }
     head = there.pop(_head(model), None)
-    listed = repository.read("for-each-ref", "--format=%(refname) %(objectname)", *_patterns(model))
-    here = dict(line.split() for line in listed.splitlines())
-    differing = sorted(ref for ref in there.keys() & here.keys() if there[ref] != here[ref])
+    there = {ref.removeprefix("refs/tags/"): object for ref, object in there.items()}
+    here = objects(repository, model)
+    differing = sorted(name for name in there.keys() & here.keys() if there[name] != here[name])
     return Origin(
         head,
-        *(
-            sorted(ref.removeprefix("refs/tags/") for ref in one.keys() - other.keys())
-            for one, other in ((there, here), (here, there))
-        ),
-        [
-            Damage("rewritten", ref.removeprefix("refs/tags/"), "it is another tag on origin than here")
-            for ref in differing
-        ],
+        there,
+        *(sorted(one.keys() - other.keys()) for one, other in ((there, here), (here, there))),
+        [Damage("rewritten", name, "it is another tag on origin than here") for name in differing],
     )
+
+
+def objects(repository: Repository, model: str) -> dict[str, str]:
+    """{name: id} of all tags of a model, whatever they are."""
+    listed = repository.read("for-each-ref", "--format=%(refname:strip=2) %(objectname)", *_patterns(model))
+    return dict(line.split() for line in listed.splitlines())
 
 
 def fetch(repository: Repository, model: str) -> Origin | None:
@@ -555,7 +561,7 @@ def publish(repository: Repository, model: str, written: list[Receipt]) -> None:
         raise
 
 
-def push(repository: Repository, model: str, written: list[Receipt]) -> None:
+def push(repository: Repository, model: str, written: Iterable[Receipt] = ()) -> None:
     """`publish`, but nothing is taken back."""
     try:
         origin = ask(repository, model)
@@ -564,19 +570,21 @@ def push(repository: Repository, model: str, written: list[Receipt]) -> None:
     if origin is None:
         return
     chain = read(repository, model)
+    if {receipt.name for receipt in written} & {damage.tag for damage in origin.damage}:
+        raise _quicker(chain, "somebody")  # who had the same next number
     if origin.damage:
         tags = ", ".join(damage.tag for damage in origin.damage)
         raise UserError(
             f"not the same on origin as here: {tags}.\n"
             "Cure: bring back the tag that another clone has; `git ls-remote origin` shows what is there."
         )
-    earlier = {receipt.object for receipt in chain.receipts} - {receipt.object for receipt in written}
-    if origin.missing or origin.head not in {None, *earlier}:
+    known = {receipt.name: receipt.object for receipt in chain.receipts}
+    if origin.missing or chain.last is None or origin.head not in {None, *known.values()}:
         raise _quicker(chain, "somebody")
-    last = written[-1].object
+    last = chain.last.object
     done = repository.git(
         *("push", "--quiet", "--atomic", f"--force-with-lease={_head(model)}:{origin.head or ''}", "origin"),
-        *(f"refs/tags/{name}:refs/tags/{name}" for name in origin.unpushed),
+        *(f"refs/tags/{name}:refs/tags/{name}" for name in origin.unpushed if name in known),
         f"{last}:{_head(model)}",
     )
     if done.returncode == 0:
@@ -597,3 +605,61 @@ def push(repository: Repository, model: str, written: list[Receipt]) -> None:
 
 def _head(model: str) -> str:
     return f"refs/receipts/{in_tag(model)}"
+
+
+# --- What was lost --------------------------------------------------------------------------------------
+
+
+def lost(repository: Repository, chain: Chain, origin: Origin | None) -> dict[str, str]:
+    """{name: id} of the receipts that were deleted here, moved or written anew, and are proven.
+
+    What proves a receipt is the one behind it, which names its id, and the id of the last one on origin.
+    Empty where the last one here and the last one on origin are of two chains: which is right, a person says.
+    """
+    heads = {receipt.object for receipt in chain.receipts}
+    if not chain.damage and (origin is None or (origin.head in {None, *heads} and not origin.damage)):
+        return {}
+    proven = _behind(repository, chain.last.object) if chain.last else {}
+    if origin and origin.head:
+        there = _behind(repository, origin.head)
+        if not there.items() <= proven.items():
+            proven = there if proven.keys() <= there.keys() else {}
+    held = objects(repository, chain.model)
+    return {name: object for name, object in proven.items() if held.get(name) != object}
+
+
+def _behind(repository: Repository, last: str) -> dict[str, str]:
+    """{name: id} of a receipt and all before it, as each names the one before; as far as Git has them."""
+    found, object = {}, last
+    while asked := text_of(repository, object):
+        head, _, message = asked.partition("\n\n")
+        body = MESSAGE.match(message)
+        name = re.search(r"^tag (.+)$", head, re.MULTILINE)
+        if not (name and body):
+            break
+        found[name[1]] = object
+        previous = json.loads(body[1])["previous"]
+        if previous is None:
+            break
+        found[previous["tag"]] = object = previous["object"]
+    return found
+
+
+def text_of(repository: Repository, object: str) -> str | None:
+    """The text of a tag, which Git keeps for a while after the tag was deleted; None where it has none."""
+    asked = repository.git("cat-file", "tag", object)
+    return None if asked.returncode else asked.stdout.decode(errors="replace")
+
+
+def bring_back(repository: Repository, name: str, object: str) -> None:
+    """Give a tag's name to what it was again. Raises Unreachable where neither Git nor origin has that."""
+    if text_of(repository, object) is None:
+        repository.git("fetch", "--quiet", "--no-tags", "origin", f"refs/tags/{name}")
+        if text_of(repository, object) is None:
+            raise Unreachable(f"{object}, which was {name}, is neither here nor on origin")
+    repository.read("update-ref", f"refs/tags/{name}", object)
+
+
+def fetch_last(repository: Repository, model: str) -> None:
+    """Bring the last receipt that was pushed to origin, also where its tag was deleted there."""
+    repository.git("fetch", "--quiet", "--no-tags", "origin", _head(model))

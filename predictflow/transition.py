@@ -55,12 +55,11 @@ def chain(project: Project) -> Chain:
         told = "\n".join(f"  {found.tag}: {found.told}" for found in damage)
         raise UserError(
             f"the receipts of {project.model} are broken, so no version moves:\n{told}\n"
-            "Cure: bring back the tags as origin or another clone has them; `predictflow history` tells more."
+            "Cure: `predictflow audit --fix` brings back what is proven, and tells what to do with the rest."
         )
     if origin and read.last and read.last.name in origin.unpushed:
-        receipts.push(
-            project.repository, project.model, [r for r in read.receipts if r.name in origin.unpushed]
-        )
+        with receipts.lock(project.repository):  # somebody may be about to push them
+            receipts.push(project.repository, project.model)
     return read
 
 
@@ -186,18 +185,19 @@ def _write(
 ) -> list[Receipt]:
     """Write receipts one after the other and push them together; all of them or none."""
     written: list[Receipt] = []
-    try:
-        for action, number, commit, given, stage in steps:
-            receipt = receipts.write(
-                project.repository, read, action, number, commit, given, stage=stage, why=why, sign=sign
-            )
-            written.append(receipt)
-            read = receipts.read(project.repository, project.model)
-    except BaseException:
-        receipts.remove(project.repository, written)
-        raise
-    if written:
-        receipts.publish(project.repository, project.model, written)
+    with receipts.lock(project.repository):  # nobody's receipt may follow one that is still taken back
+        try:
+            for action, number, commit, given, stage in steps:
+                receipt = receipts.write(
+                    project.repository, read, action, number, commit, given, stage=stage, why=why, sign=sign
+                )
+                written.append(receipt)
+                read = receipts.read(project.repository, project.model)
+        except BaseException:
+            receipts.remove(project.repository, written)
+            raise
+        if written:
+            receipts.publish(project.repository, project.model, written)
     return written
 
 
