@@ -21,6 +21,7 @@ COMMANDS = (
     "promote",
     "rollback",
     "gate",
+    "audit",
     "restore",
     "experiments",
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from predictflow import evidence, receipts, show
+from predictflow import findings, receipts, show
 from predictflow.handles import CouldNotTell, suggest
 from predictflow.project import Project
 from predictflow.transition import STAGES
@@ -56,20 +56,19 @@ def look(project: Project, model: str, stage: str, name: str | None = None) -> d
     Args:
         name: of the receipt that must be the one which stands; None for whichever does.
     """
-    chain = receipts.read(project.repository, model)
-    against = [f"{found.tag}: {found.told}" for found in chain.damage]
-    origin = project.look(lambda: receipts.ask(project.repository, model), None)
-    if origin:
-        against += [f"{found.tag}: {found.told}" for found in origin.damage]
-        against += [f"{name} is on origin and not here (`git fetch --tags`)" for name in origin.missing]
-        against += [f"{name} is not on origin" for name in origin.unpushed]
-        if not origin.missing and origin.head not in {None, *(one.object for one in chain.receipts)}:
-            against.append(f"the last receipt that was pushed, {origin.head}, is gone: here, and from origin")
+    chain = project.chain(model)
+    found, sound = findings.of_receipts(project, chain)
+    against = [
+        one.told for one in found if not one.note and (one.kind != "foreign tag" or f"#{stage}" in one.about)
+    ]
     receipt = receipts.standing(chain.receipts).get(stage)
     if receipt is None:
         against.append(f"no receipt puts a version in {stage}")
     else:
-        against += _registry(project, model, stage, receipt.body["content"])
+        against += [one.told for one in findings.of_stage(project, chain, stage, sound)]
+        for version in project.versions_with.get(receipt.body["content"], []):
+            if version.model == model and version.stage == STAGES[stage]:
+                against += [doubt.told for doubt in findings.of_content(project, version)]
         if name not in (None, receipt.name):
             against.append(f"{name} does not stand in {stage}: {receipt.name} does")
     return {
@@ -83,21 +82,3 @@ def look(project: Project, model: str, stage: str, name: str | None = None) -> d
         "passed": not against and not project.unseen,
         "not_looked_at": project.unseen,
     }
-
-
-def _registry(project: Project, model: str, stage: str, content: str) -> list[str]:
-    """How the registry, and the bytes of what it holds, differ from the receipt."""
-    versions = [version for version in project.versions if version.model == model]
-    inside = [version for version in versions if version.stage == STAGES[stage]]
-    aliased = [version for version in versions if stage in version.aliases]
-    against = []
-    if [version.content for version in inside] != [content]:
-        named = " and ".join(version.name for version in inside) or "no version"
-        against.append(f"the receipt puts content {content} in {stage}; MLflow has {named} there")
-    if aliased != inside:
-        named = " and ".join(version.name for version in aliased) or "no version"
-        against.append(f"MLflow's alias {stage} is on {named}, not on what its stage holds")
-    for version in inside:
-        if version.content == content:
-            against += evidence.doubts(project, version)
-    return against

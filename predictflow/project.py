@@ -101,17 +101,22 @@ class Project:
         return found
 
     @cached_property
+    def md5s(self) -> dict[str, dict[str, str]]:
+        """{content: {path: md5}} as the runs and versions tell it."""
+        return self.ask_store(lambda store: store.md5s(), {})
+
+    @cached_property
     def in_store(self) -> dict[str, dict[str, set[str]]]:
         """{md5: {path: contents}} as the runs and versions name them: also models that no commit holds."""
         found: dict[str, dict[str, set[str]]] = {}
-        for content, md5s in self.ask_store(lambda store: store.md5s(), {}).items():
+        for content, md5s in self.md5s.items():
             for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
                 found.setdefault(digest, {}).setdefault(path, set()).add(content)
         return found
 
     def forget_store(self) -> None:
         """Ask the store anew from now on: it was written to."""
-        for name in ("_store", "runs", "all_runs", "versions", "versions_with", "in_store"):
+        for name in ("_store", "runs", "all_runs", "versions", "versions_with", "md5s", "in_store"):
             self.__dict__.pop(name, None)
 
     def ask_store(self, question: Callable[[Store], Answer], otherwise: Answer) -> Answer:

@@ -136,7 +136,7 @@ def _draw(answer: Facts) -> None:
             console.print(f"BROKEN: {damage['tag']}: {damage['told']}", style="red", markup=False)
     if answer["damage"]:
         console.print(
-            "The chain of receipts is broken. Cure: bring back the tags that another clone or origin has."
+            "The chain of receipts is broken. Cure: `predictflow audit --fix` brings back what is proven."
         )
     show.unseen(console, answer["not_looked_at"])
 

@@ -34,10 +34,17 @@ class Storage:
 
         Raises Unreachable where there is no cache.
         """
+        path = self.place(md5)
+        return path if path.is_file() else None
+
+    def place(self, md5: str) -> Path:
+        """Where the cache keeps a file or the list of a folder's files, whether or not it has it.
+
+        Raises Unreachable where there is no cache.
+        """
         if self._root is None:
             raise Unreachable("DVC's cache: a bare repository has none")
-        path = _object(Path(self._config["cache"].get("dir") or self._root / ".dvc/cache"), md5)
-        return path if path.is_file() else None
+        return _object(Path(self._config["cache"].get("dir") or self._root / ".dvc/cache"), md5)
 
     @property
     def remote(self) -> str | None:

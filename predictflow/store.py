@@ -56,6 +56,7 @@ class Run:
         status: RUNNING, FINISHED, FAILED or KILLED.
         began, ended: milliseconds since 1970; `ended` is None while it goes on.
         tags: those of TAGS that it has.
+        artifacts: the address of its files, as MLflow reads them.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Run:
     began: int
     ended: int | None
     tags: dict[str, str]
+    artifacts: str
 
     @property
     def content(self) -> str | None:
@@ -118,6 +120,9 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """All that are not deleted, the newest first."""
+
+    def trash(self) -> set[str]:
+        """The ids of the runs in MLflow's trash."""
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         """{run's id: all its tags}."""
@@ -179,12 +184,16 @@ class Database:
             self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
         )
         rows = self._ask(
-            f"SELECT run_uuid, runs.name, status, start_time, end_time {LIVING}"
+            f"SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri {LIVING}"
             " ORDER BY start_time DESC, run_uuid"
         )
         return [
-            Run(id, name, status, began, ended, tags.get(id, {})) for id, name, status, began, ended in rows
+            Run(id, name, status, began, ended, tags.get(id, {}), artifacts or "")
+            for id, name, status, began, ended, artifacts in rows
         ]
+
+    def trash(self) -> set[str]:
+        return {id for (id,) in self._ask("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")}
 
     def _of_runs(self, columns: str, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
         ids = [run.id for run in runs]
@@ -282,9 +291,12 @@ class Client:
                 return found
 
     @cached_property
+    def _experiments(self) -> list[str]:
+        return [experiment.experiment_id for experiment in self._all("search_experiments")]
+
+    @cached_property
     def _runs(self) -> dict[str, Any]:
-        experiments = [experiment.experiment_id for experiment in self._all("search_experiments")]
-        found = self._all("search_runs", experiment_ids=experiments, order_by=["start_time DESC"])
+        found = self._all("search_runs", experiment_ids=self._experiments, order_by=["start_time DESC"])
         return {run.info.run_id: run for run in found}
 
     def runs(self) -> list[Run]:
@@ -296,9 +308,18 @@ class Client:
                 run.info.start_time,
                 run.info.end_time,
                 {tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
+                run.info.artifact_uri,
             )
             for id, run in self._runs.items()
         ]
+
+    def trash(self) -> set[str]:
+        from mlflow.entities import ViewType
+
+        found = self._all(
+            "search_runs", experiment_ids=self._experiments, run_view_type=ViewType.DELETED_ONLY
+        )
+        return {run.info.run_id for run in found}
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         return {run.id: self._runs[run.id].data.tags for run in runs}

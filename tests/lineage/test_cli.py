@@ -131,6 +131,7 @@ def keys(answer: object, told: str = "") -> set[str]:
         (["promote", "v1", "--to", "production"], 0),
         (["history"], 0),
         (["gate", "churn-predictor@production"], 1),
+        (["audit"], 0),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
