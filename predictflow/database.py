@@ -46,8 +46,11 @@ def add_run(
         began, ended: milliseconds since 1970.
     """
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlRun, SqlTag
+    from sqlalchemy import delete
 
     with _session(uri) as session:
+        for table in (SqlTag, SqlParam):  # what is left where somebody has deleted the run's own row
+            session.execute(delete(table).where(table.run_uuid == run_id))
         run = SqlRun(
             run_uuid=run_id,
             name=name,
@@ -115,3 +118,22 @@ def renumber(uri: str, model: str, new: Mapping[int, int]) -> None:
                     update(table).where(table.name == model, column == old).values(version=-number)
                 )
             session.execute(update(table).where(table.name == model, column < 0).values(version=-column))
+
+
+def relocate(uri: str, old: str, new: str) -> None:
+    """Let every address of files that begins with `old` begin with `new`."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+    from sqlalchemy import func, update
+
+    columns = (
+        SqlExperiment.artifact_location,
+        SqlRun.artifact_uri,
+        SqlModelVersion.source,
+        SqlModelVersion.storage_location,
+    )
+    with _session(uri) as session:
+        for column in columns:
+            inside = (column == old) | column.startswith(f"{old}/", autoescape=True)
+            moved = new + func.substr(column, len(old) + 1)
+            session.execute(update(column.class_).where(inside).values({column.key: moved}))

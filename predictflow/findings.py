@@ -92,7 +92,7 @@ def look(project: Project, model: str) -> list[Finding]:
     if project.ask_store(lambda store: [store.versions()], []):
         for stage in STAGES:
             found += of_stage(project, chain, stage, sound)
-        found += _of_tags(project, chain, sound)
+        found += of_tags(project, chain, sound)
         for version in _versions(project, model):
             found += _of_version(project, chain, version)
         found += _duplicates(project, model)
@@ -256,7 +256,7 @@ def _alias(stage: str, holder: Version | None) -> Step:
     return ("move", str(holder.number), STAGES[stage]) if holder else ("drop alias", stage)
 
 
-def _of_tags(project: Project, chain: Chain, sound: bool) -> Iterator[Finding]:
+def of_tags(project: Project, chain: Chain, sound: bool) -> Iterator[Finding]:
     """Versions of receipts that the registry lacks, and tags of versions that name other receipts."""
     versions = _versions(project, chain.model)
     standing = {one.body["content"]: one.name for one in receipts.standing(chain.receipts).values()}

@@ -8,8 +8,10 @@ from pathlib import Path
 from predictflow import findings, receipts
 from predictflow.findings import FIRST, Finding, Step
 from predictflow.project import Project
+from predictflow.receipts import Chain
 from predictflow.show import some
 from predictflow.store import Unreachable, masked
+from predictflow.transition import STAGES
 from stages import files, hashes, params, registry, tracking
 from stages.errors import UserError
 
@@ -52,6 +54,18 @@ def _next(found: list[Finding], tried: set[Step]) -> list[Step]:
         if new:
             return new
     return []
+
+
+def follow(project: Project, chain: Chain) -> None:
+    """Let MLflow's stages, aliases and tags of versions say what whole receipts say.
+
+    Raises UserError, Unreachable or OSError where it does not take that.
+    """
+    in_stages = [one for stage in STAGES for one in findings.of_stage(project, chain, stage, True)]
+    for found in (in_stages, findings.of_tags(project, chain, True)):
+        mender = Mender(project, chain.model)
+        for step in dict.fromkeys(step for one in found for step in one.steps):
+            mender.take(step)
 
 
 class Mender:

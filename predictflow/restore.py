@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from predictflow import database, receipts, recovery, show, transition
+from predictflow import database, mend, receipts, recovery, show
 from predictflow.handles import CouldNotTell
 from predictflow.project import Project
 from predictflow.receipts import Chain
 from predictflow.recovery import Wanted
+from predictflow.transition import NUMBER, RECEIPT
 from stages import params, tracking
 from stages.errors import UserError
 from stages.tracking import Store
@@ -56,6 +57,7 @@ class Done:
     """What was restored, in the words of the answer."""
 
     moved_aside: str | None = None
+    relocated: bool = False
     own_ids: bool = True
     runs: list[dict[str, Any]] = field(default_factory=list)
     versions: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +77,8 @@ def restore(project: Project) -> dict[str, Any]:
     wanted = recovery.plan(project, chain)
     _fetch(project, wanted)
     store = tracking.open_store(settings)
+    if done.own_ids:
+        done.relocated = _relocate(store)
 
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -99,7 +103,7 @@ def _write(project: Project, store: Store, chain: Chain, wanted: list[Wanted], d
     project.forget_store()
     _restore_stages(project, store, chain, wanted, done)
     project.forget_store()
-    transition.settle(project, chain)
+    mend.follow(project, chain)
 
 
 def _chain(project: Project) -> Chain:
@@ -143,6 +147,16 @@ def _is_sound(path: Path) -> bool:
         return False
     except sqlite3.DatabaseError:
         return False
+
+
+def _relocate(store: Store) -> bool:
+    """Let the addresses of files follow a store that was moved: MLflow keeps those of where it was made."""
+    where = (Path(tracking.uri().removeprefix(tracking.SQLITE)).parent / "artifacts").as_uri()
+    made_at = store.client.get_experiment(store.experiment_id).artifact_location
+    if made_at == where:
+        return False
+    database.relocate(tracking.uri(), made_at, where)
+    return True
 
 
 def _fetch(project: Project, wanted: list[Wanted]) -> None:
@@ -242,8 +256,9 @@ def _described(one: Wanted) -> tuple[dict[str, str], str]:
 
     md5s = {f"{recovery.MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
     if one.receipts:
-        body = one.receipts[-1].body
-        return body["tags"] | md5s, body["description"]
+        last = one.receipts[-1]
+        told = {NUMBER: f"v{last.version}.0.0", RECEIPT: last.name}
+        return last.body["tags"] | md5s | told, last.body["description"]
     tags = md5s | {recovery.COMMIT: one.sha, recovery.DIRTY: "false"}
     if one.experiments:
         tags[recovery.EXPERIMENT] = one.experiments[0]
@@ -276,6 +291,8 @@ def _draw(answer: dict[str, Any]) -> None:
     console = show.console()
     if answer["moved_aside"]:
         console.print(f"the broken database lies in {answer['moved_aside']} now", markup=False)
+    if answer["relocated"]:
+        console.print("the store was moved here: the addresses of its files have followed")
     kinds = {
         "with their own ids and times": [run for run in answer["runs"] if run["own_id"]],
         "with new ids, marked as restored": [run for run in answer["runs"] if not run["own_id"]],
@@ -301,6 +318,6 @@ def _draw(answer: dict[str, Any]) -> None:
         console.print(f"{told} (`dvc fetch --all-commits` brings what the remote has)", markup=False)
     if not answer["own_ids"] and (answer["runs"] or answer["versions"]):
         console.print("a server gives out run ids and version numbers by itself: these are new")
-    if not any(answer[key] for key in ("runs", "versions", "renumbered", "incomplete")):
+    if not any(answer[key] for key in ("relocated", "runs", "versions", "renumbered", "incomplete")):
         console.print("nothing was missing")
     show.unseen(console, answer["not_looked_at"])

@@ -85,6 +85,8 @@ class Storage:
         from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
+        md5s = list(md5s)
+        self.on_remote(md5s[:1], True)  # whether it answers in time: a transfer may take as long as it takes
         logger = logging.getLogger("dvc.data_cloud")
         logger.addFilter(_not_a_warning)  # the caller tells what is missing
         try:

@@ -84,7 +84,13 @@ def put(
 
     Raises UserError where a receipt speaks against it, or cannot be written or pushed: nothing has changed.
     """
+    decided = project.chain(project.model)
     read = chain(project)
+    if read.last != decided.last:  # the champion may be another one now
+        raise receipts.Quicker(
+            f"{project.model} has receipts that the decision did not know.\n"
+            "Cure: `predictflow history` tells what they say; then run this again."
+        )
     number = _number(read, version, found.commit)
     standing = receipts.standing(read.receipts).get(stage)
     written: list[Receipt] = []
@@ -199,22 +205,6 @@ def _write(
         if written:
             receipts.publish(project.repository, project.model, written)
     return written
-
-
-def settle(project: Project, read: Chain) -> None:
-    """Let MLflow follow the receipts in all that they speak of; what register has put in Staging stays."""
-    versions = {one.content: one for one in reversed(project.versions) if one.model == project.model}
-    last = {receipt.body["content"]: receipt for receipt in read.receipts}
-    standing = receipts.standing(read.receipts)
-    last |= {receipt.body["content"]: receipt for receipt in standing.values()}
-    stands = {receipt.body["content"]: STAGES[stage] for stage, receipt in standing.items()}
-    for content, receipt in last.items():
-        if content in versions:
-            version = versions[content]
-            stage = stands.get(content, "Archived" if version.stage in STAGES.values() else version.stage)
-            tags = {NUMBER: f"v{receipt.version}.0.0", RECEIPT: receipt.name}
-            if content in stands or stage != version.stage or tags.items() - version.tags.items():
-                _follow(project, version, stage, tags)
 
 
 def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:

@@ -1,7 +1,9 @@
 """The contract with MLflow's tables: what is written past its client, its client reads as its own."""
 
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -100,6 +102,14 @@ def test_what_is_logged_to_it_later_is_found(client: MlflowClient, uri: str, tmp
     assert [item.path for item in client.list_artifacts("a" * 32)] == ["note.txt"]
 
 
+def test_what_is_left_of_a_run_whose_row_is_gone_is_in_nobodys_way(client: MlflowClient, uri: str):
+    add(client, uri)
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as store, store:
+        assert store.execute("DELETE FROM runs").rowcount == 1
+    add(client, uri, tags={"colour": "blue"})
+    assert client.get_run("a" * 32).data.tags["colour"] == "blue"
+
+
 def test_an_id_that_is_there_already_is_refused_and_changes_nothing(client: MlflowClient, uri: str):
     add(client, uri)
     before = rows(uri, "runs"), rows(uri, "tags")
@@ -134,6 +144,21 @@ def test_versions_change_their_numbers_with_tags_and_aliases(registry: MlflowCli
     assert registry.get_model_version("other", "1").tags == {"was": "1"}
     assert int(registry.create_model_version("churn", "/somewhere/new").version) == 8
     assert database.numbers(uri, "churn") == [1, 3, 7, 8]
+
+
+def test_addresses_follow_a_store_that_was_moved(registry: MlflowClient, uri: str):
+    experiment = registry.get_experiment_by_name("one")
+    old = experiment.artifact_location
+    run = registry.create_run(experiment.experiment_id)
+    registry.create_model_version("other", f"{run.info.artifact_uri}/model", run.info.run_id)
+    database.relocate(uri, old, "file:///else%20where/artifacts")
+    moved = registry.get_run(run.info.run_id).info.artifact_uri
+    assert moved == f"file:///else%20where/artifacts/{run.info.run_id}/artifacts"
+    assert registry.get_model_version_download_uri("other", "2") == f"{moved}/model"
+    assert registry.get_model_version("other", "2").source == f"{moved}/model"
+    assert registry.get_model_version("other", "1").source == "/somewhere/1", "which was never in the store"
+    database.relocate(uri, "file:///else", "file:///wrong")
+    assert registry.get_run(run.info.run_id).info.artifact_uri == moved, "no beginning of a folder's name"
 
 
 def test_a_version_was_registered_when_it_is_said_to_be(registry: MlflowClient, uri: str):

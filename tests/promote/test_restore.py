@@ -194,9 +194,26 @@ def test_a_second_time_nothing_is_missing(restored: History):
     assert "nothing was missing" in restored.told("restore")
 
 
+def test_after_it_audit_finds_nothing(restored: History):
+    answer = restored.answer("audit")
+    assert answer["findings"] == []
+    assert {note["kind"] for note in answer["notes"]} <= {"not promoted"}
+
+
 def test_a_healthy_store_keeps_what_git_does_not_know(promoted: History):
+    """It was moved, so the addresses of its files are those of another folder until now."""
     before = versions(promoted), runs(promoted)
-    assert promoted.answer("restore")["moved_aside"] is None
+    answer = promoted.answer("restore")
+    assert (answer["moved_aside"], answer["relocated"]) == (None, True)
+    for version in promoted.project.versions():
+        assert (
+            version.source
+            == promoted.files(
+                next(name for name, made in promoted.made.items() if made.version == int(version.version))
+            ).as_uri()
+        )
+        mlflow.pyfunc.load_model(version.source)
+    assert promoted.answer("restore")["relocated"] is False
     assert (versions(promoted), runs(promoted)) == before
     assert promoted.made["never committed"].content in before[1]
 
@@ -259,6 +276,12 @@ def test_a_store_that_somebody_else_numbered_takes_the_receipts_numbers(promoted
     clone.told("gate", f"{MODEL}@staging")
 
 
+def empty_remote(history: History) -> None:
+    nothing = history.project.folder.parent / "nothing"
+    nothing.mkdir()
+    history.project.run("dvc", "remote", "add", "--local", "--default", "nothing", str(nothing))
+
+
 def test_files_come_from_the_default_remote(promoted: History, tmp_path):
     promoted.project.run("dvc", "remote", "add", "--local", "--default", "shelf", str(tmp_path / "shelf"))
     promoted.project.run("dvc", "push", "--quiet", "--all-commits")
@@ -271,6 +294,7 @@ def test_files_come_from_the_default_remote(promoted: History, tmp_path):
 
 
 def test_whose_files_are_nowhere_is_told_and_stands_where_its_receipt_says(promoted: History):
+    empty_remote(promoted)
     clone = elsewhere(promoted)
     cache = clone.project.folder / ".dvc/cache"
     cache.rename(cache.with_name("away"))
@@ -358,6 +382,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
 def test_every_key_of_its_json_is_documented(promoted: History):
     manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
     section = manual.partition("### `predictflow restore ")[2].partition("\n### ")[0]
+    empty_remote(promoted)
     shutil.rmtree(promoted.project.folder / ".dvc/cache")
     answer = promoted.answer("restore", code=1)
     for key in (set(answer) | set(answer["incomplete"][0])) - {"not_looked_at"}:
