@@ -156,7 +156,13 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: dict[str, S
         steps = [back[damage.tag]] if damage.tag in back else []
         yield _finding("receipt", damage.tag, f"{damage.tag}: {damage.told}", f"{cure}, then {FIX}", steps)
     for name in origin.missing:
-        yield _finding("origin", name, f"{name} is on origin and not here", "", [back.get(name, ("fetch",))])
+        yield _finding(
+            "origin",
+            name,
+            f"{name} is on origin and not here (`git fetch --tags`)",
+            "",
+            [back.get(name, ("fetch",))],
+        )
     known = {receipt.name: receipt.object for receipt in chain.receipts}
     if origin.head not in {None, *known.values(), *origin.tags.values()}:
         told = f"the last receipt that was pushed, {origin.head}, is gone: here, and from origin"

@@ -114,6 +114,10 @@ class Project:
                 found.setdefault(digest, {}).setdefault(path, set()).add(content)
         return found
 
+    def forget_receipts(self) -> None:
+        """Read the receipts anew from now on: some were fetched or written."""
+        self._chains.clear()
+
     def forget_store(self) -> None:
         """Ask the store anew from now on: it was written to."""
         for name in ("_store", "runs", "all_runs", "versions", "versions_with", "md5s", "in_store"):

@@ -54,6 +54,8 @@ def command(
     version = transition.registered(project, handle)
     answer: dict[str, Any] = {"version": version.name, "stage": stage, "decision": None, "receipts": []}
     allowed = True
+    if not dry_run:
+        transition.chain(project)  # what origin has is part of what is decided
     if stage != "archived":
         found, decision = transition.decide(project, version, stage)
         forced = force and not decision.passed and decision.forcible

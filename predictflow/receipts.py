@@ -401,7 +401,7 @@ def write(
     with lock(repository):
         held = read(repository, chain.model)
         if (held.names, held.last) != (chain.names, chain.last):
-            raise _quicker(chain, held.last.who if held.last and held.last != chain.last else "somebody")
+            raise quicker(chain, held.last.who if held.last and held.last != chain.last else "somebody")
         former = standing(chain.receipts).get(stage or "")
         date = next_time(chain, time.time() if now is None else now)
         body = {key: given[key] for key in GIVEN} | {
@@ -436,7 +436,7 @@ def lock(repository: Repository) -> "FileLock":
     return FileLock(path, is_singleton=True)
 
 
-def _quicker(chain: Chain, who: str) -> Quicker:
+def quicker(chain: Chain, who: str) -> Quicker:
     return Quicker(
         f"{who} was quicker: {chain.model} has a new receipt.\n"
         "Cure: `predictflow history` tells what it says; then run this again."
@@ -571,7 +571,7 @@ def push(repository: Repository, model: str, written: Iterable[Receipt] = ()) ->
         return
     chain = read(repository, model)
     if {receipt.name for receipt in written} & {damage.tag for damage in origin.damage}:
-        raise _quicker(chain, "somebody")  # who had the same next number
+        raise quicker(chain, "somebody")  # who had the same next number
     if origin.damage:
         tags = ", ".join(damage.tag for damage in origin.damage)
         raise UserError(
@@ -580,7 +580,7 @@ def push(repository: Repository, model: str, written: Iterable[Receipt] = ()) ->
         )
     known = {receipt.name: receipt.object for receipt in chain.receipts}
     if origin.missing or chain.last is None or origin.head not in {None, *known.values()}:
-        raise _quicker(chain, "somebody")
+        raise quicker(chain, "somebody")
     last = chain.last.object
     done = repository.git(
         *("push", "--quiet", "--atomic", f"--force-with-lease={_head(model)}:{origin.head or ''}", "origin"),
@@ -596,7 +596,7 @@ def push(repository: Repository, model: str, written: Iterable[Receipt] = ()) ->
     if after and after.head == last:  # it arrived; only the answer did not
         return
     if after and (after.missing or after.damage or after.head != origin.head):
-        raise _quicker(chain, "somebody")
+        raise quicker(chain, "somebody")
     raise UserError(
         f"origin does not take the receipt: {done.stderr.decode(errors='replace').strip()}\n"
         f"Cure: it must allow tags {in_tag(model)}@… and {in_tag(model)}#…, and {_head(model)}."

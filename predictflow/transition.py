@@ -49,7 +49,8 @@ def chain(project: Project) -> Chain:
         origin = receipts.fetch(project.repository, project.model)
     except Unreachable as error:
         raise UserError(f"{error}\nCure: `git fetch origin` must work before a version moves.") from error
-    read = receipts.read(project.repository, project.model)
+    project.forget_receipts()
+    read = project.chain(project.model)
     damage = [*read.damage, *(origin.damage if origin else ())]
     if damage:
         told = "\n".join(f"  {found.tag}: {found.told}" for found in damage)
@@ -87,10 +88,7 @@ def put(
     decided = project.chain(project.model)
     read = chain(project)
     if read.last != decided.last:  # the champion may be another one now
-        raise receipts.Quicker(
-            f"{project.model} has receipts that the decision did not know.\n"
-            "Cure: `predictflow history` tells what they say; then run this again."
-        )
+        raise receipts.quicker(read, read.last.who if read.last else "somebody")
     number = _number(read, version, found.commit)
     standing = receipts.standing(read.receipts).get(stage)
     written: list[Receipt] = []
