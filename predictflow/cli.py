@@ -23,6 +23,7 @@ COMMANDS = (
     "gate",
     "audit",
     "restore",
+    "rebuild",
     "experiments",
 )
 FILES = {"history": "promotions"}  # history.py is Git's history

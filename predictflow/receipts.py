@@ -412,13 +412,13 @@ def write(
             "stage": stage,
             "from": former.version if former else None,
             "commit": commit,
-            "who": _identity(repository),
+            "who": identity(repository),
             "when": moment(date),
             "why": why,
             "previous": chain.last and {"tag": chain.last.name, "object": chain.last.object},
         }
         name = _name(body, next_counter(chain))
-        _tag(repository, name, f"{_line(body)}\n\n{canonical(body)}\n", commit, date, sign)
+        write_tag(repository, name, f"{_line(body)}\n\n{canonical(body)}\n", commit, date, sign)
         written = {receipt.name: receipt for receipt in read(repository, chain.model).receipts}
     return written[name]
 
@@ -443,8 +443,8 @@ def quicker(chain: Chain, who: str) -> Quicker:
     )
 
 
-def _identity(repository: Repository) -> str:
-    """Who writes, as Git will have it in the tag."""
+def identity(repository: Repository) -> str:
+    """Who writes, as Git will have it in the tag. Raises UserError where Git does not know."""
     asked = repository.git("var", "GIT_COMMITTER_IDENT")
     if asked.returncode:
         raise UserError(
@@ -473,7 +473,8 @@ def _line(body: Facts) -> str:
     return f"{body['model']} version {body['version']} {how}{why}"
 
 
-def _tag(repository: Repository, name: str, message: str, commit: str, date: int, sign: bool) -> None:
+def write_tag(repository: Repository, name: str, message: str, commit: str, date: int, sign: bool) -> None:
+    """Write an annotated tag, dated `date` (seconds since 1970). Raises UserError where Git cannot."""
     words = ["tag", "-a", *(["-s"] if sign else []), "-F", "-", "--cleanup=verbatim", "--", name, commit]
     try:
         done = repository.git(*words, given=message, env={"GIT_COMMITTER_DATE": f"@{date} +0000"})

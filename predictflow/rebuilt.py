@@ -1,0 +1,188 @@
+"""What rebuilds have come to: a tag on MLflow's version, and a receipt where the version has one.
+
+Such a receipt, `churn-predictor/rebuilt/v3.0.0/2`, is an annotated Git tag on the version's commit: a line
+for people, an empty line, and a line of canonical JSON, as in `predictflow/receipts.py`. GTO does not take
+the name for one of its own. It is no link of the chain: it names the receipt that registers its version, and
+may be missing without any harm to the others.
+"""
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from predictflow import receipts
+from predictflow.receipts import Receipt
+from predictflow.repository import Repository
+from predictflow.show import moment
+from predictflow.store import Unreachable, Version
+from predictflow.verdict import GRADES
+from stages.errors import UserError
+
+LAYOUT = 1
+TAG = "predictflow.rebuilt"  # on MLflow's version: `identical 2026-11-21T09:30:00Z`
+# What the one who has rebuilt a version tells; predictflow/README.md says what each means.
+GIVEN = {"verdict", "entries", "differs", "predictions", "inputs", "environment", "requirements", "machine"}
+KEYS = GIVEN | {"receipt", "action", "model", "version", "content", "commit", "registered", "who", "when"}
+FIELDS = (
+    "refname:strip=2",
+    "objecttype",
+    "*objectname",
+    "taggername",
+    "taggeremail",
+    "taggerdate:unix",
+    "contents",
+)
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A receipt of a rebuild.
+
+    Attributes:
+        time: seconds since 1970.
+        body: all of KEYS.
+        broken: what is wrong with it, in words.
+    """
+
+    name: str
+    commit: str
+    time: int
+    who: str
+    body: Facts
+    broken: list[str]
+
+
+def _prefix(model: str) -> str:
+    return f"{receipts.in_tag(model)}/rebuilt/"
+
+
+def read(repository: Repository, model: str) -> list[Rebuilt]:
+    """All receipts of rebuilds of a model, the newest last. A tag of that name with no such message is
+    passed over."""
+    form = "".join(f"%({field})%00" for field in FIELDS)
+    told = repository.read("for-each-ref", f"--format={form}", f"refs/tags/{_prefix(model)}").split("\0")
+    found = []
+    for start in range(0, len(told) - 1, len(FIELDS)):
+        name, _, commit, *who, date, text = told[start : start + len(FIELDS)]
+        body = _body(text)
+        if body is not None:
+            one = Rebuilt(name.removeprefix("\n"), commit, int(date), " ".join(who), body, [])
+            one.broken.extend(_broken(model, one))
+            found.append(one)
+    return sorted(found, key=lambda one: (one.time, one.name))
+
+
+def _body(text: str) -> Facts | None:
+    parts = receipts.MESSAGE.fullmatch(text)
+    if parts is None:
+        return None
+    try:
+        body = json.loads(parts[1])
+        known = receipts.canonical(body) == parts[1] and set(body) == KEYS and body["receipt"] == LAYOUT
+    except (ValueError, RecursionError):
+        return None
+    return body if known and body["verdict"] in GRADES and isinstance(body["machine"], dict) else None
+
+
+def _broken(model: str, one: Rebuilt) -> list[str]:
+    """Where a receipt's body and its tag do not say the same."""
+    body = one.body
+    if body["model"] != model or not one.name.startswith(f"{_prefix(model)}v{body['version']}.0.0/"):
+        return [f"its body is of version {body['version']} of {body['model']}"]
+    pairs = (("commit", one.commit), ("who", one.who), ("when", moment(one.time)))
+    return [f"its {key} is {told}, its body says {body[key]}" for key, told in pairs if body[key] != told]
+
+
+def write(repository: Repository, registered: Receipt, given: Facts) -> Rebuilt:
+    """Write the next receipt of a version's rebuilds.
+
+    Args:
+        registered: the receipt that registers the version.
+        given: the values of GIVEN.
+
+    Raises UserError where Git cannot write it.
+    """
+    model, version = registered.body["model"], registered.version
+    now = int(time.time())
+    body = {key: given[key] for key in GIVEN} | {
+        "receipt": LAYOUT,
+        "action": "rebuilt",
+        "model": model,
+        "version": version,
+        "content": registered.body["content"],
+        "commit": registered.commit,
+        "registered": {"tag": registered.name, "object": registered.object},
+        "who": receipts.identity(repository),
+        "when": moment(now),
+    }
+    stem = f"{_prefix(model)}v{version}.0.0/"
+    names = repository.read("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{stem}").split()
+    numbers = [int(end) for name in names if (end := name.removeprefix(stem)).isdigit()]
+    name = f"{stem}{1 + max(numbers, default=0)}"
+    line = f"{model} version {version} rebuilt: {given['verdict']}"
+    message = f"{line}\n\n{receipts.canonical(body)}\n"
+    receipts.write_tag(repository, name, message, registered.commit, now, sign=False)
+    return next(one for one in read(repository, model) if one.name == name)
+
+
+def _ask_origin(repository: Repository, *words: str, failed: str) -> None:
+    done = repository.git(*words)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
+        raise Unreachable(f"{failed}: {reason[-1]}")
+
+
+def fetch(repository: Repository, model: str) -> None:
+    """Bring the receipts of rebuilds that origin has, if there is an origin. Raises Unreachable."""
+    if repository.git("remote", "get-url", "origin").returncode == 0:
+        ref = f"refs/tags/{_prefix(model)}*"
+        words = ("fetch", "--quiet", "--no-tags", "origin", f"{ref}:{ref}")
+        _ask_origin(repository, *words, failed="origin's receipts of rebuilds were not fetched")
+
+
+def push(repository: Repository, written: list[Rebuilt]) -> None:
+    """Push them to origin, if there is one. Raises Unreachable where it does not take them: they stay."""
+    if written and repository.git("remote", "get-url", "origin").returncode == 0:
+        names = [f"refs/tags/{one.name}" for one in written]
+        failed = f"origin does not take {', '.join(one.name for one in written)}"
+        _ask_origin(repository, "push", "--quiet", "origin", *names, failed=failed)
+
+
+def mark(versions: list[Version], verdict: str, when: str) -> None:
+    """Write a verdict to MLflow's versions. Raises Unreachable where the store cannot be written."""
+    from stages import params, tracking
+
+    try:
+        client = tracking.open_store(params.load()).client
+        for version in versions:
+            client.set_model_version_tag(version.model, str(version.number), TAG, f"{verdict} {when}")
+    except UserError as error:
+        raise Unreachable(str(error).splitlines()[0]) from error
+    except Exception as error:  # of MLflow, of its database's driver, of the network
+        raise Unreachable(f"the registry does not take the verdict: {error}") from error
+
+
+def newest(repository: Repository, version: Version) -> tuple[str, int] | None:
+    """The last verdict on a version and its time, in seconds since 1970, as its receipts or its tag tell it;
+    None where nobody has rebuilt it."""
+    told = [
+        (one.time, one.body["verdict"])
+        for one in read(repository, version.model)
+        if one.body["content"] == version.content and not one.broken
+    ]
+    verdict, _, when = version.tags.get(TAG, "").rpartition(" ")
+    if verdict in GRADES:
+        with suppress(ValueError):  # somebody has edited it
+            told.append((int(datetime.fromisoformat(when).timestamp()), verdict))
+    return max(told)[::-1] if told else None
+
+
+def machine(told: list[Rebuilt], content: str) -> dict[str, str]:
+    """The machine on which a content was last rebuilt to the byte; empty where that is not recorded."""
+    same = [one for one in told if one.body["content"] == content and one.body["verdict"] == GRADES[0]]
+    return same[-1].body["machine"] if same else {}
