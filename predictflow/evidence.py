@@ -8,13 +8,14 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from predictflow import receipts, store
+from predictflow import rebuilt, receipts, store
 from predictflow.history import Model
 from predictflow.index import Lock
 from predictflow.project import Project
@@ -98,7 +99,14 @@ def gather(project: Project, version: Version, stage: str, settings: Settings) -
         missing,
         remote_unseen,
         _comparison(project, version, settings, bool(disagreements)),
+        _rebuilt(project, version),
     )
+
+
+def _rebuilt(project: Project, version: Version) -> tuple[str, float] | None:
+    """The verdict of a version's last rebuild, and how many days ago; None where nobody has rebuilt it."""
+    told = rebuilt.newest(project.repository, version)
+    return told and (told[0], (time.time() - told[1]) / 86_400)
 
 
 def doubts(project: Project, version: Version) -> list[Doubt]:

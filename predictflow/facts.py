@@ -5,6 +5,7 @@ Every function returns plain values for JSON; predictflow/README.md says what ea
 
 from typing import Any
 
+from predictflow import rebuilt
 from predictflow.history import Commit, Model
 from predictflow.index import CUSTOMERS, Lock
 from predictflow.project import Project
@@ -42,6 +43,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
     model, history = recorded(project, content, lock), project.history
     at, once = history.refs_with.get(content, []), history.refs_after(content)
     of_chain = project.chain(project.model).names if project.model else []
+    of_rebuilds = rebuilt.prefix(project.model) if project.model else ()
     params = flat(model.params)
     on_disk = history.locks[history.worktree].content if history.worktree else None
     return {
@@ -56,7 +58,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "commit": commit(project, history.first_with_model.get(content)),
         "in_working_tree": content == on_disk,
         "branches": [ref.name for ref in at if ref.kind == "branch"],
-        "tags": [ref.name for ref in at if ref.kind == "tag"],
+        "tags": [ref.name for ref in at if ref.kind == "tag" and not ref.name.startswith(of_rebuilds)],
         "experiments": [ref.name for ref in at if ref.kind == "experiment"],
         "earlier_in": [ref.name for ref in once if ref.name not in of_chain],  # a receipt stays
         "metrics": model.metrics,
@@ -69,6 +71,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
             if path in model.md5s
         ],
         "data": customers(project, model.md5s[CUSTOMERS], ask_remote) if CUSTOMERS in model.md5s else None,
+        "rebuilds": rebuilds(project, content),
         "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
     }
 
@@ -172,6 +175,17 @@ def receipts(project: Project, content: str) -> list[Facts]:
         return []
     chain = project.chain(project.model)
     return [receipt(chain, one) for one in reversed(chain.receipts) if one.body["content"] == content]
+
+
+def rebuilds(project: Project, content: str) -> list[Facts]:
+    """The receipts of a content's rebuilds, the newest first."""
+    told = rebuilt.read(project.repository, project.model) if project.model else []
+    keys = ("verdict", "when", "who")
+    return [
+        {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
+        for one in reversed(told)
+        if one.body["content"] == content
+    ]
 
 
 def receipt(chain: Chain, one: Receipt) -> Facts:

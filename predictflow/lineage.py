@@ -70,6 +70,8 @@ def _sources(answer: dict[str, Any]) -> "Tree":
         tree.add(_receipt(receipt))
     if more := answer["receipts"][RECEIPTS:]:
         tree.add(show.line("receipt", f"and {len(more)} older ones: `predictflow history`"))
+    for one in answer["rebuilds"][:1]:
+        tree.add(show.line("rebuilt", one["verdict"], one["when"], one["tag"], *one["broken"]))
     for run in answer["runs"][:RUNS]:
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:

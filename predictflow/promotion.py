@@ -6,11 +6,12 @@ What it is decided from is gathered in `predictflow/evidence.py`; nothing is loo
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from predictflow.verdict import IDENTICAL
 from stages import gate
 from stages.errors import UserError
 from stages.params import SEEDS, Params
 
-KEYS = ("gate", "margin", "confidence", "resamples", "remote")
+KEYS = ("gate", "margin", "confidence", "resamples", "remote", "rebuilt_within_days")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Settings:
         confidence: of each end of the interval around their difference, one-sided.
         resamples: how many times the bootstrap draws the test customers.
         remote: whether data and model must be on DVC's default remote.
+        rebuilt_within_days: how old the last rebuild may be, which was identical; None: that is not asked.
         seed: of those draws.
     """
 
@@ -31,6 +33,7 @@ class Settings:
     confidence: float
     resamples: int
     remote: bool
+    rebuilt_within_days: float | None
     seed: int
 
 
@@ -51,6 +54,9 @@ def read(settings: Params) -> Settings:
         settings.number("promote.confidence", 0.5, 0.9999),
         settings.whole("promote.resamples", 100, 100_000),
         remote,
+        None
+        if settings["promote.rebuilt_within_days"] is None
+        else settings.number("promote.rebuilt_within_days", 0, 36_500),
         settings.whole("seed", 0, SEEDS),
     )
 
@@ -96,6 +102,7 @@ class Evidence:
         metrics: the numbers of its evaluation, from Git; empty where they were not committed.
         missing: what is not on the default remote; None where that was not asked for or could not be seen.
         remote_unseen: why the remote could not be looked at.
+        rebuilt: the verdict of the last rebuild, and how many days ago; None where nobody has rebuilt it.
         comparison: with who is in Production; None where nobody is.
     """
 
@@ -109,6 +116,7 @@ class Evidence:
     missing: list[str] | None
     remote_unseen: str | None
     comparison: Comparison | None
+    rebuilt: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,8 +126,8 @@ class Decision:
     Attributes:
         passed: whether nothing speaks against it.
         forcible: whether a person may do it all the same: not where the content is in doubt.
-        reasons: a sentence for everything that was looked at, in a fixed order: content, remote, bars,
-            champion.
+        reasons: a sentence for everything that was looked at, in a fixed order: content, remote, rebuild,
+            bars, champion.
         against: those of them that speak against it.
         numbers: what was compared, as plain values for JSON.
     """
@@ -140,6 +148,7 @@ def decide(evidence: Evidence, settings: Settings) -> Decision:
     told = [_content(evidence)] if not evidence.disagreements else []
     told += [(False, sentence) for sentence in evidence.disagreements]
     told += [_remote(evidence)] if settings.remote else []
+    told += [_rebuilt(evidence, settings)] if settings.rebuilt_within_days is not None else []
     told += _bars(evidence, settings)
     told.append(_champion(evidence, settings))
     against = [sentence for good, sentence in told if not good]
@@ -173,6 +182,19 @@ def _remote(evidence: Evidence) -> tuple[bool, str]:
         named = ", ".join(evidence.missing)
         return False, f"not on the default remote: {named} (`dvc push --all-commits` brings them there)"
     return True, "data and model are on the default remote"
+
+
+def _rebuilt(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
+    cure = f"`predictflow rebuild {evidence.version}`"
+    if evidence.rebuilt is None:
+        return False, f"nobody has rebuilt it yet ({cure})"
+    verdict, days = evidence.rebuilt
+    if verdict != IDENTICAL:
+        return False, f"its last rebuild, {days:.1f} days ago, was not identical: {verdict}"
+    limit = settings.rebuilt_within_days
+    if days > limit:
+        return False, f"it was rebuilt {days:.1f} days ago, which is more than {limit:g} ({cure})"
+    return True, f"it was rebuilt {days:.1f} days ago, byte for byte"
 
 
 def _bars(evidence: Evidence, settings: Settings) -> list[tuple[bool, str]]:

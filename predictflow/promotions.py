@@ -1,18 +1,19 @@
 """`predictflow history`: who put which version where, when and why, as the receipts tell it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from predictflow import facts, receipts, show
+from predictflow import facts, rebuilt, receipts, show
 from predictflow.facts import Facts
 from predictflow.handles import CouldNotTell
 from predictflow.lineage import HEADLINE
 from predictflow.project import Project
+from predictflow.rebuilt import Rebuilt
 from predictflow.receipts import ARCHIVED, Chain, Receipt
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
             "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
         )
     chain = project.chain(project.model)
-    answer = told(chain, at) | {"not_looked_at": project.unseen}
+    answer = told(chain, at, rebuilt.read(project.repository, project.model)) | {
+        "not_looked_at": project.unseen
+    }
     if as_json:
         show.as_json(answer)
     else:
@@ -66,8 +69,9 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
     sys.exit(2 if incomplete else 1 if kinds else 0)
 
 
-def told(chain: Chain, at: int | None = None) -> Facts:
-    """What a chain says, as it was at a moment; predictflow/README.md says what each key means."""
+def told(chain: Chain, at: int | None = None, rebuilds: Iterable[Rebuilt] = ()) -> Facts:
+    """What a chain and the receipts of rebuilds say, as it was at a moment; predictflow/README.md says what
+    each key means."""
     until = [one for one in chain.receipts if at is None or one.time <= at]
     stands = receipts.standing(until)
     return {
@@ -75,6 +79,7 @@ def told(chain: Chain, at: int | None = None) -> Facts:
         "at": None if at is None else show.moment(at),
         "standing": {stage: _stands(stands.get(stage)) for stage in receipts.STAGES},
         "receipts": [_receipt(chain, one) for one in reversed(until)],
+        "rebuilds": [_rebuilt(one) for one in reversed([*rebuilds]) if at is None or one.time <= at],
         "foreign": [
             {"tag": tag.name, "commit": tag.commit, "when": show.moment(tag.time), "who": tag.who}
             for tag in chain.foreign
@@ -105,6 +110,11 @@ def _receipt(chain: Chain, one: Receipt) -> Facts:
     }
 
 
+def _rebuilt(one: Rebuilt) -> Facts:
+    keys = ("version", "verdict", "when", "who", "commit", "content", "inputs", "environment", "machine")
+    return {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
+
+
 def _headline(told: Any) -> dict[str, float]:
     """The numbers that a version is known by, as a decision or a run tells them."""
     metrics = told.get("metrics") if isinstance(told, dict) else None
@@ -127,6 +137,11 @@ def _draw(answer: Facts) -> None:
             console.print(f"  BROKEN: {broken}", style="red", markup=False)
     if not answer["receipts"]:
         console.print(f"no receipt{' until then' if answer['at'] else ': nothing was promoted yet'}")
+    for one in _last(answer["rebuilds"]):
+        console.print(show.line(one["when"], f"version {one['version']} rebuilt", one["verdict"], one["who"]))
+        console.print(f"  {one['tag']} · commit {one['commit'][:10]}", markup=False)
+        for broken in one["broken"]:
+            console.print(f"  BROKEN: {broken}", style="red", markup=False)
     for tag in answer["foreign"]:
         told = f"no receipt: {tag['tag']} of {tag['when']}, by {tag['who']}: made by GTO or by hand"
         console.print(told, style="yellow", markup=False)
@@ -139,6 +154,14 @@ def _draw(answer: Facts) -> None:
             "The chain of receipts is broken. Cure: `predictflow audit --fix` brings back what is proven."
         )
     show.unseen(console, answer["not_looked_at"])
+
+
+def _last(rebuilds: list[Facts]) -> list[Facts]:
+    """The newest rebuild of each version; `--json` has them all."""
+    newest: dict[int, Facts] = {}
+    for one in rebuilds:
+        newest.setdefault(one["version"], one)
+    return list(newest.values())
 
 
 def _where(stands: Facts | None) -> list[str]:

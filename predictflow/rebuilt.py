@@ -57,7 +57,8 @@ class Rebuilt:
     broken: list[str]
 
 
-def _prefix(model: str) -> str:
+def prefix(model: str) -> str:
+    """How the names of all receipts of a model's rebuilds begin."""
     return f"{receipts.in_tag(model)}/rebuilt/"
 
 
@@ -65,7 +66,7 @@ def read(repository: Repository, model: str) -> list[Rebuilt]:
     """All receipts of rebuilds of a model, the newest last. A tag of that name with no such message is
     passed over."""
     form = "".join(f"%({field})%00" for field in FIELDS)
-    told = repository.read("for-each-ref", f"--format={form}", f"refs/tags/{_prefix(model)}").split("\0")
+    told = repository.read("for-each-ref", f"--format={form}", f"refs/tags/{prefix(model)}").split("\0")
     found = []
     for start in range(0, len(told) - 1, len(FIELDS)):
         name, _, commit, *who, date, text = told[start : start + len(FIELDS)]
@@ -92,7 +93,7 @@ def _body(text: str) -> Facts | None:
 def _broken(model: str, one: Rebuilt) -> list[str]:
     """Where a receipt's body and its tag do not say the same."""
     body = one.body
-    if body["model"] != model or not one.name.startswith(f"{_prefix(model)}v{body['version']}.0.0/"):
+    if body["model"] != model or not one.name.startswith(f"{prefix(model)}v{body['version']}.0.0/"):
         return [f"its body is of version {body['version']} of {body['model']}"]
     pairs = (("commit", one.commit), ("who", one.who), ("when", moment(one.time)))
     return [f"its {key} is {told}, its body says {body[key]}" for key, told in pairs if body[key] != told]
@@ -120,7 +121,7 @@ def write(repository: Repository, registered: Receipt, given: Facts) -> Rebuilt:
         "who": receipts.identity(repository),
         "when": moment(now),
     }
-    stem = f"{_prefix(model)}v{version}.0.0/"
+    stem = f"{prefix(model)}v{version}.0.0/"
     names = repository.read("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{stem}").split()
     numbers = [int(end) for name in names if (end := name.removeprefix(stem)).isdigit()]
     name = f"{stem}{1 + max(numbers, default=0)}"
@@ -140,7 +141,7 @@ def _ask_origin(repository: Repository, *words: str, failed: str) -> None:
 def fetch(repository: Repository, model: str) -> None:
     """Bring the receipts of rebuilds that origin has, if there is an origin. Raises Unreachable."""
     if repository.git("remote", "get-url", "origin").returncode == 0:
-        ref = f"refs/tags/{_prefix(model)}*"
+        ref = f"refs/tags/{prefix(model)}*"
         words = ("fetch", "--quiet", "--no-tags", "origin", f"{ref}:{ref}")
         _ask_origin(repository, *words, failed="origin's receipts of rebuilds were not fetched")
 

@@ -10,7 +10,7 @@ from stages.errors import UserError
 from stages.params import Params
 
 GATE = {"minimum": {"roc_auc": 0.8}, "maximum": {"brier": 0.16}}
-SETTINGS = Settings(GATE, 0.01, 0.95, 2000, True, 7)
+SETTINGS = Settings(GATE, 0.01, 0.95, 2000, True, None, 7)
 COMPARED = Comparison(
     "churn-predictor/2",
     customers=1400,
@@ -178,7 +178,34 @@ def test_no_bar_lets_every_version_pass(gate):
     assert decision.reasons == [*REASONS[:2], REASONS[4]]
 
 
+@pytest.mark.parametrize(
+    ("rebuilt", "passed", "said"),
+    [
+        (None, False, "nobody has rebuilt it yet (`predictflow rebuild churn-predictor/3`)"),
+        (("identical", 0.25), True, "it was rebuilt 0.2 days ago, byte for byte"),
+        (("identical", 30.0), True, "it was rebuilt 30.0 days ago, byte for byte"),
+        (
+            ("identical", 30.5),
+            False,
+            "it was rebuilt 30.5 days ago, which is more than 30 (`predictflow rebuild churn-predictor/3`)",
+        ),
+        (
+            ("same predictions", 1.0),
+            False,
+            "its last rebuild, 1.0 days ago, was not identical: same predictions",
+        ),
+    ],
+)
+def test_params_may_ask_for_a_rebuild_that_was_identical_not_long_ago(rebuilt, passed, said):
+    settings = dataclasses.replace(SETTINGS, rebuilt_within_days=30)
+    decision = decide(but(rebuilt=rebuilt), settings)
+    assert (decision.passed, decision.forcible) == (passed, True)
+    assert decision.against == ([] if passed else [said])
+    assert decision.reasons == [*REASONS[:2], said, *REASONS[2:]]
+
+
 BLOCK = {"gate": GATE, "margin": 0.01, "confidence": 0.95, "resamples": 2000, "remote": True}
+BLOCK |= {"rebuilt_within_days": None}
 
 
 def test_the_block_of_params_is_read_as_it_stands():
@@ -213,12 +240,17 @@ def test_the_projects_own_block_can_be_meant():
         ),
         ("resamples", 150.5, "promote.resamples in params.yaml is 150.5.\nCure: give it a whole number."),
         ("remote", "no", "promote.remote in params.yaml is 'no'.\nCure: true or false."),
+        (
+            "rebuilt_within_days",
+            "30 days",
+            "promote.rebuilt_within_days in params.yaml is '30 days'.\nCure: give it a number from 0",
+        ),
         ("remote", 0, "promote.remote in params.yaml is 0.\nCure: true or false."),
         (
             "marign",
             0.1,
             "promote.marign in params.yaml means nothing.\n"
-            "Cure: the keys gate, margin, confidence, resamples, remote.",
+            "Cure: the keys gate, margin, confidence, resamples, remote, rebuilt_within_days.",
         ),
     ],
 )

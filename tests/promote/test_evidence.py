@@ -25,7 +25,7 @@ from tests.lineage.conftest import History, Made
 
 history, history_template = lineage.history, lineage.history_template
 
-SETTINGS = Settings({"minimum": {"roc_auc": 0.6}}, 0.01, 0.95, 300, False, 7)
+SETTINGS = Settings({"minimum": {"roc_auc": 0.6}}, 0.01, 0.95, 300, False, None, 7)
 FOLDER = "models/churn-predictor"
 MODEL = f"{FOLDER}/model.ubj"
 PROVENANCE = "models/provenance.json"
