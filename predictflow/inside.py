@@ -7,6 +7,7 @@ Each prints JSON. It runs with the packages of an old commit: it imports as litt
 """
 
 import json
+import math
 import os
 import platform
 import sys
@@ -34,7 +35,10 @@ def difference(test: str, one: str, other: str) -> dict[str, float]:
 
     rows = pd.read_parquet(test)
     scores = [scorer(Path(folder))(rows) for folder in (one, other)]
-    return {"customers": len(rows), "largest": float(abs(scores[0] - scores[1]).max())}
+    largest = float(abs(scores[0] - scores[1]).max())
+    if not math.isfinite(largest):
+        raise ValueError("a model gave a probability that is no number")
+    return {"customers": len(rows), "largest": largest}
 
 
 if __name__ == "__main__":
