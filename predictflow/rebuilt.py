@@ -23,7 +23,7 @@ from stages.errors import UserError
 
 LAYOUT = 1
 TAG = "predictflow.rebuilt"  # on MLflow's version: `identical 2026-11-21T09:30:00Z`
-# What the one who has rebuilt a version tells; predictflow/README.md says what each means.
+# What a rebuild comes to; predictflow/README.md says what each means.
 GIVEN = {"verdict", "entries", "differs", "predictions", "inputs", "environment", "requirements", "machine"}
 KEYS = GIVEN | {"receipt", "action", "model", "version", "content", "commit", "registered", "who", "when"}
 FIELDS = (
@@ -185,5 +185,6 @@ def newest(repository: Repository, version: Version) -> tuple[str, int] | None:
 
 def machine(told: list[Rebuilt], content: str) -> dict[str, str]:
     """The machine on which a content was last rebuilt to the byte; empty where that is not recorded."""
-    same = [one for one in told if one.body["content"] == content and one.body["verdict"] == GRADES[0]]
+    whole = [one for one in told if one.body["content"] == content and not one.broken]
+    same = [one for one in whole if one.body["verdict"] == GRADES[0]]
     return same[-1].body["machine"] if same else {}

@@ -132,6 +132,7 @@ def keys(answer: object, told: str = "") -> set[str]:
         (["history"], 0),
         (["gate", "churn-predictor@production"], 1),
         (["audit"], 0),
+        (["rebuild", "churn-predictor/7"], 2),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -18,7 +18,8 @@ from predictflow.repository import Repository
 from predictflow.worktrees import FOLDER
 from stages.environment import pins
 from tests import customers
-from tests.conftest import BIN, Project
+from tests.conftest import BIN, REPOSITORY, Project
+from tests.lineage.test_cli import keys
 from tests.waiting import until
 
 MODEL = "churn-predictor"
@@ -129,6 +130,11 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
     ]
     assert receipt.name not in warm.run("gto", "history", MODEL).stdout
 
+    warm.edit("params.yaml", "rebuilt_within_days: null", "rebuilt_within_days: 1")
+    dry_run = ("promote", f"{MODEL}/1", "--to", "staging", "--dry-run", "--json")
+    decision = json.loads(warm.run("python", "-m", "predictflow.cli", *dry_run).stdout)["decision"]
+    assert "it was rebuilt 0.0 days ago, byte for byte" in decision["reasons"]
+
 
 def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Project):
     before = of_the_user(warm)
@@ -145,6 +151,9 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
     }
     assert told["versions"] == [] and told["receipt"] is None, "the version's own commit was not tried"
     assert rebuilt.TAG not in warm.versions()[0].tags
+    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
+    section = manual.partition("### `predictflow rebuild ")[2].partition("\n### ")[0]
+    assert [key for key in keys(told) if f"`{key}`" not in section] == []
     after = of_the_user(warm)
     assert after["rows"] == before["rows"]
     assert {path for path in after["files"] if "cache" in path} == {
