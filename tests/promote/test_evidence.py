@@ -1,12 +1,14 @@
 """What a promotion is decided from: every edit behind its back is found, and the champion is met fairly."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import re
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -15,7 +17,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from predictflow import evidence, promotion
+from predictflow import evidence, promotion, rebuilt, show
 from predictflow.project import Project
 from predictflow.promotion import Decision, Evidence, Settings
 from stages import customer_index
@@ -353,7 +355,7 @@ def test_metrics_that_were_not_committed_are_none(history: History):
 class TestRemote:
     """Data and model on the default remote, where params ask for it."""
 
-    settings = Settings({}, 0.01, 0.95, 300, True, 7)
+    settings = Settings({}, 0.01, 0.95, 300, True, None, 7)
 
     def remote(self, history: History) -> Path:
         folder = history.project.folder.parent / "remote"
@@ -383,6 +385,21 @@ class TestRemote:
         assert found.missing is None and "no default remote is set" in found.remote_unseen
         assert not decision.passed and decision.forcible
         assert gather(history, NEWEST)[1].passed, "params do not ask for it"
+
+
+def test_a_rebuild_counts_where_params_ask_for_one(history: History):
+    asked = dataclasses.replace(SETTINGS, rebuilt_within_days=7)
+    found, decision, _ = gather(history, NEWEST, settings=asked)
+    assert found.rebuilt is None and decision.against == [
+        "nobody has rebuilt it yet (`predictflow rebuild churn-predictor/6`)"
+    ]
+    for days, passed in ((6.9, True), (7.1, False)):
+        when = show.moment(time.time() - days * 86_400)
+        told = (rebuilt.TAG, f"identical {when}", "churn-predictor", 6, "default")
+        sql(history, ("INSERT OR REPLACE INTO model_version_tags VALUES (?, ?, ?, ?, ?)", *told))
+        found, decision, _ = gather(history, NEWEST, settings=asked)
+        assert found.rebuilt == ("identical", pytest.approx(days, abs=0.01))
+        assert decision.passed == passed
 
 
 def scored(history: History, name: str, rows: pd.DataFrame) -> pd.Series:

@@ -1,5 +1,6 @@
 """Receipts of rebuilds: one a verdict, numbered by version, told apart from what was tampered with."""
 
+import json
 import subprocess
 
 import pytest
@@ -63,6 +64,15 @@ def test_each_verdict_is_a_tag_on_the_versions_commit_and_no_link_of_the_chain(h
         .split(maxsplit=1)[1]
         .startswith(f"{MODEL} version 1 rebuilt: identical")
     )
+
+
+def test_gto_does_not_take_them_for_its_own(here, registered):
+    put(here, "promoted", 1, "production")
+    shown = [["gto", "show", "--json"], ["gto", "history", MODEL, "--json"]]
+    before = [subprocess.check_output(words, cwd=here.root) for words in shown]
+    rebuilt.write(here, registered, GIVEN)
+    assert [subprocess.check_output(words, cwd=here.root) for words in shown] == before
+    assert MODEL in json.loads(before[0])
 
 
 @pytest.mark.parametrize(
