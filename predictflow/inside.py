@@ -42,6 +42,5 @@ def difference(test: str, one: str, other: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     question, *words = sys.argv[1:]
     print(json.dumps({"machine": machine, "difference": difference}[question](*words)))

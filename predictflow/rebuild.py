@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from predictflow import rebuilt, receipts, show, worktrees
+from predictflow import rebuilding, rebuilt, receipts, show, worktrees
 from predictflow.children import Children
 from predictflow.handles import CouldNotTell, resolve, suggest
 from predictflow.project import Project
-from predictflow.rebuilding import Done, Failed, Rebuilding
+from predictflow.rebuilding import Done, Failed
 from predictflow.rebuilt import Rebuilt
 from predictflow.receipts import Receipt
 from predictflow.store import Version
@@ -191,7 +191,7 @@ def _want(project: Project, named: str, content: str, commit: str | None) -> Wan
 def _rebuilt(project: Project, wanted: list[Wanted], environment: str, jobs: int) -> Iterator[Facts]:
     """What came of each, as soon as it is done."""
     running = Children()
-    rebuilding = Rebuilding(project.repository, project.storage, environment == CURRENT, running)
+    current = environment == CURRENT
     earlier = rebuilt.read(project.repository, project.model) if project.model else []
 
     def make(one: Wanted, tell: Callable[[str], None]) -> Done | UserError:
@@ -201,7 +201,15 @@ def _rebuilt(project: Project, wanted: list[Wanted], environment: str, jobs: int
                 "Cure: make it with the params of its run, and commit dvc.lock."
             )
         try:
-            return rebuilding.rebuild(one.commit, rebuilt.machine(earlier, one.content), tell)
+            return rebuilding.rebuild(
+                project.repository,
+                project.storage,
+                one.commit,
+                rebuilt.machine(earlier, one.content),
+                current,
+                running,
+                tell,
+            )
         except UserError as error:
             return error
 

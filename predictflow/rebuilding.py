@@ -59,31 +59,30 @@ class Done:
     unseen: list[str]
 
 
-class Rebuilding:
-    """Makes models of one project again; each call may be in a thread of its own."""
+def rebuild(
+    repository: Repository,
+    storage: Storage,
+    commit: str,
+    machine: dict[str, str],
+    current: bool,
+    running: Children,
+    tell: Tell,
+) -> Done:
+    """Make the model of a commit again; several may be made at once, each in a thread.
 
-    def __init__(self, repository: Repository, storage: Storage, current: bool, running: Children) -> None:
-        """`current`: in today's environment, not in that of the commit."""
-        self._repository, self._storage, self._running = repository, storage, running
-        self._root, self._current = repository.root, current
+    Args:
+        machine: what it was made on, as far as that was recorded.
+        current: in today's environment, not in that of the commit.
+        tell: is told each step.
 
-    def rebuild(self, commit: str, machine: dict[str, str], tell: Tell) -> Done:
-        """Make the model of a commit again.
-
-        Args:
-            machine: what it was made on, as far as that was recorded.
-            tell: is told each step.
-
-        Raises CouldNotTell where it cannot be made, and Stopped.
-        """
-        tell("checkout")
-        with worktrees.checked_out(self._repository, commit, self._running) as folder:
-            return _One(folder, self._repository, self._storage, self._running).make(
-                self._current, machine, tell
-            )
+    Raises CouldNotTell where it cannot be made, and Stopped.
+    """
+    tell("checkout")
+    with worktrees.checked_out(repository, commit, running) as folder:
+        return _Rebuild(folder, repository, storage, running).make(machine, current, tell)
 
 
-class _One:
+class _Rebuild:
     """One rebuild, in a scratch folder: the worktree in project/, and all else beside it."""
 
     def __init__(self, folder: Path, repository: Repository, storage: Storage, running: Children) -> None:
@@ -92,7 +91,7 @@ class _One:
         self._root = repository.root
         self._prefix = Path(sys.prefix)
 
-    def make(self, current: bool, machine: dict[str, str], tell: Tell) -> Done:
+    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> Done:
         if not (self._project / LOCK).is_file():
             raise CouldNotTell(f"the commit has no {LOCK}.\nCure: name a commit that holds a model.")
         text = (self._project / LOCK).read_bytes()
@@ -105,10 +104,11 @@ class _One:
             tell("environment")
             self._prefix = environments.make(self._root, self._project, self._running, self._log)
         unseen: list[str] = []
+        found_on: dict[str, str] = {}
         try:
             found_on = self._ask("machine")
         except Unreachable as error:
-            found_on, _ = {}, unseen.append(f"the machine: {error}")
+            unseen.append(f"the machine: {error}")
         inputs = self._differing(recorded, machine, found_on)
         found = self._run(tell, inputs)
         predictions = None
@@ -236,7 +236,7 @@ class _One:
         """What `predictflow.inside` answers, with the packages of the rebuild. Raises Unreachable."""
         log = self._folder / "asked"
         log.unlink(missing_ok=True)
-        env = self._environ(self._prefix) | {"PYTHONPATH": str(HERE)}
+        env = self._environ(self._prefix) | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
         python = [str(self._prefix / "bin/python"), "-m", "predictflow.inside"]
         code = self._running.run([*python, *words], self._folder, env, log)
         said = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["no answer"]

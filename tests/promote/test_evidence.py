@@ -396,7 +396,7 @@ def test_a_rebuild_counts_where_params_ask_for_one(history: History):
     for days, passed in ((6.9, True), (7.1, False)):
         when = show.moment(time.time() - days * 86_400)
         told = (rebuilt.TAG, f"identical {when}", "churn-predictor", 6, "default")
-        sql(history, ("INSERT OR REPLACE INTO model_version_tags VALUES (?, ?, ?, ?, ?)", *told))
+        sql(history, ("INSERT OR REPLACE INTO model_version_tags VALUES (?, ?, ?, ?, ?)", told))
         found, decision, _ = gather(history, NEWEST, settings=asked)
         assert found.rebuilt == ("identical", pytest.approx(days, abs=0.01))
         assert decision.passed == passed
