@@ -23,6 +23,8 @@ from tests.lineage.test_cli import keys
 from tests.waiting import until
 
 MODEL = "churn-predictor"
+# The caller's PYTHONPATH, which no process of a rebuild may get.
+ASTRAY = "import os\nif '/predictflow/rebuild/' in os.getcwd(): os._exit(7)\n"
 
 
 def ask(project: Project, *words: str, code: int = 0, **env: str) -> str:
@@ -100,8 +102,14 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
     before = of_the_user(warm)
     there.unlink()
 
-    astray = {"PYTHONHASHSEED": "7", "MLFLOW_EXPERIMENT_NAME": "other", "DVC_EXP_NAME": "other"}
-    told = answer(warm, f"{MODEL}@production", "--env", "current", **astray)
+    (tmp_path / "astray").mkdir()
+    (tmp_path / "astray/sitecustomize.py").write_text(ASTRAY)
+    hook = warm.folder / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hook-has-run\n")
+    hook.chmod(0o755)
+    told = answer(warm, f"{MODEL}@production", "--env", "current", PYTHONPATH=str(tmp_path / "astray"))
+    assert not (tmp_path / "hook-has-run").exists()
 
     assert (told["verdict"], told["differs"], told["inputs"]) == ("identical", [], [])
     assert told["entries"] > 100
