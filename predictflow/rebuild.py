@@ -16,7 +16,7 @@ from predictflow.rebuilding import Done, Failed
 from predictflow.rebuilt import Rebuilt
 from predictflow.receipts import Receipt
 from predictflow.store import Version
-from predictflow.verdict import DIFFERENT, GRADES
+from predictflow.verdict import DIFFERENT, GRADES, SAME
 from stages.errors import UserError
 
 OWN, CURRENT = "own", "current"
@@ -117,8 +117,9 @@ def command(
 
 
 def _code(told: list[Facts], enough: tuple[str, ...]) -> int:
-    """A certain no counts for more than one that could not be made."""
-    if any(one["verdict"] and one["verdict"] not in enough and not one["doubtful"] for one in told):
+    """A certain no counts for more than one that could not be made, or not be compared."""
+    below = [one for one in told if one["verdict"] and one["verdict"] not in enough]
+    if any(not one["doubtful"] or SAME not in enough for one in below):
         return 1
     return 0 if all(one["verdict"] in enough for one in told) else 2
 

@@ -153,7 +153,6 @@ class _Rebuild:
         """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""
         from dvc.config import Config, ConfigError, merge
 
-        local = self._project / ".dvc/config.local"
         try:
             own = Config(str(self._root / ".dvc"))
             with Config(str(self._project / ".dvc")).edit("local") as settings:
@@ -162,11 +161,8 @@ class _Rebuild:
                 settings["cache"]["dir"] = own["cache"].get("dir") or str(self._root / ".dvc/cache")
         except ConfigError as error:
             raise Unreachable(f"DVC's settings cannot be read: {error}") from error
-        try:
-            words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
-            self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
-        finally:
-            local.unlink()
+        words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
+        self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
 
     def _take_todays_lock(self, recorded: str | None) -> None:
         """Today's requirements.lock, where today's packages are not those of the commit: its stages would

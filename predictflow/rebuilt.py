@@ -72,7 +72,7 @@ def read(repository: Repository, model: str) -> list[Rebuilt]:
         name, _, commit, *who, date, text = told[start : start + len(FIELDS)]
         body = _body(text)
         if body is not None:
-            one = Rebuilt(name.removeprefix("\n"), commit, int(date), " ".join(who), body, [])
+            one = Rebuilt(name.removeprefix("\n"), commit, int(date or 0), " ".join(who), body, [])
             one.broken.extend(_broken(model, one))
             found.append(one)
     return sorted(found, key=lambda one: (one.time, one.name))

@@ -161,6 +161,21 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
     assert scratch(warm) == []
 
 
+@pytest.mark.slow
+def test_a_recorded_model_that_is_damaged_is_not_compared_with(warm: Project):
+    recorded = md5(warm.folder / "models/churn-predictor/model.ubj")
+    held = warm.folder / f".dvc/cache/files/md5/{recorded[:2]}/{recorded[2:]}"
+    held.unlink()
+    held.write_bytes(b"no model")
+    warm.edit("params.yaml", "reg_lambda: 3.0", "reg_lambda: 1.5")
+    warm.commit("a param, and no dvc repro")
+    command = ("python", "-m", "predictflow.cli", "rebuild", "HEAD", "--env", "current", "--json")
+    told = json.loads(warm.run(*command, code=1).stdout)
+    assert told["rebuilds"][0]["verdict"] == "different" and told["rebuilds"][0]["predictions"] is None
+    assert any("is damaged in DVC's cache" in reason for reason in told["not_looked_at"])
+    warm.run(*command, "--at-least", "same-predictions", code=2)
+
+
 def test_every_input_that_was_tampered_with_is_named_in_its_order(warm: Project):
     """Also where the stages refuse to run: what is installed is not what the commit's own lock says."""
     old = {name: md5(warm.folder / name) for name in ("data/customers.csv", "stages/split.py")}
