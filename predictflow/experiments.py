@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from predictflow import facts, show
+from predictflow import facts, rebuilt, show
 from predictflow.facts import Facts
 from predictflow.handles import resolve, suggest
 from predictflow.index import CUSTOMERS
@@ -119,7 +119,8 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Facts:
     before = history.commits[commit.parents[0]].sha if commit and commit.parents else None
     receipts = project.chain(project.model).names if project.model else []
     refs = [ref for ref in history.refs_with.get(content, []) if ref.kind != "experiment"]
-    at = [ref.name for ref in refs if ref.name not in receipts]
+    of_rebuilds = rebuilt.prefix(project.model) if project.model else ()
+    at = [ref.name for ref in refs if ref.name not in receipts and not ref.name.startswith(of_rebuilds)]
     removed = next((run.experiment for run in runs if run.experiment), None)
     metrics = facts.recorded(project, content).metrics
     return _entry(project, content, runs, metrics, commit.time if commit else 0) | {
