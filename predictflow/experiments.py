@@ -23,6 +23,7 @@ from stages.tracking import flat
 if TYPE_CHECKING:
     from rich.table import Table
 
+MANY = 4  # files of code that are counted, not named
 RESTORED = {True: "restored", False: "run"}
 
 
@@ -275,7 +276,9 @@ def _table(rows: list[Facts], sort: str | None) -> "Table":
 
 def _told_of_changes(row: Facts) -> str:
     params = [f"{name.removeprefix('models.')} {new}" for name, (_, new) in row["changed"].items()]
-    return "\n".join([*params, *row["also_changed"]])
+    code = [path for path in row["also_changed"] if path.startswith("stages/")]
+    others = [path for path in row["also_changed"] if path not in code]
+    return "\n".join([*params, *others, *(code if len(code) < MANY else [f"{len(code)} files of stages/"])])
 
 
 def _told_of_run(row: Facts) -> str:

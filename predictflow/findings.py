@@ -450,6 +450,11 @@ def _of_runs(project: Project) -> Iterator[Finding]:
         if run.content and run.status == "FINISHED" and run.id not in of_versions:
             for doubt in evidence.of_run(project, run):
                 steps = _copies(project, Logged.of(run), run.content, doubt)
+                if run.restored and doubt.md5 is None and not steps:  # of which Git alone knew
+                    told = f"run {run.id} was restored without its files, which are not in DVC's cache"
+                    cure = f"`dvc fetch --all-commits`, then {RESTORE}"
+                    yield Finding("not here", run.id, told, cure, note=True)
+                    continue
                 cure = "`dvc repro --force register` at its commit, or delete the run"
                 yield _finding("model", run.id, f"run {run.id}: {doubt.told}", cure, steps)
 

@@ -294,12 +294,12 @@ def _draw(answer: dict[str, Any]) -> None:
     if answer["relocated"]:
         console.print("the store was moved here: the addresses of its files have followed")
     kinds = {
-        "with their own ids and times": [run for run in answer["runs"] if run["own_id"]],
-        "with new ids, marked as restored": [run for run in answer["runs"] if not run["own_id"]],
+        "with the id and times of the receipt": [run for run in answer["runs"] if run["own_id"]],
+        "with a new id, marked as restored": [run for run in answer["runs"] if not run["own_id"]],
     }
     for how, runs in kinds.items():
         if runs:
-            console.print(show.line(f"{len(runs)} runs", how))
+            console.print(show.line(f"{len(runs)} run{'s' if len(runs) > 1 else ''}", how))
     for change in answer["renumbered"]:
         told = f"version {change['from']} is version {change['to']} now: its receipt, or another's, says so"
         console.print(told, markup=False)

@@ -307,6 +307,8 @@ def test_whose_files_are_nowhere_is_told_and_stands_where_its_receipt_says(promo
     run = runs(clone)[promoted.made["first"].content]
     assert run["metrics"]["roc_auc"] == promoted.made["first"].metrics["roc_auc"]
     assert "is not complete" in clone.told("restore", code=1)
+    kinds = {one["kind"] for one in clone.answer("audit", code=1)["findings"]}
+    assert kinds == {"cache", "files"}, "who has no receipt is a note"
     clone.told("gate", f"{MODEL}@production", code=1)
     shutil.rmtree(cache, ignore_errors=True)
     cache.with_name("away").rename(cache)
