@@ -43,7 +43,7 @@ class Wanted:
     registered: Receipt | None
 
 
-@click.command(short_help="Make a past model again from its commit, and compare every byte.")
+@click.command(short_help="Make a past model again, and compare every byte.")
 @click.argument("handle", required=False, shell_complete=suggest)
 @click.option("--all", "every", is_flag=True, help="All registered versions.")
 @click.option("--since", metavar="REV", help="The models of the commits since a Git revision.")
