@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from predictflow import database, mend, receipts, recovery, show
+from predictflow import database, mend, rebuilt, receipts, recovery, show
 from predictflow.handles import CouldNotTell
 from predictflow.project import Project
+from predictflow.rebuilt import Rebuilt
 from predictflow.receipts import Chain
 from predictflow.recovery import Wanted
 from predictflow.transition import NUMBER, RECEIPT
@@ -237,10 +238,11 @@ def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done
         database.renumber(uri, model, changed)
         done.renumbered = [{"from": old, "to": number} for old, number in sorted(changed.items())]
     incomplete = {entry["content"] for entry in done.incomplete}
+    rebuilds = [told for told in rebuilt.read(project.repository, model) if not told.broken]
     for one in registered:
         if one.content in there or (one.content in incomplete and not one.receipts):
             continue  # nobody could load the latter, and no receipt asks for it; its number stays free
-        tags, text = _described(one)
+        tags, text = _described(one, [told for told in rebuilds if told.body["content"] == one.content])
         run = recovery.run_of(project.runs[one.content], None)
         made = int(registry.register(store, model, one.content, run.id, tags, text).version)
         number = numbers.get(one.content, made)
@@ -250,14 +252,20 @@ def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done
         done.versions.append({"version": f"{model}/{number}", "content": one.content, "stage": "None"})
 
 
-def _described(one: Wanted) -> tuple[dict[str, str], str]:
-    """The tags and the description of a version: its receipt's, else as register writes them."""
+def _described(one: Wanted, rebuilds: list[Rebuilt]) -> tuple[dict[str, str], str]:
+    """The tags and the description of a version: its receipts', else as register writes them.
+
+    Args:
+        rebuilds: the receipts of its rebuilds, the newest last.
+    """
     from stages import provenance, register
 
     md5s = {f"{recovery.MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
     if one.receipts:
         last = one.receipts[-1]
         told = {NUMBER: f"v{last.version}.0.0", RECEIPT: last.name}
+        for verdict in rebuilds[-1:]:
+            told[rebuilt.TAG] = f"{verdict.body['verdict']} {verdict.body['when']}"
         return last.body["tags"] | md5s | told, last.body["description"]
     tags = md5s | {recovery.COMMIT: one.sha, recovery.DIRTY: "false"}
     if one.experiments:

@@ -6,7 +6,7 @@ same command again makes it follow, and writes no second receipt.
 
 from typing import Any
 
-from predictflow import evidence, facts, promotion, receipts
+from predictflow import evidence, facts, promotion, rebuilt, receipts
 from predictflow.handles import CouldNotTell, resolve
 from predictflow.project import Project
 from predictflow.promotion import Decision, Evidence
@@ -179,8 +179,9 @@ def _run(project: Project, version: Version) -> dict[str, Any] | None:
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:
-    """The tags of a run or version that a receipt keeps: not the md5s, which it has, nor which process."""
-    left_out = (MD5, NUMBER, RECEIPT, tracking.HOST, tracking.PID, tracking.BEGAN)
+    """The tags of a run or version that a receipt keeps: not those that receipts tell themselves, nor which
+    process it was."""
+    left_out = (MD5, NUMBER, RECEIPT, rebuilt.TAG, tracking.HOST, tracking.PID, tracking.BEGAN)
     return {tag: value for tag, value in tags.items() if not tag.startswith(left_out)}
 
 

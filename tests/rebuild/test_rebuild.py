@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from predictflow import rebuilt, receipts
 from predictflow.repository import Repository
+from predictflow.store import Database
 from predictflow.worktrees import FOLDER
 from stages.environment import pins
 from tests import customers
@@ -133,6 +135,11 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
     assert receipts.read(Repository(warm.folder), MODEL).damage == []
     told = warm.run("python", "-m", "predictflow.cli", "history").stdout
     assert "version 1 rebuilt · identical" in told and receipt.name in told
+
+    shutil.rmtree(warm.folder / "mlflow_data")
+    warm.run("python", "-m", "predictflow.cli", "restore")
+    tags = Database(warm.folder / "mlflow_data/mlflow.db").versions()[0].tags
+    assert tags[rebuilt.TAG] == f"identical {receipt.body['when']}", "the receipt outlives the database"
 
 
 def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Project):
