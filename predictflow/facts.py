@@ -5,7 +5,7 @@ Every function returns plain values for JSON; predictflow/README.md says what ea
 
 from typing import Any
 
-from predictflow import rebuilt
+from predictflow import processes, rebuilt
 from predictflow.history import Commit, Model
 from predictflow.index import CUSTOMERS, Lock
 from predictflow.project import Project
@@ -147,7 +147,7 @@ def runs(project: Project, of_content: list[Run]) -> list[Facts]:
         {
             "id": run.id,
             "name": run.name,
-            "status": run.status,
+            "status": _status(run),
             "began": moment(run.began / 1000),
             "experiment": run.experiment,
             "restored": run.restored,
@@ -157,6 +157,11 @@ def runs(project: Project, of_content: list[Run]) -> list[Facts]:
         }
         for run in of_content
     ]
+
+
+def _status(run: Run) -> str:
+    """What a kill has left RUNNING, the next stage ends as KILLED; it is told so at once."""
+    return "KILLED" if run.status == "RUNNING" and processes.gone(run.tags) else run.status
 
 
 def version(one: Version) -> Facts:

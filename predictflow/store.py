@@ -19,7 +19,8 @@ from stages import tracking
 from stages.errors import UserError
 
 EXPERIMENT, COMMIT, DIRTY = "dvc.exp_name", "git.commit", "git.dirty"
-TAGS = (tracking.CONTENT, tracking.RESTORED, EXPERIMENT, COMMIT, DIRTY)
+PROCESS = (tracking.HOST, tracking.PID, tracking.BEGAN)  # which one has made a run
+TAGS = (tracking.CONTENT, tracking.RESTORED, EXPERIMENT, COMMIT, DIRTY, *PROCESS)
 MD5 = "md5/"  # before a path, in the name of a tag
 PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
 PATIENCE = 5  # seconds that somebody who writes to a database may hold it
@@ -180,11 +181,18 @@ class Database:
             return connection.execute(question, tuple(values)).fetchall()
 
     def runs(self) -> list[Run]:
+        return self._runs(LIVING)
+
+    def every_run(self) -> list[Run]:
+        """Those in MLflow's trash too."""
+        return self._runs("FROM runs")
+
+    def _runs(self, those: str) -> list[Run]:
         tags = _grouped(
             self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
         )
         rows = self._ask(
-            f"SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri {LIVING}"
+            f"SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri {those}"
             " ORDER BY start_time DESC, run_uuid"
         )
         return [
