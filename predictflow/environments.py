@@ -41,6 +41,7 @@ def make(root: Path, project: Path, running: Children, log: Path) -> Path:
     try:
         if not (folder / WHOLE).exists():
             _install(folder, project, running, log)
+        (folder / WHOLE).touch()  # each time: `prune` asks when it was used last
     finally:
         lock.release()
     return folder
@@ -74,7 +75,6 @@ def _install(folder: Path, project: Path, running: Children, log: Path) -> None:
                 "Cure: the package index must be in reach and have these versions for this Python"
                 f" ({sys.version.split()[0]}); or `--env current`."
             )
-    (folder / WHOLE).touch()
 
 
 def _index() -> dict[str, str]:
