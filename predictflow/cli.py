@@ -25,6 +25,7 @@ COMMANDS = (
     "restore",
     "rebuild",
     "experiments",
+    "prune",
 )
 FILES = {"history": "promotions"}  # history.py is Git's history
 

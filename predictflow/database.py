@@ -1,10 +1,12 @@
-"""What only the owner of MLflow's database can set: a run's id and times, a version's number and its time.
+"""What only the owner of MLflow's database can do: set a run's id and times, a version's number and its time,
+and delete a run for good.
 
-MLflow's client gives out new ones. Where the store is our own SQLite file they are written through MLflow's
-own table classes; a contract test holds this module to what MLflow's client then reads.
+MLflow's client gives out new ids and numbers, and puts a run in the trash. Where the store is our own SQLite
+file this is done through MLflow's own table classes; a contract test holds this module to what MLflow's
+client then reads.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,6 +71,28 @@ def add_run(
         run.tags = [SqlTag(key=key, value=value) for key, value in told.items()]
         run.params = [SqlParam(key=key, value=value) for key, value in params.items()]
         session.add(run)
+
+
+def delete_runs(uri: str, run_ids: Iterable[str]) -> None:
+    """Delete runs for good: the rows that `mlflow gc` deletes, and those of their data, which it leaves."""
+    from mlflow.store.tracking.dbmodels.models import (
+        SqlInput,
+        SqlInputTag,
+        SqlLatestMetric,
+        SqlMetric,
+        SqlParam,
+        SqlRun,
+        SqlTag,
+    )
+    from sqlalchemy import delete, select
+
+    with _session(uri) as session:
+        for run_id in run_ids:
+            inputs = select(SqlInput.input_uuid).where(SqlInput.destination_id == run_id)
+            session.execute(delete(SqlInputTag).where(SqlInputTag.input_uuid.in_(inputs)))
+            session.execute(delete(SqlInput).where(SqlInput.destination_id == run_id))
+            for table in (SqlMetric, SqlLatestMetric, SqlParam, SqlTag, SqlRun):
+                session.execute(delete(table).where(table.run_uuid == run_id))
 
 
 def date_metrics(uri: str, run_id: str, when: int) -> None:

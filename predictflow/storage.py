@@ -42,9 +42,14 @@ class Storage:
 
         Raises Unreachable where there is no cache.
         """
+        return _object(self.cache, md5)
+
+    @property
+    def cache(self) -> Path:
+        """The folder of DVC's cache. Raises Unreachable where there is none."""
         if self._root is None:
             raise Unreachable("DVC's cache: a bare repository has none")
-        return _object(Path(self._config["cache"].get("dir") or self._root / ".dvc/cache"), md5)
+        return Path(self._config["cache"].get("dir") or self._root / ".dvc/cache")
 
     @property
     def remote(self) -> str | None:
