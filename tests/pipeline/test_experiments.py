@@ -18,14 +18,18 @@ MODEL = "churn-predictor"
 def queue(members):
     """The project, whose queue is stopped and whose workers are gone when the test is over."""
     yield members
+    stop_queue(members)
+
+
+def stop_queue(project) -> None:
     subprocess.run(
-        ["dvc", "queue", "stop", "--kill"], cwd=members.folder, env=members.env, timeout=60, check=False
+        ["dvc", "queue", "stop", "--kill"], cwd=project.folder, env=project.env, timeout=60, check=False
     )
     mine = []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
-            if process.cwd().startswith(str(members.folder)) or str(members.folder) in " ".join(words):
+            if process.cwd().startswith(str(project.folder)) or str(project.folder) in " ".join(words):
                 mine.append(process)
         except psutil.Error:
             continue
