@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from predictflow import evidence, receipts
+from predictflow import evidence, processes, receipts
 from predictflow.evidence import Doubt, Logged
 from predictflow.project import Project
 from predictflow.receipts import Chain, Origin, Receipt
@@ -434,15 +434,14 @@ def _duplicates(project: Project, model: str) -> Iterator[Finding]:
 
 def _of_runs(project: Project) -> Iterator[Finding]:
     """Runs left RUNNING, and runs that have not the model that they say they made."""
-    running = [run for run in project.all_runs if run.status == "RUNNING"]
-    tags = project.ask_store(lambda store: store.tags(running), {})
-    for run in running:
-        of_run = tags.get(run.id, {})
-        host = of_run.get(tracking.HOST)
+    for run in project.all_runs:
+        if run.status != "RUNNING":
+            continue
+        host = run.tags.get(tracking.HOST)
         if host != socket.gethostname():
             told = f"run {run.id} is RUNNING on {host or 'a host that it does not name'}"
             yield Finding("running", run.id, told, None, note=True)
-        elif _gone(of_run):
+        elif processes.gone(run.tags):
             told = f"run {run.id} says RUNNING, and its process is gone"
             yield _finding("running", run.id, told, "", [("end", run.id)])
     of_versions = {version.run_id for version in project.versions}
@@ -457,14 +456,3 @@ def _of_runs(project: Project) -> Iterator[Finding]:
                     continue
                 cure = "`dvc repro --force register` at its commit, or delete the run"
                 yield _finding("model", run.id, f"run {run.id}: {doubt.told}", cure, steps)
-
-
-def _gone(tags: dict[str, str]) -> bool:
-    """Whether the process of a run, on this host, has ended; a later one may have its number."""
-    import psutil
-
-    try:
-        began = psutil.Process(int(tags.get(tracking.PID, 0))).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    return str(round(began, 2)) != tags.get(tracking.BEGAN)
