@@ -65,6 +65,7 @@ def test_an_unreachable_store_fails_train_before_it_trains(warm):
     assert len(warm.runs()) == 1
 
 
+@pytest.mark.slow
 def test_a_broken_database_is_told_and_cured_as_told(warm):
     for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
         (warm.folder / "mlflow_data" / name).unlink(missing_ok=True)
@@ -136,6 +137,7 @@ def test_a_run_left_open_by_a_kill_is_ended_by_the_next_stage(warm):
     assert status(warm) == ["FINISHED", "KILLED"]
 
 
+@pytest.mark.slow
 def test_a_run_of_a_living_process_is_left_alone(warm):
     with training(warm, *ENDLESS) as (_, pid):
         opened = "from stages import params, tracking; tracking.open_store(params.load())"

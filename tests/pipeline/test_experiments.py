@@ -181,6 +181,7 @@ def test_without_the_store_everything_is_registered_again(members):
     members.run("git", "diff", "--exit-code")
 
 
+@pytest.mark.slow
 def test_two_experiments_started_at_the_same_moment_on_a_project_without_a_store_both_finish(queue):
     def start(name: str, seed: int) -> None:
         queue.run("dvc", "exp", "run", "--temp", "-n", name, "-S", f"seed={seed}")

@@ -77,6 +77,7 @@ def test_a_second_run_changes_nothing(members):
     assert members.run("git", "status", "--porcelain").stdout == ""
 
 
+@pytest.mark.slow
 def test_another_environment_than_the_locked_one_is_refused_and_nothing_is_lost(members):
     members.repro()
     members.commit()
@@ -101,6 +102,7 @@ def test_another_environment_than_the_locked_one_is_refused_and_nothing_is_lost(
     assert len(members.runs()) == 1
 
 
+@pytest.mark.slow
 def test_make_repro_brings_the_customers_of_an_earlier_commit_also_without_the_hook(members):
     members.repro()
     earlier, expected = members.commit("the first customers"), outputs(members)

@@ -145,6 +145,7 @@ def test_what_a_person_writes_into_a_note_stays(warm):
     assert run.data.tags[NOTE] == "the one for the board"
 
 
+@pytest.mark.slow
 def test_a_run_is_not_told_of_data_that_its_model_has_never_seen(warm):
     customers.write_members(warm.folder / "data/customers.csv", customers.members(500, seed=8))
     warm.run("dvc", "add", "--quiet", "data/customers.csv")
@@ -190,6 +191,7 @@ def test_one_content_is_one_version_and_one_run_a_training(warm):
     assert len(warm.store.get_metric_history(newest.info.run_id, "roc_auc")) == 1
 
 
+@pytest.mark.slow
 def test_moving_the_bar_retrains_nothing_and_what_misses_it_is_not_registered(warm):
     warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
     warm.edit("params.yaml", "roc_auc: 0.6", "roc_auc: 0.99")
@@ -229,6 +231,7 @@ def test_an_experiment_that_changes_only_the_evaluation_has_a_run_of_its_own(war
     assert unchanged.data.metrics == before.data.metrics
 
 
+@pytest.mark.slow
 def test_loading_the_folder_leaves_nothing_that_dvc_would_see(warm):
     load = "import mlflow; mlflow.pyfunc.load_model('models/churn-predictor')"
     warm.run("python", "-c", load)
@@ -243,6 +246,7 @@ def test_the_store_keeps_a_write_ahead_log(warm):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.slow
 def test_a_relative_database_is_meant_from_the_project_also_in_a_temporary_experiment(warm):
     scratch = {"MLFLOW_TRACKING_URI": "sqlite:///scratch/other.db"}
     warm.run("dvc", "exp", "run", "--temp", "-S", "models.xgboost.max_depth=3", "evaluate", env=scratch)

@@ -142,6 +142,7 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
     assert tags[rebuilt.TAG] == f"identical {receipt.body['when']}", "the receipt outlives the database"
 
 
+@pytest.mark.slow
 def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Project):
     before = of_the_user(warm)
     warm.edit("params.yaml", "reg_lambda: 3.0", "reg_lambda: 1.5")
@@ -236,6 +237,7 @@ def locked_otherwise(project: Project) -> tuple[str, str]:
     return commit, pins(now)["tqdm"]
 
 
+@pytest.mark.slow
 def test_todays_packages_may_give_the_same_predictions_and_the_package_is_named(warm: Project):
     commit, version = locked_otherwise(warm)
     told = answer(warm, commit, "--env", "current", "--at-least", "same-predictions")
@@ -280,13 +282,18 @@ def begun(project: Project, *words: str) -> subprocess.Popen:
         env=project.env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # who tests in the background has none
     )
     logs = (project.folder / FOLDER).glob
     until(lambda: any(b"Running stage 'prepare'" in log.read_bytes() for log in logs("*/log")), "a stage")
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_whoever_ends_it_early_leaves_nothing_behind(warm: Project, how):
     before = of_the_user(warm)
     process = begun(warm)

@@ -112,7 +112,7 @@ def promoted_template(published_template: Path, tmp_path_factory: pytest.TempPat
         for stage in ("production", "archived", "production"):
             history.told("promote", "churn-predictor/1", "--to", stage, "--reason", "the spring offer")
 
-    return once(tmp_path_factory, "promoted", make)
+    return once(tmp_path_factory, "published and promoted", make)
 
 
 @pytest.fixture
@@ -225,6 +225,7 @@ def test_a_pull_request_whose_lock_is_in_step_passes_and_says_what_becomes_of_th
     assert "the same: data, columns, code, environment" in summary
 
 
+@pytest.mark.slow
 def test_a_pull_request_whose_lock_is_out_of_step_fails_where_that_is_looked_at(published: Path):
     pull_request(published, in_step=False)
     runner = on_pull_request(published, key="")
