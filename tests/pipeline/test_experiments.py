@@ -91,6 +91,7 @@ def staged(project) -> dict[str, str]:
     return {str(version.version): version.current_stage for version in project.versions()}
 
 
+@pytest.mark.slow
 def test_every_kind_of_experiment_logs_to_the_projects_own_store_and_moves_no_stage(queue):
     queue.repro()
     queue.commit("the baseline")
@@ -161,6 +162,7 @@ def test_params_seen_before_train_nothing_and_lose_nothing(members):
     assert {run.info.run_id for run in members.runs()} == runs
 
 
+@pytest.mark.slow
 def test_without_the_store_everything_is_registered_again(members):
     members.repro()
     members.commit()

@@ -171,6 +171,7 @@ def test_a_sweep_in_the_queue_is_applied_registered_pushed_and_pulled(warm: Proj
     assert staged(warm) == {"1": "Archived", "2": "Staging"}
 
 
+@pytest.mark.slow
 def test_a_plain_experiment_of_everything_is_registered_and_then_promoted(warm: Project):
     warm.run("dvc", "exp", "run", "-n", "all", "-S", "models.xgboost.max_depth=1")
     assert staged(warm) == {"1": "Staging", "2": "None"}

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_whole_pipeline_runs_on_them(members):
     members.repro()
     prepared = json.loads(members.read("metrics/prepare/metrics.json"))

@@ -114,6 +114,7 @@ def test_a_version_says_what_its_run_says_and_what_the_model_is_worth(warm):
     assert rest.replace("| registered at commit |", "| made at commit |") == run.data.tags[NOTE]
 
 
+@pytest.mark.slow
 def test_a_note_tells_uncommitted_changes_and_the_experiment(warm):
     warm.run("dvc", "exp", "run", "--name", "shallow", "-S", "models.xgboost.max_depth=1", "evaluate")
     note = warm.runs()[0].data.tags[NOTE]
@@ -136,6 +137,7 @@ def test_a_run_that_was_restored_says_so_in_its_note(warm):
     assert told == [line for line in before.data.tags[NOTE].splitlines() if "at commit |" not in line]
 
 
+@pytest.mark.slow
 def test_what_a_person_writes_into_a_note_stays(warm):
     (run,) = warm.runs()
     warm.store.set_tag(run.info.run_id, NOTE, "the one for the board")

@@ -14,6 +14,10 @@ from tests.lineage.conftest import History
 
 REGISTRIES = ("in_a_database", "at_a_server")
 both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
+# At a server only by `make test-slow`: what they ask of MLflow is asked there by others too.
+both_slowly = pytest.mark.parametrize(
+    "history", [REGISTRIES[0], pytest.param(REGISTRIES[1], marks=pytest.mark.slow)], indirect=True
+)
 
 
 def stages(history: History) -> dict[str, tuple[int, ...]]:
@@ -92,7 +96,7 @@ def test_a_dry_run_changes_nothing(history: History):
     assert (tags(history), stages(history)) == ([], before)
 
 
-@both
+@both_slowly
 def test_what_misses_a_bar_is_refused_and_only_forced_with_a_reason(history: History):
     text = history.project.read("params.yaml")
     head, _, promote = text.partition("promote:\n")
@@ -147,7 +151,7 @@ def test_rollback_brings_back_the_one_before(history: History):
     history.told("gate", "churn-predictor@production")
 
 
-@both
+@both_slowly
 def test_archived_leaves_the_stage_empty_for_everyone(history: History):
     for name in ("first", "other data"):
         history.told("promote", number(history, name), "--to", "production")
@@ -159,7 +163,7 @@ def test_archived_leaves_the_stage_empty_for_everyone(history: History):
     )
 
 
-@both
+@both_slowly
 def test_a_version_that_goes_on_to_production_leaves_staging(history: History):
     history.told("promote", number(history, "first"), "--to", "staging")
     assert in_gto(history) == {"staging": "v1.0.0"}
@@ -180,7 +184,7 @@ def test_who_is_not_registered_is_told(history: History):
     assert "cannot be asked" in history.told("promote", "v1", "--to", "production", code=2)
 
 
-@both
+@both_slowly
 def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history: History, monkeypatch):
     """The other one promotes while this one has decided and not yet written."""
     given = transition._given

@@ -358,7 +358,7 @@ POINTS = (
 )
 
 
-@pytest.mark.parametrize("step", [1, 24, 27, 40, *map(slow, (2, 9, 15, 22, 25, 26, 30, 33, 36))])
+@pytest.mark.parametrize("step", [24, 40, *map(slow, (1, 2, 9, 15, 22, 25, 26, 27, 30, 33, 36))])
 def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, step):
     reference = versions(promoted), runs(promoted)
     history = elsewhere(promoted)
