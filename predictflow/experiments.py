@@ -1,5 +1,6 @@
 """`predictflow experiments`: DVC's experiments and MLflow's runs in one table, joined by content."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -108,7 +109,7 @@ def _of_experiment(project: Project, content: str, ref: Ref, runs: list[Run]) ->
         "experiment": ref.name,
         "commit": commit.sha,
         "baseline": baseline,
-        "changed": _changed(project, baseline, commit.sha),
+        "changed": changed(project, baseline, commit.sha),
         "also_changed": _also_changed(project, baseline, commit.sha),
     }
 
@@ -130,7 +131,7 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Facts:
         "experiment": None,
         "commit": commit.sha if commit else None,
         "baseline": before,
-        "changed": _changed(project, before, commit.sha) if before else {},
+        "changed": changed(project, before, commit.sha) if before else {},
         "also_changed": _also_changed(project, before, commit.sha) if before else [],
     }
 
@@ -166,7 +167,7 @@ def _entry(
     }
 
 
-def _changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]:
+def changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]:
     """{dotted name: [value before, value after]} of the params that differ between two commits; null for
     one that was not there."""
     before, after = (_params(project, commit) if commit else {} for commit in (old, new))
@@ -189,14 +190,24 @@ def _also_changed(project: Project, old: str | None, new: str) -> list[str]:
     return sorted(path for path in both if before.md5s[path] != after.md5s[path])
 
 
+def _value(text: Any) -> Any:
+    """A param as JSON has it: a number, true, false, null (an empty one, too), or text."""
+    try:
+        return None if text in ("", "~") else json.loads(text)
+    except (TypeError, ValueError):
+        return text
+
+
 def _params(project: Project, commit: str) -> dict[str, Any]:
+    """By dotted name, read as text first: DVC reads YAML 1.2, in which a bare No is no false."""
     import yaml
 
     if commit not in project.params_at:
         (blob,) = project.repository.ids([f"{commit}:{PARAMS}"])
         text = next(project.repository.blobs([blob]))[1] if blob else b""
         try:
-            project.params_at[commit] = flat(yaml.load(text, yaml.CSafeLoader) or {})
+            told = flat(yaml.load(text, yaml.CBaseLoader) or {})
+            project.params_at[commit] = {name: _value(value) for name, value in told.items()}
         except yaml.YAMLError:
             project.params_at[commit] = {}
     return project.params_at[commit]

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from predictflow import experiments
+from predictflow.project import Project
 from tests.conftest import REPOSITORY
 from tests.lineage.conftest import History
 
@@ -41,6 +43,21 @@ def test_an_experiment_tells_what_it_changed(history: History):
     assert found["main"]["changed"] == {"models.xgboost.reg_lambda": [3.0, 1.0]}
     assert found["main"]["also_changed"] == ["data/customers.csv", "stages/models.py"]
     assert found["light"]["also_changed"] == ["data/customers.csv"] and found["light"]["changed"] == {}
+
+
+def test_params_are_read_as_dvc_reads_them(history: History, monkeypatch):
+    """`dvc exp run -S` writes params.yaml anew: no quotes around a No, which in YAML 1.1 is false, and
+    nothing for null."""
+    path = history.project.folder / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + 'extra:\n  answer: "No"\n  nothing: null\n', encoding="utf-8")
+    before = history.project.commit("with quotes")
+    text = text.replace("rounds: 25", "rounds: 24")
+    path.write_text(text + "extra:\n  answer: No\n  nothing:\n", encoding="utf-8")
+    after = history.project.commit("without")
+    monkeypatch.chdir(history.project.folder)
+    project = Project(history.project.folder)
+    assert experiments.changed(project, before, after) == {"models.xgboost.rounds": [25, 24]}
 
 
 def test_the_best_comes_first(history: History):
