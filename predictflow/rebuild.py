@@ -98,7 +98,7 @@ def command(
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no cache to rebuild from.\nCure: `git clone` it first.")
     worktrees.clear(project.repository)
-    if project.model and project.repository.git("remote", "get-url", "origin").returncode == 0:
+    if project.model:
         project.look(lambda: rebuilt.fetch(project.repository, project.model), None)
     wanted = _wanted(project, handle, every, since)
     enough = GRADES[: GRADES.index(grade.replace("-", " ")) + 1]

@@ -140,7 +140,7 @@ def _ask_origin(repository: Repository, *words: str, failed: str) -> None:
 
 def fetch(repository: Repository, model: str) -> None:
     """Bring the receipts of rebuilds that origin has, if there is an origin. Raises Unreachable."""
-    if repository.git("remote", "get-url", "origin").returncode == 0:
+    if receipts.has_origin(repository):
         ref = f"refs/tags/{prefix(model)}*"
         words = ("fetch", "--quiet", "--no-tags", "origin", f"{ref}:{ref}")
         _ask_origin(repository, *words, failed="origin's receipts of rebuilds were not fetched")
@@ -148,7 +148,7 @@ def fetch(repository: Repository, model: str) -> None:
 
 def push(repository: Repository, written: list[Rebuilt]) -> None:
     """Push them to origin, if there is one. Raises Unreachable where it does not take them: they stay."""
-    if written and repository.git("remote", "get-url", "origin").returncode == 0:
+    if written and receipts.has_origin(repository):
         names = [f"refs/tags/{one.name}" for one in written]
         failed = f"origin does not take {', '.join(one.name for one in written)}"
         _ask_origin(repository, "push", "--quiet", "origin", *names, failed=failed)

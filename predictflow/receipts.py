@@ -503,9 +503,13 @@ def remove(repository: Repository, written: list[Receipt]) -> None:
 # --- origin ---------------------------------------------------------------------------------------------
 
 
+def has_origin(repository: Repository) -> bool:
+    return repository.git("remote", "get-url", "origin").returncode == 0
+
+
 def ask(repository: Repository, model: str) -> Origin | None:
     """How origin's tags differ from those here; None where there is no origin. Raises Unreachable."""
-    if repository.git("remote", "get-url", "origin").returncode:
+    if not has_origin(repository):
         return None
     done = repository.git("ls-remote", "origin", _head(model), *_patterns(model))
     if done.returncode:

@@ -110,7 +110,8 @@ def _write(project: Project, store: Store, chain: Chain, wanted: list[Wanted], d
 def _chain(project: Project) -> Chain:
     """The receipts, also those that only origin has. Raises UserError where they are broken."""
     project.look(lambda: receipts.fetch(project.repository, project.model), None)
-    chain = receipts.read(project.repository, project.model)
+    project.forget_receipts()
+    chain = project.chain(project.model)
     if chain.damage:
         told = "\n".join(f"  {found.tag}: {found.told}" for found in chain.damage)
         raise UserError(
@@ -178,7 +179,7 @@ def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, don
         done.incomplete.append(told)
     for experiment in one.experiments or (None,):
         run = recovery.run_of(project.runs.get(one.content, []), experiment)
-        run_id = run.id if run else _new_run(project, store, one, experiment)
+        run_id = run.id if run else _new_run(project, store, one, experiment, done)
         if not lacking:
             with contextlib.chdir(top):
                 tracking.complete(store, run_id, evaluated=recovery.evaluated(one.model))
@@ -192,7 +193,7 @@ def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, don
     shutil.rmtree(top, ignore_errors=True)
 
 
-def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None) -> str:
+def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None, done: Done) -> str:
     told = one.told.get("run") or {}
     parents = one.model.commit.parents
     baseline = project.history.commits[parents[0]].sha if parents else None
@@ -200,7 +201,7 @@ def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None
     name = told.get("name") or experiment or one.model.params["train"]["model"]
     params = told.get("params") or {}  # also those that only the training could note
     began, ended = _times(one)
-    if tracking.uri().startswith(tracking.SQLITE):
+    if done.own_ids:
         run_id = told.get("id") or uuid.uuid4().hex
         held = store.client.get_experiment(store.experiment_id)
         database.add_run(

@@ -15,12 +15,12 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-import requests
 
 from predictflow import store
 from predictflow.store import Client, Database, Missing, Run, Unreachable, Version
 from stages.tracking import CONTENT, RESTORED
 from tests.conftest import environment
+from tests.promote.server import address
 from tests.waiting import until
 
 FIRST, SECOND, TRASH = "0123456789abcdef" * 2, "f" * 32, "e" * 32
@@ -385,14 +385,8 @@ def server(database: Path, tmp_path: Path) -> Iterator[str]:
         start_new_session=True,
     )
 
-    def address() -> str:
-        for word in log.read_text().split():
-            if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-                return word
-        return ""
-
     try:
-        yield until(address, "the server")
+        yield until(lambda: address(log, process), "the server")
     finally:
         process.terminate()
         process.wait()

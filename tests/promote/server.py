@@ -22,6 +22,15 @@ DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 EXPERIMENT = "1"  # the first one that is made, after MLflow's own
 
 
+def address(log: Path, process: subprocess.Popen) -> str:
+    """Where a server answers that writes to a log; empty while it does not yet."""
+    for word in log.read_text().split():
+        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
+            return word
+    assert process.poll() is None, log.read_text()
+    return ""
+
+
 class Server:
     """A server whose database and files lie in a folder.
 
@@ -59,14 +68,7 @@ class Server:
             start_new_session=True,
         )
 
-        def address() -> str:
-            for word in log.read_text().split():
-                if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-                    return word
-            assert self._process.poll() is None, log.read_text()
-            return ""
-
-        self.uri = until(address, "the server")
+        self.uri = until(lambda: address(log, self._process), "the server")
 
     def kill(self) -> None:
         """Let it be gone at once, without a last word to anybody."""
