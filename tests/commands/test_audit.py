@@ -1,6 +1,5 @@
 """`audit` finds every edit behind the back of receipts, registry and files; `--fix` mends what is proven."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, once
-from tests.lineage.conftest import History, Made
-from tests.promote.test_evidence import artifacts, cache, folder_md5, spoil, sql
-from tests.promote.test_promote import KILLED, POINTS, in_gto, stages, tags
+from tests.commands.test_evidence import artifacts, cache, folder_md5, spoil, sql
+from tests.commands.test_promote import KILLED, POINTS, in_gto, stages, tags
+from tests.people.history import History
+from tests.people.history import opened as history_in
 
 MODEL = "churn-predictor"
 GATE = f"{MODEL}@production"
@@ -29,29 +28,9 @@ def number(history: History, name: str) -> str:
 
 
 def opened(top: Path, noted: Path) -> History:
-    (top / "home").mkdir(exist_ok=True)
-    project = Project(top / "project", top / "home")
-    project.run("git", "config", "remote.origin.url", str(top / "origin.git"))
-    made = [Made(**one) for one in json.loads(noted.read_text())]
-    return History(project, {one.name: one for one in made})
-
-
-@pytest.fixture(scope="session")
-def audited_template(history_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The history with an origin, and three promotions to Production."""
-
-    def make(top: Path) -> None:
-        shutil.copytree(history_template / "project", top / "project", symlinks=True)
-        shutil.copyfile(history_template / "made.json", top / "made.json")
-        bare = ("git", "clone", "--quiet", "--bare", str(top / "project"), str(top / "origin.git"))
-        subprocess.run(bare, check=True, timeout=WAIT)
-        history = opened(top, top / "made.json")
-        history.project.run("git", "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
-        history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
-        for name in ("first", "other data", NEWEST):
-            history.told("promote", number(history, name), "--to", "production")
-
-    return once(tmp_path_factory, "audited", make)
+    history = history_in(top / "project", top / "home", noted)
+    history.project.run("git", "config", "remote.origin.url", str(top / "origin.git"))
+    return history
 
 
 def copy(template: Path, top: Path) -> History:
@@ -576,7 +555,7 @@ def test_a_kill_leaves_the_old_state_or_the_new_one_once_it_is_mended(history: H
     if asked is ARCHIVE and point == "between stage and alias":
         pytest.skip("it sets no alias")
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED.format(point=KILLS[point]), *asked],
+        [history.project.python, "-c", KILLED.format(point=KILLS[point]), *asked],
         cwd=history.project.folder,
         env=history.project.env,
         capture_output=True,
@@ -611,7 +590,7 @@ def at_once(*asked: tuple[History, str]) -> list[subprocess.Popen]:
     """Promote versions to Production at the same moment, each in a process of its own; those have ended."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", RUNNER, "promote", version, "--to", "production"],
+            [history.project.python, "-c", RUNNER, "promote", version, "--to", "production"],
             cwd=history.project.folder,
             env=history.project.env,
             stdin=subprocess.PIPE,

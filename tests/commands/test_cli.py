@@ -11,8 +11,9 @@ import click
 import pytest
 
 from predictflow import cli
-from tests.conftest import BIN, REPOSITORY
-from tests.lineage.conftest import History
+from tests.people.history import History
+from tests.people.manual import keys
+from tests.people.project import BIN, REPOSITORY
 
 HEAVY = {"mlflow", "pandas", "numpy", "pyarrow", "sklearn", "xgboost", "dvc", "sqlalchemy", "rich"}
 
@@ -106,18 +107,6 @@ def test_a_terminal_has_colours_and_a_file_has_none(history: History):
     assert yellow in in_a_terminal(history, "lineage")
     assert yellow not in in_a_terminal(history, "lineage", NO_COLOR="1")
     assert "\x1b" not in history.ask("lineage")
-
-
-NAMES = ("params", "metrics", "files", "code", "columns", "packages", "settings", "comparison", "changed")
-
-
-def keys(answer: object, told: str = "") -> set[str]:
-    """The keys of an answer; those under params, metrics and the like are names that others gave."""
-    if isinstance(answer, list):
-        return set().union(*(keys(item) for item in answer))
-    if not isinstance(answer, dict) or told in NAMES:
-        return set()
-    return set(answer).union(*(keys(value, key) for key, value in answer.items()))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from tests import customers
-from tests.conftest import REPOSITORY
-from tests.lineage.conftest import FIRST, SECOND, THIRD, History
+from tests.people import customers
+from tests.people.history import FIRST, SECOND, THIRD, History
+from tests.people.project import REPOSITORY
 
 SECTIONS = ["data", "columns", "params", "code", "environment", "metrics"]
 FRAMES = {"first": FIRST, "other data": SECOND, "all at once": THIRD}

@@ -22,10 +22,7 @@ from predictflow.project import Project
 from predictflow.promotion import Decision, Evidence, Settings
 from stages import customer_index
 from stages.serving import Model
-from tests.lineage import conftest as lineage
-from tests.lineage.conftest import History, Made
-
-history, history_template = lineage.history, lineage.history_template
+from tests.people.history import History, Made
 
 SETTINGS = Settings({"minimum": {"roc_auc": 0.6}}, 0.01, 0.95, 300, False, None, 7)
 FOLDER = "models/churn-predictor"

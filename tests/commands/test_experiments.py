@@ -6,8 +6,8 @@ import pytest
 
 from predictflow import experiments
 from predictflow.project import Project
-from tests.conftest import REPOSITORY
-from tests.lineage.conftest import History
+from tests.people.history import History
+from tests.people.project import REPOSITORY
 
 
 def entries(history: History, *words: str, code: int = 0) -> dict[str, dict]:

@@ -7,7 +7,7 @@ import pytest
 
 from predictflow.index import parse_lock
 from stages.split import held_out
-from tests.lineage.conftest import FIRST, SECOND, THIRD, History
+from tests.people.history import FIRST, SECOND, THIRD, History
 
 ROWS = {
     "first": FIRST,

@@ -10,9 +10,9 @@ import pytest
 from predictflow import receipts
 from predictflow.receipts import Receipt
 from predictflow.repository import Repository
-from tests.conftest import REPOSITORY
-from tests.lineage.conftest import History
-from tests.lineage.test_cli import keys
+from tests.people.history import History
+from tests.people.manual import keys
+from tests.people.project import REPOSITORY
 
 MODEL = "churn-predictor"
 DAY = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())

@@ -4,13 +4,12 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from predictflow import index
 from predictflow.repository import Repository
-from tests.lineage.conftest import History
+from tests.people.history import History
 
 WHERE = ".dvc/tmp/predictflow/history"
 
@@ -119,7 +118,7 @@ def test_where_it_cannot_be_written_the_answer_is_the_same(history: History):
 
 def test_many_at_once_all_answer(history: History):
     shutil.rmtree((history.project.folder / WHERE).parent, ignore_errors=True)
-    command = [sys.executable, "-m", "predictflow.cli", "lineage", "v1", "--json"]
+    command = [history.project.python, "-m", "predictflow.cli", "lineage", "v1", "--json"]
     started = [
         subprocess.Popen(command, cwd=history.project.folder, env=history.project.env, stdout=subprocess.PIPE)
         for _ in range(4)

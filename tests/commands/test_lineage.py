@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lineage.conftest import History, Made
+from tests.people.history import History, Made
 
 DATA = "data/customers.csv"
 

@@ -3,14 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from predictflow import transition
-from tests.conftest import Project
-from tests.lineage.conftest import History
+from tests.people.history import History
+from tests.people.project import Project
 
 REGISTRIES = ("in_a_database", "at_a_server")
 both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
@@ -237,7 +236,7 @@ def test_an_origin_that_does_not_answer_stops_it(history: History):
 
 def test_two_clones_of_one_origin_number_their_versions_together(history: History, origin, tmp_path):
     """Version 1 of the other laptop's store is another content: the receipts give it a number of its own."""
-    other = Project(tmp_path / "other", tmp_path / "home")
+    other = Project(tmp_path / "other", tmp_path / "home").hurry()
     shutil.copytree(history.project.folder, other.folder, symlinks=True)
     laptop = History(other, history.made)
     history.told("promote", number(history, "other params"), "--to", "production")
@@ -285,7 +284,7 @@ POINTS = {
 def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, origin, point):
     asked = ("promote", number(history, "first"), "--to", "production")
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED.format(point=POINTS[point]), *asked],
+        [history.project.python, "-c", KILLED.format(point=POINTS[point]), *asked],
         cwd=history.project.folder,
         env=history.project.env,
         capture_output=True,

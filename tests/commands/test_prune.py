@@ -17,8 +17,8 @@ import pytest
 from predictflow import environments, prune, worktrees
 from predictflow.needed import Needed
 from predictflow.store import Run
-from tests.conftest import REPOSITORY, Project
-from tests.lineage.conftest import History, Made
+from tests.people.history import History, Made
+from tests.people.project import REPOSITORY, Project
 
 MODEL = "churn-predictor"
 GC = ("dvc", "gc", "--dry", "-w", "--all-branches", "--all-tags", "--all-experiments")
@@ -364,7 +364,7 @@ def test_a_shallow_clone_does_not_know_what_is_needed(promoted: History, tmp_pat
     clone = tmp_path / "shallow"
     project.run("git", "clone", "--quiet", "--depth", "1", f"file://{project.folder}", str(clone))
     shutil.copytree(project.folder / "mlflow_data", clone / "mlflow_data")
-    there = History(Project(clone, project.folder.parent / "home"), promoted.made)
+    there = History(Project(clone, project.folder.parent / "home").hurry(), promoted.made)
     assert "this clone is shallow" in " ".join(there.told("prune", "--yes", code=2).split())
 
 
@@ -415,7 +415,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
     going = {path for names in groups(promoted).values() for path in names}
     made = litter(promoted)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(step)],
+        [promoted.project.python, "-c", KILLED, str(step)],
         cwd=promoted.project.folder,
         env=promoted.project.env,
         capture_output=True,

@@ -5,7 +5,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 from mlflow.tracking._tracking_service import utils
 
 from predictflow import recovery
-from tests.conftest import REPOSITORY, Project, once
-from tests.lineage.conftest import History
+from tests.people.history import History
+from tests.people.project import REPOSITORY, Project
 
 MODEL = "churn-predictor"
 PROCESS = ("predictflow.host", "predictflow.pid", "predictflow.began")  # which process trained it
@@ -31,7 +30,7 @@ def elsewhere(history: History, store: bool = False) -> History:
     folder = history.project.folder.parent / "elsewhere"
     ignored = None if store else shutil.ignore_patterns("mlflow_data")
     shutil.copytree(history.project.folder, folder, symlinks=True, ignore=ignored)
-    return History(Project(folder, folder.parent / "home"), history.made)
+    return History(Project(folder, folder.parent / "home").hurry(), history.made)
 
 
 def versions(history: History) -> dict[int, dict[str, Any]]:
@@ -114,22 +113,10 @@ def no_store_is_known() -> None:
     utils._artifact_repos_cache.clear()
 
 
-@pytest.fixture(scope="session")
-def restored_template(promoted_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The promoted history without its store, after `predictflow restore`: to be looked at only."""
-
-    def make(top: Path) -> None:
-        ignored = shutil.ignore_patterns("mlflow_data")
-        shutil.copytree(promoted_template / "project", top / "project", symlinks=True, ignore=ignored)
-        (top / "home").mkdir()
-        Project(top / "project", top / "home").run("python", "-m", "predictflow.cli", "restore")
-
-    return once(tmp_path_factory, "restored", make)
-
-
 @pytest.fixture
 def restored(restored_template: Path, promoted: History) -> History:
-    return History(Project(restored_template / "project", restored_template / "home"), promoted.made)
+    """The promoted history without its store, after `predictflow restore`: to be looked at only."""
+    return History(Project(restored_template / "project", restored_template / "home").hurry(), promoted.made)
 
 
 def test_everybody_says_the_same_before_and_after(promoted: History, restored: History, tmp_path):
@@ -363,7 +350,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
     reference = versions(promoted), runs(promoted)
     history = elsewhere(promoted)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED.replace("POINTS", f"[{POINTS}]"), str(step)],
+        [history.project.python, "-c", KILLED.replace("POINTS", f"[{POINTS}]"), str(step)],
         cwd=history.project.folder,
         env=history.project.env,
         capture_output=True,

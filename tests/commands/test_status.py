@@ -14,32 +14,12 @@ import pytest
 import zc.lockfile
 
 from predictflow import status
-from tests.conftest import Project, once
-from tests.lineage.conftest import History, Made
+from tests import templates
+from tests.people.history import History, opened
+from tests.people.project import Project
 
 MEMBER = "maybe;1;M-9999;2;3;30,00;1,80;true;Köln\n"  # one more row of customers.csv
 OWN = ("", "/btime", "/lock", "/rwlock", "/rwlock.lock")  # of .dvc/tmp: what `dvc status` itself writes
-
-
-@pytest.fixture(scope="session")
-def settled_template(history_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The history with nothing left to do: run, committed, and pushed to a Git and a DVC remote beside it."""
-
-    def make(top: Path) -> None:
-        (top / "home").mkdir()
-        shutil.copytree(history_template / "project", top / "project", symlinks=True)
-        settle(Project(top / "project", top / "home"))
-
-    return once(tmp_path_factory, "settled", make)
-
-
-def settle(project: Project) -> None:
-    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
-    project.run("git", "remote", "add", "origin", "../origin.git")
-    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
-    project.repro()  # the model that was registered last is another one
-    keep(project)
-    project.run("dvc", "push", "--quiet", "--all-commits")
 
 
 def keep(project: Project) -> None:
@@ -47,12 +27,10 @@ def keep(project: Project) -> None:
 
 
 @pytest.fixture
-def settled(history_template: Path, settled_template: Path, tmp_path: Path) -> History:
+def settled(settled_template: Path, tmp_path: Path) -> History:
     """The history, settled, in another place than where it was made."""
-    shutil.copytree(settled_template, tmp_path, symlinks=True, dirs_exist_ok=True)
-    made = [Made(**noted) for noted in json.loads((history_template / "made.json").read_text())]
-    project = Project(tmp_path / "project", tmp_path / "home")
-    return History(project, {one.name: one for one in made})
+    templates.copy("settled", tmp_path)
+    return opened(tmp_path / "project", tmp_path / "home", tmp_path / "made.json")
 
 
 def everything(project: Project) -> dict[str, tuple[int, int]]:
@@ -180,7 +158,7 @@ def test_what_is_next_can_be_done_word_for_word_until_nothing_is(settled: Histor
 @pytest.mark.slow
 def test_a_fresh_clone_is_brought_to_the_same_state(settled: History, tmp_path):
     settled.project.run("git", "clone", "--quiet", "../origin.git", "../clone")
-    clone = History(Project(tmp_path / "clone", tmp_path / "home"), settled.made)
+    clone = History(Project(tmp_path / "clone", tmp_path / "home").hurry(), settled.made)
     keep(clone.project)
     answer = stand(clone)
     assert answer["staging"] == answer["working_tree"]["versions"] == []

@@ -11,7 +11,7 @@ import pytest
 from predictflow import storage
 from predictflow.storage import Storage
 from predictflow.store import Unreachable
-from tests.conftest import Project
+from tests.people.project import Project
 
 KEPT, ALONE = b"pushed", b"in the cache alone"
 AWS = {
@@ -32,7 +32,7 @@ def pushed_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("pushed")
     for name in ("project", "home"):
         (top / name).mkdir()
-    project = Project(top / "project", top / "home")
+    project = Project(top / "project", top / "home").hurry()
     project.run("git", "init", "--quiet")
     project.run("dvc", "init", "--quiet")
     for name, text in {"kept": KEPT, "alone": ALONE}.items():
@@ -48,7 +48,7 @@ def project(pushed_template: Path) -> Project:
     """The project; its local settings are the test's own."""
     local = pushed_template / "project/.dvc/config.local"
     local.unlink(missing_ok=True)
-    yield Project(pushed_template / "project", pushed_template / "home")
+    yield Project(pushed_template / "project", pushed_template / "home").hurry()
     local.unlink(missing_ok=True)
 
 

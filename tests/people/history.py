@@ -5,16 +5,14 @@ import hashlib
 import io
 import json
 import os
-import shutil
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from unittest import mock
 
-import pytest
-
 from predictflow import cli
-from tests import customers
-from tests.conftest import Project, clone, once
+from tests.people import customers
+from tests.people.project import Project, begin_members
 
 ROWS = customers.members(640)
 FIRST = ROWS.iloc[:600]
@@ -114,19 +112,7 @@ class Recorder:
 
 def begin(top: Path) -> Recorder:
     """The members' project in project/, before its first model."""
-    folder, home = top / "project", top / "home"
-    folder.mkdir()
-    home.mkdir()
-    clone(folder)
-    project = Project(folder, home)
-    recorder = Recorder(project)
-    customers.declare_members(folder / "params.yaml")
-    for path in ("dvc.lock", "models/provenance.json"):
-        (folder / path).unlink()
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    recorder.data(FIRST)
-    project.commit("the members")
-    return recorder
+    return Recorder(begin_members(top, FIRST))
 
 
 def make(top: Path) -> None:
@@ -203,6 +189,7 @@ class History:
         with (
             contextlib.chdir(self.project.folder),
             mock.patch.dict(os.environ, self.project.env, clear=True),
+            mock.patch.object(sys, "executable", self.project.python),
             contextlib.redirect_stdout(said),
             contextlib.redirect_stderr(said),
         ):
@@ -220,15 +207,9 @@ class History:
         return [made for made in self.made.values() if made.commit]
 
 
-@pytest.fixture(scope="session")
-def history_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return once(tmp_path_factory, "history", make)
-
-
-@pytest.fixture
-def history(history_template: Path, tmp_path: Path) -> History:
-    """A copy, in another place than where it was made: a repository that was moved."""
-    shutil.copytree(history_template / "project", tmp_path / "project", symlinks=True)
-    (tmp_path / "home").mkdir()
-    made = [Made(**noted) for noted in json.loads((history_template / "made.json").read_text())]
-    return History(Project(tmp_path / "project", tmp_path / "home"), {one.name: one for one in made})
+def opened(folder: Path, home: Path, noted: Path, in_a_hurry: bool = True) -> History:
+    """A project with the history, in a folder, and what was noted in made.json."""
+    made = [Made(**one) for one in json.loads(noted.read_text())]
+    home.mkdir(exist_ok=True)
+    project = Project(folder, home)
+    return History(project.hurry() if in_a_hurry else project, {one.name: one for one in made})

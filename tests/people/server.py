@@ -14,9 +14,9 @@ from pathlib import Path
 
 import requests
 
-from tests.conftest import environment
-from tests.lineage.conftest import SECOND, begin
-from tests.waiting import until
+from tests.people.history import SECOND, begin
+from tests.people.project import environment
+from tests.people.waiting import until
 
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 EXPERIMENT = "1"  # the first one that is made, after MLflow's own

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.people.project import Project
 
 INDEX = ("PIP_", "UV_", "SSL_", "REQUESTS_")  # how this machine reaches its package index
 

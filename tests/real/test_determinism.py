@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.conftest import REPOSITORY, Project
-from tests.conftest import clone as copy_project
+from tests.people.project import REPOSITORY, Project
+from tests.people.project import copy_repository as copy_project
 
 # What numpy, OpenBLAS and glibc choose their kernels by: a CPU of 2008 instead of the one that is here.
 OLD_CPU = {

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from tests.conftest import WAIT
+from tests.people.project import WAIT
 
 MODEL = "churn-predictor"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.waiting import until
+from tests.people.waiting import until
 
 ENDLESS = ("rounds: 30", "rounds: 2000000")
 SECONDS = ("rounds: 30", "rounds: 3000")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.conftest import Project
-from tests.pipeline.test_experiments import MODEL, staged, stop_queue
-from tests.waiting import until
+from tests.people.project import Project
+from tests.people.waiting import until
+from tests.real.test_dvc_experiments import MODEL, staged, stop_queue
 
 ENDLESS = "models.xgboost.rounds=2000000"
 

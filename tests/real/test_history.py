@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests import customers
+from tests.people import customers
 
 OUTPUTS = ("data/prepared", "metrics", "models")
 

@@ -10,15 +10,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from predictflow import transition
-from tests.conftest import Project, once
-from tests.lineage.conftest import History
-from tests.promote import server as served
-from tests.promote import test_promote
-from tests.promote.server import DATABASE, Door, Server
-from tests.promote.test_promote import lenient, number, origin, stages, tags
+from tests.commands import test_promote
+from tests.commands.test_promote import lenient, number, origin, stages, tags
+from tests.people import server as served
+from tests.people.history import History
+from tests.people.project import Project
+from tests.people.server import DATABASE, Door, Server
 
 __all__ = ["lenient", "origin"]
 
@@ -231,17 +230,9 @@ def test_a_gate_and_a_promotion_ask_little_of_a_server(history: History, door: D
 
 
 @pytest.fixture
-def emptied(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
+def emptied(server: Server, empty_store_template: Path) -> Callable[[], None]:
     """Let the server have lost everything."""
-
-    def make(top: Path) -> None:
-        MlflowClient(f"sqlite:///{top}/{DATABASE}").search_experiments()
-        (top / "artifacts").mkdir()
-
-    def empty() -> None:
-        server.hold(once(tmp_path_factory, "empty server", make))
-
-    return empty
+    return lambda: server.hold(empty_store_template)
 
 
 def test_an_emptied_server_is_filled_again_but_gives_out_ids_of_its_own(history: History, emptied):

@@ -5,7 +5,7 @@ import re
 import time
 from fnmatch import fnmatchcase
 
-from tests.conftest import REPOSITORY
+from tests.people.project import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 

@@ -19,10 +19,10 @@ from predictflow.repository import Repository
 from predictflow.store import Database
 from predictflow.worktrees import FOLDER
 from stages.environment import pins
-from tests import customers
-from tests.conftest import BIN, REPOSITORY, Project
-from tests.lineage.test_cli import keys
-from tests.waiting import until
+from tests.people import customers
+from tests.people.manual import keys
+from tests.people.project import BIN, REPOSITORY, Project
+from tests.people.waiting import until
 
 MODEL = "churn-predictor"
 # The caller's PYTHONPATH, which no process of a rebuild may get.

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import requests
 
-from tests.waiting import until
+from tests.people.waiting import until
 
 
 @pytest.fixture(scope="module")
 def served(warm_template, tmp_path_factory):
     """`mlflow models serve` of the version in Staging; gives its address."""
-    from tests.conftest import environment
+    from tests.people.project import environment
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

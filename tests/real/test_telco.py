@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from predictflow import customers
 from stages.hashes import md5
-from tests.conftest import Project
+from tests.people.project import Project
 
 FILE = "data/customers.csv"
 

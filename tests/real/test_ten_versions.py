@@ -14,9 +14,9 @@ from predictflow import environments, rebuilt
 from predictflow.children import Children
 from predictflow.repository import Repository
 from stages.environment import pins
-from tests import customers
-from tests.conftest import BIN, Project
-from tests.waiting import until
+from tests.people import customers
+from tests.people.project import BIN, Project
+from tests.people.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 

@@ -10,8 +10,8 @@ import pytest
 import requests
 from ruamel.yaml import YAML
 
-from tests import customers
-from tests.waiting import until
+from tests.people import customers
+from tests.people.waiting import until
 
 NOTE = "mlflow.note.content"
 
@@ -261,7 +261,7 @@ def test_a_relative_database_is_meant_from_the_project_also_in_a_temporary_exper
 @pytest.fixture
 def server(tmp_path):
     """A real MLflow server with a store of its own; gives its address."""
-    from tests.conftest import environment
+    from tests.people.project import environment
 
     folder = tmp_path / "server"
     folder.mkdir()

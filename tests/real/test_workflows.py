@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BIN, REPOSITORY, WAIT, Project, once
-from tests.contract.declared import text, yaml
-from tests.lineage.conftest import History
+from tests.declared import text, yaml
+from tests.people.project import BIN, REPOSITORY, WAIT, Project
 
 PULL_REQUEST, PROMOTION = ".github/workflows/pull-request.yml", ".github/workflows/promotion.yml"
 LINTERS = {
@@ -84,45 +83,16 @@ class Runner:
         return None
 
 
-@pytest.fixture(scope="session")
-def published_template(warm_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The members' project with an origin and, in a folder, a remote that holds the model and its data."""
-
-    def make(top: Path) -> None:
-        shutil.copytree(warm_template, top / "project", symlinks=True)
-        (top / "home").mkdir()
-        project = Project(top / "project", top / "home")
-        project.run("dvc", "remote", "modify", "s3remote", "url", "../remote")
-        project.run("git", "commit", "--quiet", "--all", "--amend", "--no-edit")
-        project.run("dvc", "push", "--quiet")
-        project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
-        project.run("git", "remote", "add", "origin", "../origin.git")
-        project.run("git", "push", "--quiet", "origin", "main")
-
-    return once(tmp_path_factory, "published", make)
-
-
-@pytest.fixture(scope="session")
-def promoted_template(published_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its model was promoted, taken out, and promoted again."""
-
-    def make(top: Path) -> None:
-        shutil.copytree(published_template, top, symlinks=True, dirs_exist_ok=True)
-        history = History(Project(top / "project", top / "home"), {})
-        for stage in ("production", "archived", "production"):
-            history.told("promote", "churn-predictor/1", "--to", stage, "--reason", "the spring offer")
-
-    return once(tmp_path_factory, "published and promoted", make)
-
-
 @pytest.fixture
 def published(published_template: Path, tmp_path: Path) -> Path:
+    """The members' project with an origin and, in a folder, a remote that holds the model and its data."""
     return Path(shutil.copytree(published_template, tmp_path / "top", symlinks=True))
 
 
 @pytest.fixture
-def promoted(promoted_template: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(promoted_template, tmp_path / "top", symlinks=True))
+def promoted(released_template: Path, tmp_path: Path) -> Path:
+    """Its model was promoted, taken out, and promoted again."""
+    return Path(shutil.copytree(released_template, tmp_path / "top", symlinks=True))
 
 
 # --- What linters say -----------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ import pytest
 from predictflow import store
 from predictflow.store import Client, Database, Missing, Run, Unreachable, Version
 from stages.tracking import CONTENT, RESTORED
-from tests.conftest import environment
-from tests.promote.server import address
-from tests.waiting import until
+from tests.people.project import environment
+from tests.people.server import address
+from tests.people.waiting import until
 
 FIRST, SECOND, TRASH = "0123456789abcdef" * 2, "f" * 32, "e" * 32
 ODD = {"md5/data/größe 1.csv": "a'b\"c\\d", "MD5/no": "x", "md5": "x", "md5_/no": "x", "a.b": "\n😀" * 9}

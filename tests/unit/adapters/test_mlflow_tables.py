@@ -12,19 +12,14 @@ import sqlalchemy
 from mlflow import MlflowClient
 
 from predictflow import database
-from tests.conftest import once
 
 BEGAN, ENDED = 1_700_000_000_000, 1_700_000_012_345
 
 
 @pytest.fixture
-def uri(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An empty store; MLflow takes seconds to make one."""
-
-    def make(top: Path) -> None:
-        MlflowClient(f"sqlite:///{top}/mlflow.db").search_experiments()
-
-    shutil.copyfile(once(tmp_path_factory, "empty store", make) / "mlflow.db", tmp_path / "mlflow.db")
+def uri(tmp_path: Path, empty_store_template: Path) -> str:
+    """An empty store."""
+    shutil.copyfile(empty_store_template / "mlflow.db", tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 

@@ -8,7 +8,7 @@ import pytest
 from predictflow import rebuilt, receipts
 from predictflow.repository import Repository
 from predictflow.store import Unreachable, Version
-from tests.promote.test_receipts import MODEL, here, person, put, templates
+from tests.unit.ledger.test_receipts import MODEL, here, person, put, templates
 
 __all__ = ["here", "person", "templates"]
 

@@ -19,8 +19,8 @@ from predictflow.repository import Repository
 from predictflow.show import moment
 from predictflow.store import Unreachable
 from stages.errors import UserError
-from tests.conftest import REPOSITORY, environment
-from tests.lineage.conftest import History
+from tests.people.history import History
+from tests.people.project import REPOSITORY, environment
 
 MODEL = "churn-predictor"
 GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": "", "decision": None}

@@ -213,7 +213,7 @@ def test_the_block_of_params_is_read_as_it_stands():
 
 
 def test_the_projects_own_block_can_be_meant():
-    from tests.contract.declared import yaml
+    from tests.declared import yaml
 
     own = read(Params(yaml("params.yaml")))
     metrics = {"roc_auc": 0.84, "brier": 0.13, "calibration_error": 0.01}

@@ -9,7 +9,7 @@ import pytest
 from predictflow import environments
 from predictflow.children import Children, Stopped
 from predictflow.handles import CouldNotTell
-from tests.waiting import until
+from tests.people.waiting import until
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pandas as pd
 
 from stages import params
 from stages.schema import CustomerFile, Schema
+from tests.people.project import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 TELCO = REPOSITORY / "data/customers.csv"
 
 

@@ -13,8 +13,8 @@ from stages import customer_index, serving
 from stages.errors import UserError
 from stages.hashes import md5
 from stages.schema import Schema
-from tests.conftest import Project
-from tests.data.files import telco, text
+from tests.people.project import Project
+from tests.unit.stages.data.files import telco, text
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 import stages.schema
 from stages.errors import UserError
-from tests.data import files
-from tests.data.files import schema, telco, text
+from tests.unit.stages.data import files
+from tests.unit.stages.data.files import schema, telco, text
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the model of params.yaml does on the real customers: invariance, direction, minimum function."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,7 @@ from stages.models import FAMILIES, Sample
 from stages.schema import CustomerFile, Schema
 from stages.serving import Model, features
 from stages.split import held_out
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.people.project import REPOSITORY
 
 
 @pytest.fixture(scope="module")

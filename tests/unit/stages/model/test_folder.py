@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from stages import serving
-from tests.code import models
+from tests.unit.stages.model import models
 
 FAMILIES = list(models.SETTINGS)
 

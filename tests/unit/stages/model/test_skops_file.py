@@ -4,7 +4,6 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +12,17 @@ from sklearn.preprocessing import FunctionTransformer
 
 from stages import serving, skops_file
 from stages.models import FAMILIES
-from tests.code import models
+from tests.people.project import REPOSITORY
+from tests.unit.stages.model import models
 
 SKLEARN = [name for name in models.SETTINGS if name != "xgboost"]
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", list(models.SETTINGS))
 def test_two_processes_with_other_hash_seeds_and_threads_write_the_same_bytes(name, tmp_path):
     program = (
         "import sys; from pathlib import Path;"
-        "from stages.models import FAMILIES; from tests.code import models;"
+        "from stages.models import FAMILIES; from tests.unit.stages.model import models;"
         "FAMILIES[sys.argv[1]].write(models.fit(sys.argv[1]), Path(sys.argv[2]))"
     )
     written = set()

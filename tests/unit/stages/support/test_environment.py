@@ -6,6 +6,7 @@ import pytest
 
 from stages import environment
 from stages.errors import UserError
+from tests.people.project import REPOSITORY
 
 LOCK = """\
 # This file was made by `make lock`.
@@ -32,7 +33,7 @@ def test_pins_are_those_of_this_python_and_platform():
 
 
 def test_the_lock_of_the_project_names_what_the_stages_import():
-    found = environment.pins((environment.Path(__file__).parents[2] / "requirements.lock").read_text())
+    found = environment.pins((REPOSITORY / "requirements.lock").read_text())
     assert {"mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "xgboost"} <= set(found)
     assert found["pandas"] == metadata.version("pandas")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 STAGES = REPOSITORY / "stages"
 
 
