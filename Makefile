@@ -11,7 +11,7 @@ help:  ## list the commands
 
 repro: $(INSTALLED) hook  ## make the environment, bring the data, run the pipeline to a registered model
 	@echo '[2/3] the data'
-	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/python -m predictflow.telco
 	@echo '[3/3] the pipeline'
 	@$(BIN)/dvc repro
 
@@ -20,7 +20,7 @@ hook:  ## let `git checkout` bring the data of that commit with it (as `dvc inst
 	@! git config core.hooksPath >/dev/null || exit 0; hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
 	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH"; ! command -v dvc >/dev/null || exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
 
-PYTEST = $(BIN)/python -m predictflow.customers && $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST = $(BIN)/python -m predictflow.telco && $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: $(INSTALLED)  ## run the tests: of each room, of the commands, and a witness for each promise
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from predictflow.handles import CouldNotTell
-from predictflow.store import masked
-from stages.errors import UserError
+from predictflow.errors import CouldNotTell, masked
+from stages.support.errors import UserError
 
 COMMANDS = (
     "lineage",
@@ -27,7 +26,6 @@ COMMANDS = (
     "experiments",
     "prune",
 )
-FILES = {"history": "promotions"}  # history.py is Git's history
 
 
 class Commands(click.Group):
@@ -39,7 +37,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"predictflow.{FILES.get(name, name.replace('-', '_'))}").command
+        return importlib.import_module(f"predictflow.commands.{name.replace('-', '_')}").command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

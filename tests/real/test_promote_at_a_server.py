@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from predictflow import transition
+from predictflow.promotion import transition
 from tests.commands import test_promote
 from tests.commands.test_promote import lenient, number, origin, stages, tags
 from tests.people import server as served
