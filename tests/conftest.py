@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.people.project import REPOSITORY
+from tests.real.witnesses import WITNESSES
 
 pytest_plugins = ["tests.fixtures"]
 
+REAL = REPOSITORY / "tests/real"
 # Each line is made by a process of its own, while the tests that need none are run.
 BEGUN = (("history", "promoted", "settled", "audited", "restored"), ("warm", "served"))
 
@@ -28,9 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say who belongs to the real tier, and who of it is a witness."""
     for item in items:
-        if item.path.is_relative_to(REPOSITORY / "tests/real"):
+        if item.path.is_relative_to(REAL):
             item.add_marker("real")
+            if item.nodeid.removeprefix("tests/real/") in WITNESSES.values():
+                item.add_marker("witness")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

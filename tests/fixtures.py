@@ -1,8 +1,10 @@
 """The fixtures of all tiers: projects that are a test's own, and the people who work in them."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -66,6 +68,11 @@ def published_template() -> Path:
 @pytest.fixture(scope="session")
 def released_template() -> Path:
     return templates.laid_out("released")
+
+
+@pytest.fixture(scope="session")
+def store_template() -> Path:
+    return templates.laid_out("store")
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +157,40 @@ def history(request: pytest.FixtureRequest) -> History:
 def promoted(promoted_template: Path, tmp_path: Path, in_a_hurry: bool) -> History:
     """A copy: "other data" (version 3) is in Production again, "all at once" (version 6) in Staging."""
     return copied("promoted", tmp_path, in_a_hurry)
+
+
+@pytest.fixture
+def lenient(history: History) -> None:
+    """A margin that the models of the history keep to: of some hundred customers nothing is sure."""
+    history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+
+
+@pytest.fixture
+def origin(history: History, tmp_path: Path) -> Path:
+    bare = tmp_path / "origin.git"
+    history.project.run("git", "clone", "--quiet", "--bare", str(history.project.folder), str(bare))
+    history.project.run("git", "remote", "add", "origin", str(bare))
+    return bare
+
+
+# --- Stores --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """This process's environment is put back after the test: a client of MLflow's sets what it needs."""
+    with mock.patch.dict(os.environ, {"MLFLOW_DISABLE_TELEMETRY": "true"}):
+        yield
+
+
+@pytest.fixture
+def database(store_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the filled store's database, open nowhere, which is the one that the stages would use."""
+    path = tmp_path / "mlflow_data/mlflow.db"
+    path.parent.mkdir()
+    shutil.copyfile(store_template / "mlflow.db", path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    return path
 
 
 # --- Servers ---------------------------------------------------------------------------------------------

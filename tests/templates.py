@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tests.people import history, server
+from tests.people import history, server, store
 from tests.people.history import History, opened
 from tests.people.project import OF_NO_MODEL, REPOSITORY, Project, begin_members, tracked
 from tests.people.project import top as top_of_this_run
@@ -215,6 +215,12 @@ def make_released(top: Path) -> None:
     made = History(Project(top / "project", top / "home").hurry(), {})
     for stage in ("production", "archived", "production"):
         made.told("promote", "churn-predictor/1", "--to", stage, "--reason", "the spring offer")
+
+
+@template
+def make_store(top: Path) -> None:
+    """A store that MLflow has written, mlflow.db, with a bit of everything."""
+    store.fill(top / "mlflow.db")
 
 
 @template

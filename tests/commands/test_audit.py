@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands.test_evidence import artifacts, cache, folder_md5, spoil, sql
-from tests.commands.test_promote import KILLED, POINTS, in_gto, stages, tags
 from tests.people.history import History
 from tests.people.history import opened as history_in
+from tests.people.killer import POINTS, PROMOTING, kill
+from tests.people.releases import in_gto, stages, tags
 
 MODEL = "churn-predictor"
 GATE = f"{MODEL}@production"
@@ -554,14 +555,7 @@ ARCHIVE = ("promote", f"{MODEL}/6", "--to", "archived")
 def test_a_kill_leaves_the_old_state_or_the_new_one_once_it_is_mended(history: History, asked, new, point):
     if asked is ARCHIVE and point == "between stage and alias":
         pytest.skip("it sets no alias")
-    killed = subprocess.run(
-        [history.project.python, "-c", KILLED.format(point=KILLS[point]), *asked],
-        cwd=history.project.folder,
-        env=history.project.env,
-        capture_output=True,
-        timeout=WAIT,
-    )
-    assert killed.returncode == -9, killed.stderr
+    kill(history.project, PROMOTING.format(point=KILLS[point]), *asked)
     audit(history, "--fix")
     audit(history)
     standing = history.answer("history")["standing"]["production"]
@@ -579,7 +573,8 @@ def test_a_kill_leaves_the_old_state_or_the_new_one_once_it_is_mended(history: H
 RUNNER = """
 import sys
 import mlflow
-from predictflow import cli, evidence, transition
+from predictflow import cli
+from predictflow.promotion import evidence, transition
 print("ready", flush=True)
 sys.stdin.readline()
 sys.exit(cli.run(sys.argv[1:]))

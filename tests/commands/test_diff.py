@@ -349,7 +349,7 @@ def test_the_json_is_the_same_every_time_and_nothing_is_said_beside_it(history: 
 READ_SLOWLY = """
 import sys
 from pathlib import Path
-from predictflow import diff
+from predictflow.commands import diff
 diff.PATIENCE = 0
 with diff._reading(8) as open_binary:
     with open_binary(Path(sys.argv[1])) as file:

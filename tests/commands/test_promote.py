@@ -2,14 +2,16 @@
 
 import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from predictflow.promotion import transition
 from tests.people.history import History
+from tests.people.killer import POINTS, PROMOTING, kill
 from tests.people.project import Project
+from tests.people.releases import in_gto, number, stages, tags
+
+pytestmark = pytest.mark.usefixtures("lenient")
 
 REGISTRIES = ("in_a_database", "at_a_server")
 both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
@@ -17,39 +19,6 @@ both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
 both_slowly = pytest.mark.parametrize(
     "history", [REGISTRIES[0], pytest.param(REGISTRIES[1], marks=pytest.mark.slow)], indirect=True
 )
-
-
-def stages(history: History) -> dict[str, tuple[int, ...]]:
-    """{stage: the versions that MLflow has in it}, after holding the aliases to it."""
-    found: dict[str, tuple[int, ...]] = {}
-    for version in history.project.versions():
-        found[version.current_stage] = (*found.get(version.current_stage, ()), int(version.version))
-    aliases = history.project.store.get_registered_model("churn-predictor").aliases
-    expected = {name.lower(): found[name][0] for name in ("Staging", "Production") if name in found}
-    assert {alias: int(number) for alias, number in aliases.items()} == expected
-    assert all(len(found.get(name, ())) <= 1 for name in ("Staging", "Production"))
-    return found
-
-
-def tags(history: History) -> list[str]:
-    listed = history.project.run("git", "tag", "--list", "churn-predictor*").stdout
-    return sorted(listed.split())
-
-
-def in_gto(history: History) -> dict[str, str]:
-    """{stage: version} as GTO says."""
-    told = json.loads(history.project.run("gto", "show", "--json").stdout)
-    return told["churn-predictor"]["stage"]
-
-
-def number(history: History, name: str) -> str:
-    return f"churn-predictor/{history.made[name].version}"
-
-
-@pytest.fixture(autouse=True)
-def lenient(history: History) -> None:
-    """A margin that the models of the history keep to: of some hundred customers nothing is sure."""
-    history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
 
 
 @both
@@ -201,14 +170,6 @@ def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history
     history.told("gate", "churn-predictor@production")
 
 
-@pytest.fixture
-def origin(history: History, tmp_path: Path) -> Path:
-    bare = tmp_path / "origin.git"
-    history.project.run("git", "clone", "--quiet", "--bare", str(history.project.folder), str(bare))
-    history.project.run("git", "remote", "add", "origin", str(bare))
-    return bare
-
-
 def test_the_receipt_is_pushed_before_anything_moves(history: History, origin):
     history.told("promote", number(history, "first"), "--to", "production")
     there = history.project.run("git", "-C", str(origin), "tag", "--list", "churn-predictor*").stdout
@@ -252,30 +213,6 @@ def test_two_clones_of_one_origin_number_their_versions_together(history: Histor
     assert "MLflow has churn-predictor/2 there" in " ".join(said.split())
 
 
-KILLED = """
-import os, signal, sys
-from predictflow import cli
-from predictflow.promotion import transition
-from stages.tracking import registry
-def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
-def after(function):
-    def run(*words, **named):
-        function(*words, **named)
-        die()
-    return run
-{point}
-sys.exit(cli.run(sys.argv[1:]))
-"""
-POINTS = {
-    "before the first receipt": "transition.write_receipt = die",
-    "after the first receipt": "transition.write_receipt = after(transition.write_receipt)",
-    "before the push": "transition.publish_receipts = die",
-    "after the push": "transition.publish_receipts = after(transition.publish_receipts)",
-    "between stage and alias": "import mlflow; mlflow.MlflowClient.set_registered_model_alias = die",
-    "after the alias": "registry.move = after(registry.move)",
-}
-
-
 @pytest.mark.parametrize(
     ("history", "point"),
     [*(("in_a_database", point) for point in POINTS), ("at_a_server", "between stage and alias")],
@@ -283,14 +220,7 @@ POINTS = {
 )
 def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, origin, point):
     asked = ("promote", number(history, "first"), "--to", "production")
-    killed = subprocess.run(
-        [history.project.python, "-c", KILLED.format(point=POINTS[point]), *asked],
-        cwd=history.project.folder,
-        env=history.project.env,
-        capture_output=True,
-        timeout=120,
-    )
-    assert killed.returncode == -9, killed.stderr
+    kill(history.project, PROMOTING.format(point=POINTS[point]), *asked)
     history.told(*asked)
     assert stages(history)["Production"] == (history.made["first"].version,)
     assert tags(history) == ["churn-predictor#production#1", "churn-predictor@v1.0.0"]
@@ -335,3 +265,30 @@ def test_gate_misses_a_last_receipt_that_was_deleted_everywhere(history: History
         history.project.run("git", "-C", str(folder), "tag", "-d", "churn-predictor#production!#2")
     against = history.answer("gate", "churn-predictor@production", code=1)["against"]
     assert "is gone: here, and from origin" in against[0]
+
+
+# Tests that are not run at a server.
+CANNOT = {
+    "test_two_clones_of_one_origin_number_their_versions_together": "a server numbers for all its clones",
+    "test_who_is_not_registered_is_told": "it loses the project's own store, and a server is in no project",
+}
+NOTHING_NEW = {  # all that they ask of MLflow is asked by others of them too
+    "test_dvc_hands_out_what_is_in_production": "DVC reads Git and its cache",
+    "test_a_dry_run_changes_nothing": "a refusal changes nothing either",
+    "test_the_same_promotion_again_writes_no_second_receipt": "after a server has failed it is done too",
+    "test_a_version_that_was_never_committed_is_refused_with_its_cure": "Git alone is asked",
+    "test_the_receipt_is_pushed_before_anything_moves": "it is where the server fails, here",
+    "test_an_origin_that_does_not_answer_stops_it": "MLflow is not reached",
+    "test_gate_takes_a_receipt_only_while_it_stands": "which receipt stands is read from Git",
+    "test_gate_misses_a_last_receipt_that_was_deleted_everywhere": "what origin holds is read from Git",
+}
+
+
+def test_what_is_not_run_at_a_server_is_listed_with_its_reason():
+    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    here = {
+        name
+        for name, test in tests.items()
+        if any("at_a_server" in str(mark.args) for mark in getattr(test, "pytestmark", []))
+    }
+    assert tests.keys() - here == CANNOT.keys() | NOTHING_NEW.keys()

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,11 +14,10 @@ import mlflow
 import pytest
 
 from predictflow.adapters import git_worktree
-from predictflow.adapters.mlflow_entities import Run
 from predictflow.maintenance.garbage import KINDS
-from predictflow.maintenance.reachability import Needed
 from predictflow.reproduction import environments
 from tests.people.history import History, Made
+from tests.people.killer import PRUNING, kill
 from tests.people.project import REPOSITORY, Project
 
 MODEL = "churn-predictor"
@@ -391,27 +389,6 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
     promoted.told("prune", "--yes")
 
 
-KILLED = """
-import os, pathlib, shutil, signal, sys
-from predictflow import cli
-from predictflow.adapters import mlflow_tables
-from predictflow.maintenance import garbage
-left = int(sys.argv.pop(1))
-def count(function):
-    def run(*words, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*words, **named)
-    return run
-points = ((mlflow_tables, "delete_runs"), (shutil, "rmtree"), (os, "unlink"), (pathlib.Path, "unlink"))
-for module, name in points:
-    setattr(module, name, count(getattr(module, name)))
-sys.exit(cli.run(["prune", "--yes"]))
-"""
-
-
 @pytest.mark.parametrize(
     "step", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 9, 12, 14, 19, 24, 29))]
 )
@@ -419,33 +396,13 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
     runs, kept = run_ids(promoted), set(files(promoted))
     going = {path for names in groups(promoted).values() for path in names}
     made = litter(promoted)
-    killed = subprocess.run(
-        [promoted.project.python, "-c", KILLED, str(step)],
-        cwd=promoted.project.folder,
-        env=promoted.project.env,
-        capture_output=True,
-        timeout=120,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    kill(promoted.project, PRUNING, str(step))
     promoted.told("prune", "--yes")
     assert groups(promoted) == {}
     assert run_ids(promoted) == runs
     assert all(is_among(path, going) for path in kept - set(files(promoted)))
     assert not [path for path in made.values() if (promoted.project.folder / path).exists()]
     promoted.told("gate", f"{MODEL}@production")
-
-
-def test_only_the_stages_own_runs_of_nothing_are_no_longer_needed():
-    def run(**tags: str) -> Run:
-        marks = {key.replace("_", "."): value for key, value in tags.items()}
-        return Run("r", "", "FINISHED", 0, 0, marks, "")
-
-    held = Needed({"held"}, {"named"}, set())
-    assert held.run(run()), "it carries no mark of the stages"
-    assert held.run(run(predictflow_content="held"))
-    assert not held.run(run(predictflow_content="lost"))
-    assert not held.run(run(predictflow_host="here"))
-    assert Needed(set(), {"r"}, set()).run(run(predictflow_host="here")), "a version names it"
 
 
 def test_in_a_store_of_others_runs_go_to_the_trash_and_only_those_of_this_machine(

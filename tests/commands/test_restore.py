@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import mlflow
 import pytest
 from mlflow.tracking._tracking_service import utils
 
-from predictflow.maintenance import recovery
 from tests.people.history import History
+from tests.people.killer import RESTORING, kill
 from tests.people.project import REPOSITORY, Project
 
 MODEL = "churn-predictor"
@@ -321,44 +320,11 @@ def test_a_bare_clone_has_no_store(promoted: History, tmp_path):
     assert "a bare repository has no store" in promoted.told("--repo", str(bare), "restore", code=2)
 
 
-KILLED = """
-import os, signal, sys
-from predictflow import cli
-from predictflow.adapters import mlflow_tables
-from predictflow.maintenance import restore
-from stages.tracking import registry
-left = int(sys.argv.pop(1))
-def count(function):
-    def run(*words, **named):
-        global left
-        answer = function(*words, **named)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-    return run
-for module, name in POINTS:
-    setattr(module, name, count(getattr(module, name)))
-sys.exit(cli.run(["restore"]))
-"""
-POINTS = (
-    "(mlflow_tables, 'add_run'), (mlflow_tables, 'date_metrics'), (mlflow_tables, 'date_version'),"
-    " (mlflow_tables, 'renumber'), (restore, 'complete'), (registry, 'register'), (registry, 'move')"
-)
-
-
 @pytest.mark.parametrize("step", [24, 40, *map(slow, (1, 2, 9, 15, 22, 25, 26, 27, 30, 33, 36))])
 def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, step):
     reference = versions(promoted), runs(promoted)
     history = elsewhere(promoted)
-    killed = subprocess.run(
-        [history.project.python, "-c", KILLED.replace("POINTS", f"[{POINTS}]"), str(step)],
-        cwd=history.project.folder,
-        env=history.project.env,
-        capture_output=True,
-        timeout=120,
-    )
-    assert killed.returncode == -9, killed.stderr
+    kill(history.project, RESTORING, str(step))
     history.told("restore")
     after = versions(history)
     assert {n: one["stage"] for n, one in after.items()} == {
@@ -378,19 +344,3 @@ def test_every_key_of_its_json_is_documented(promoted: History):
     answer = promoted.answer("restore", code=1)
     for key in (set(answer) | set(answer["incomplete"][0])) - {"not_looked_at"}:
         assert f"`{key}`" in section, key
-
-
-def test_receipts_numbers_come_first_and_nobody_is_lost():
-    numbered = recovery.numbered
-    assert numbered([], {}, {"b": 1, "d": 4}, [*"abcd"]) == ({}, {"a": 2, "b": 1, "c": 3, "d": 4})
-    assert numbered([1, 2], {1: "b", 2: "a"}, {"a": 1}, [*"abc"]) == (
-        {2: 1, 1: 2},
-        {"a": 1, "b": 2, "c": 3},
-    ), "two change places"
-    assert numbered([1], {1: "c"}, {"a": 1}, [*"abc"]) == ({1: 3}, {"a": 1, "b": 2, "c": 3})
-    assert numbered([1, 2, 3], {1: "a", 3: "c"}, {"new": 2}, ["a", "c", "new"]) == (
-        {2: 4},
-        {"a": 1, "c": 3, "new": 2},
-    ), "a deleted version keeps a row of its number"
-    assert numbered([1, 2], {1: "a", 2: "a"}, {"a": 1}, ["a"]) == ({}, {"a": 1}), "the older of two"
-    assert numbered([1, 2], {1: None, 2: "a"}, {"a": 1}, ["a"]) == ({2: 1, 1: 2}, {"a": 1})

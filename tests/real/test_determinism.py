@@ -108,6 +108,11 @@ def test_the_dvc_lock_in_git_is_reproduced_by_a_cold_run_under_unusual_settings(
     run_cold(recorded, tmp_path, UNUSUAL)
 
 
+def test_small_data_gives_the_same_dvc_lock_in_processes_of_their_own(warm, tmp_path):
+    """It was made by processes that were forked off one which had imported everything."""
+    run_cold(warm, tmp_path, UNUSUAL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["logistic_regression", "random_forest", "hist_gradient_boosting"])
 def test_every_other_model_repeats_itself_on_small_data(model, members, tmp_path):

@@ -12,30 +12,13 @@ from pathlib import Path
 import pytest
 
 from predictflow.promotion import transition
-from tests.commands import test_promote
-from tests.commands.test_promote import lenient, number, origin, stages, tags
 from tests.people import server as served
 from tests.people.history import History
 from tests.people.project import Project
+from tests.people.releases import number, stages, tags
 from tests.people.server import DATABASE, Door, Server
 
-__all__ = ["lenient", "origin"]
-
-# Tests of test_promote.py that are not run at a server.
-CANNOT = {
-    "test_two_clones_of_one_origin_number_their_versions_together": "a server numbers for all its clones",
-    "test_who_is_not_registered_is_told": "it loses the project's own store, and a server is in no project",
-}
-NOTHING_NEW = {  # all that they ask of MLflow is asked by others of them too
-    "test_dvc_hands_out_what_is_in_production": "DVC reads Git and its cache",
-    "test_a_dry_run_changes_nothing": "a refusal changes nothing either",
-    "test_the_same_promotion_again_writes_no_second_receipt": "after a server has failed it is done too",
-    "test_a_version_that_was_never_committed_is_refused_with_its_cure": "Git alone is asked",
-    "test_the_receipt_is_pushed_before_anything_moves": "it is where the server fails, here",
-    "test_an_origin_that_does_not_answer_stops_it": "MLflow is not reached",
-    "test_gate_takes_a_receipt_only_while_it_stands": "which receipt stands is read from Git",
-    "test_gate_misses_a_last_receipt_that_was_deleted_everywhere": "what origin holds is read from Git",
-}
+pytestmark = pytest.mark.usefixtures("lenient")
 
 
 @pytest.fixture
@@ -58,16 +41,6 @@ def move_source(server: Server, number: int, source: str) -> None:
     with closing(sqlite3.connect(server.folder / DATABASE)) as store, store:
         change = "UPDATE model_versions SET source = ?, storage_location = ? WHERE version = ?"
         assert store.execute(change, [source, source, number]).rowcount == 1
-
-
-def test_what_is_not_run_at_a_server_is_listed_with_its_reason():
-    tests = {name: test for name, test in vars(test_promote).items() if name.startswith("test_")}
-    here = {
-        name
-        for name, test in tests.items()
-        if any("at_a_server" in str(mark.args) for mark in getattr(test, "pytestmark", []))
-    }
-    assert tests.keys() - here == CANNOT.keys() | NOTHING_NEW.keys()
 
 
 def test_every_reader_answers_from_a_server(history: History):

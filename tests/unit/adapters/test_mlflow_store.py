@@ -5,134 +5,25 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from predictflow.adapters.mlflow_client import Client
-from predictflow.adapters.mlflow_entities import Run, Store, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
-from stages.tracking.store import CONTENT, RESTORED
-from tests.people.project import environment
-from tests.people.server import address
-from tests.people.waiting import until
+from stages.tracking.store import CONTENT
+from tests.people.store import FIRST, ODD, SECOND, Told, ask
 
-FIRST, SECOND, TRASH = "0123456789abcdef" * 2, "f" * 32, "e" * 32
-ODD = {"md5/data/größe 1.csv": "a'b\"c\\d", "MD5/no": "x", "md5": "x", "md5_/no": "x", "a.b": "\n😀" * 9}
 MANY = 1200  # runs, more than MLflow hands out at once
 
 
-@pytest.fixture(autouse=True)
-def surroundings() -> Iterator[None]:
-    """The environment is put back: a client of MLflow's sets what it needs."""
-    with mock.patch.dict(os.environ, {"MLFLOW_DISABLE_TELEMETRY": "true"}):
-        yield
-
-
-@pytest.fixture(scope="session")
-def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store that MLflow has written, mlflow.db, with a bit of everything."""
-    folder = tmp_path_factory.mktemp("store")
-    fill(folder / "mlflow.db")
-    return folder
-
-
-def fill(database: Path) -> None:
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, RunTag
-
-    client = MlflowClient(f"sqlite:///{database}")
-    ours = client.create_experiment("churn-prediction", (database.parent / "artifacts").as_uri())
-    other, trashed = client.create_experiment("another"), client.create_experiment("trashed")
-
-    def run(experiment: str, name: str, status: str, content: str = "", **tags: str) -> str:
-        marked = {CONTENT: content, "md5/data/customers.csv": content[::-1]} if content else {}
-        made = client.create_run(experiment, run_name=name, tags=marked | tags)
-        if status != "RUNNING":
-            client.set_terminated(made.info.run_id, status)
-        return made.info.run_id
-
-    finished = run(ours, "finished", "FINISHED", FIRST, **{"git.commit": "c" * 40, "git.dirty": "false"})
-    client.log_batch(
-        finished,
-        metrics=[Metric("loss", 1 / step, 1, step) for step in range(1, 901)]
-        + [Metric("roc_auc", math.nan, 1, 0), Metric("up", math.inf, 1, 0), Metric("down", -math.inf, 1, 0)],
-        params=[Param("train.model", "xgboost"), Param("empty", ""), Param("long", "x" * 3000)],
-        tags=[RunTag(key, value) for key, value in ODD.items()],
-    )
-    again = [
-        Metric("again", value, time, step) for value, time, step in ((2, 9, 3), (4, 1, 5), (math.nan, 2, 5))
-    ]
-    client.log_batch(finished, metrics=again)
-    run(ours, "restored", "FINISHED", FIRST, **{RESTORED: "true", "dvc.exp_name": "shallow"})
-    run(ours, "failed", "FAILED")
-    run(ours, "killed", "KILLED", **{CONTENT: SECOND})
-    run(ours, "running", "RUNNING")
-    run(other, "of another experiment", "FINISHED", SECOND)
-    client.delete_run(run(ours, "deleted", "FINISHED", TRASH))
-    in_trash = run(trashed, "of an experiment in the trash", "FINISHED", TRASH)
-    client.delete_experiment(trashed)
-    client.restore_run(in_trash)
-
-    client.create_registered_model("churn-predictor")
-    for stage in ("None", "Archived", "Staging", "Production", "Production"):
-        tags = {CONTENT: FIRST, "md5/models/x": "1" * 32, **ODD} if stage == "Staging" else {}
-        version = client.create_model_version("churn-predictor", "file:///x", finished, tags=tags)
-        with pytest.warns(FutureWarning):
-            client.transition_model_version_stage("churn-predictor", version.version, stage)
-    for alias, number in {"staging": "3", "champion": "3", "Äpfel": "3", "old": "2"}.items():
-        client.set_registered_model_alias("churn-predictor", alias, number)
-    client.create_model_version("churn-predictor", "file:///x", None)
-    deleted = client.create_model_version("churn-predictor", "file:///x", finished, tags={CONTENT: TRASH})
-    client.set_registered_model_alias("churn-predictor", "gone", deleted.version)
-    client.delete_model_version("churn-predictor", deleted.version)
-    client.create_registered_model("gone")
-    client.create_model_version("gone", "file:///x", finished, tags={CONTENT: TRASH})
-    client.delete_registered_model("gone")
-    client.create_registered_model("a second model")
-    client.create_model_version("a second model", "file:///x", finished)
-    client.register_prompt("greeting", "Hello {{name}}", tags={CONTENT: TRASH})
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # as the stages have it
-
-
-@pytest.fixture
-def database(store_template: Path, tmp_path: Path, monkeypatch) -> Path:
-    """A copy of the store's database, open nowhere, which is the one that the stages would use."""
-    path = tmp_path / "mlflow_data/mlflow.db"
-    path.parent.mkdir()
-    shutil.copyfile(store_template / "mlflow.db", path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    return path
-
-
-@dataclass(frozen=True)
-class Told:
-    """All that a store can be asked, asked."""
-
-    runs: list[Run]
-    params: dict[str, dict[str, str]]
-    metrics: str  # as text: nan equals nan there
-    md5s: dict[str, dict[str, str]]
-    versions: list[Version]
-
-
-def ask(asked: Store) -> Told:
-    runs = asked.runs()
-    metrics = {
-        run: dict(sorted(values.items())) for run, values in sorted(asked.metrics(runs).items()) if values
-    }
-    params = {run: values for run, values in asked.params(runs).items() if values}
-    return Told(runs, params, str(metrics), asked.md5s(), asked.versions())
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -372,34 +263,6 @@ def test_a_store_that_is_not_there_is_missing_and_is_not_made(tmp_path, monkeypa
         with pytest.raises(Missing, match=f"{path} is not there"):
             find_store()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def server(database: Path, tmp_path: Path) -> Iterator[str]:
-    """A real MLflow server with the store; gives its address."""
-    log = tmp_path / "log"
-    words = f"mlflow server --port 0 --workers 1 --backend-store-uri sqlite:///{database}"
-    process = subprocess.Popen(
-        [*words.split(), "--artifacts-destination", str(tmp_path / "artifacts")],
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-    try:
-        yield until(lambda: address(log, process), "the server")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def test_a_server_answers_as_its_database_does(server: str, database: Path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    found = find_store()
-    assert isinstance(found, Client)
-    assert ask(found) == ask(Database(database))
 
 
 def questions(uri: str, monkeypatch) -> set[str]:

@@ -20,9 +20,7 @@ from predictflow.ledger.rebuilds import (
     write_rebuild,
 )
 from predictflow.ledger.receipts import Receipt, canonical
-from tests.unit.ledger.test_receipts import MODEL, here, person, put, templates
-
-__all__ = ["here", "person", "templates"]
+from tests.people.ledger import MODEL, put
 
 GIVEN = {
     "verdict": "identical",

@@ -3,13 +3,11 @@ damage."""
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -17,8 +15,6 @@ from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
 from predictflow.formatting import moment
 from predictflow.ledger.chain import (
-    Chain,
-    assigned_versions,
     next_counter,
     next_time,
     read_chain,
@@ -27,113 +23,40 @@ from predictflow.ledger.chain import (
     version_numbers,
 )
 from predictflow.ledger.origin import ask_origin, fetch_receipts, publish_receipts
-from predictflow.ledger.receipts import Receipt, StaleLedger, canonical
-from predictflow.ledger.writer import remove_receipts, write_receipt
+from predictflow.ledger.receipts import Receipt, StaleLedger
+from predictflow.ledger.writer import remove_receipts
 from stages.support.errors import UserError
-from tests.people.history import History
+from tests.people.ledger import MODEL, git, put, rewrite
 from tests.people.project import REPOSITORY, environment
-
-MODEL = "churn-predictor"
-GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": "", "decision": None}
 
 # Pushes what was written last.
 PUSHER = """
 from pathlib import Path
-from predictflow import receipts
-from predictflow.repository import Repository
+from predictflow.adapters.git import Repository
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.origin import publish_receipts
 repository = Repository(Path.cwd())
-receipts.publish(repository, "churn-predictor", receipts.read(repository, "churn-predictor").receipts[-1:])
+publish_receipts(repository, "churn-predictor", read_chain(repository, "churn-predictor").receipts[-1:])
 """
 
 # One writer of two: reads the chain, says so, and writes when it is told to.
 WRITER = """
 import sys
 from pathlib import Path
-from predictflow import receipts
-from predictflow.repository import Repository
+from predictflow.adapters.git import Repository
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.receipts import StaleLedger
+from predictflow.ledger.writer import write_receipt
 repository = Repository(Path.cwd())
-chain = receipts.read(repository, "churn-predictor")
+chain = read_chain(repository, "churn-predictor")
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     last = chain.last
-    receipts.write(repository, chain, "promoted", 1, last.commit, last.body, stage=sys.argv[1])
-except receipts.Quicker as error:
+    write_receipt(repository, chain, "promoted", 1, last.commit, last.body, stage=sys.argv[1])
+except StaleLedger as error:
     sys.exit(str(error))
 """
-
-
-def git(repository: Repository, *words: str) -> str:
-    return repository.read(*words).strip()
-
-
-def put(
-    repository: Repository,
-    action: str,
-    version: int,
-    stage: str | None = None,
-    *,
-    model: str = MODEL,
-    chain: Chain | None = None,
-    **more: object,
-) -> Receipt:
-    """Write a receipt; version 1 is the first commit, and so on."""
-    commit = git(repository, "rev-list", "--reverse", "main").split()[version - 1]
-    chain = chain or read_chain(repository, model)
-    given = GIVEN | {"content": f"content {version}"}
-    return write_receipt(repository, chain, action, version, commit, given, stage=stage, **more)
-
-
-def rewrite(repository: Repository, name: str, to: str | None = None, message: str = "", **changed) -> None:
-    """Write a tag anew, under its own name or another, with changes to its body, its commit or its date."""
-    one = {receipt.name: receipt for receipt in read_chain(repository, MODEL).receipts}[name]
-    commit, date = changed.pop("at", one.commit), changed.pop("date", one.time)
-    body = one.body | changed
-    message = message or f"words\n\n{canonical(body)}\n"
-    done = repository.git(
-        *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", to or name, commit),
-        given=message,
-        env={"GIT_COMMITTER_DATE": f"@{date} +0000"},
-    )
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process works as a person with a home of their own."""
-    (tmp_path / "home").mkdir()
-    for name, value in environment(tmp_path / "home").items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two repositories of three commits, made once; `chain` has receipts."""
-    top = tmp_path_factory.mktemp("receipts")
-    (top / "home").mkdir()
-    with mock.patch.dict(os.environ, environment(top / "home"), clear=True):
-        subprocess.run(
-            ["git", "init", "-q", "--template=", "--initial-branch=main", top / "here"], check=True
-        )
-        for number in (1, 2, 3):
-            git(Repository(top / "here"), "commit", "--quiet", "--allow-empty", "-m", f"model {number}")
-        shutil.copytree(top / "here", top / "chain")
-        repository = Repository(top / "chain")
-        put(repository, "registered", 1)
-        put(repository, "promoted", 1, "production", why="the first")
-        put(repository, "registered", 2)
-        put(repository, "promoted", 2, "production")
-        put(repository, "promoted", 1, "staging")
-        put(repository, "archived", 1, "staging")
-    return top
-
-
-@pytest.fixture
-def here(person: Path, templates: Path) -> Repository:
-    """A repository of three commits."""
-    shutil.copytree(templates / "here", person / "here")
-    return Repository(person / "here")
 
 
 @pytest.fixture
@@ -484,73 +407,3 @@ def test_a_signed_receipt_is_read_like_any_other_and_git_verifies_it(here: Repos
     assert [(receipt.signed, receipt.version) for receipt in read.receipts] == [(True, 1), (False, 1)]
     assert here.git("verify-tag", "churn-predictor@v1.0.0").returncode == 0
     assert here.git("verify-tag", "churn-predictor#production#1").returncode != 0
-
-
-def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: pytest.MonkeyPatch, tmp_path):
-    for name, value in history.project.env.items():
-        monkeypatch.setenv(name, value)
-    repository = Repository(history.project.folder)
-    commits = {made.version: made.commit for made in history.made.values()}
-    contents = {made.version: made for made in history.made.values()}
-
-    def step(action: str, version: int, stage: str | None = None) -> None:
-        chain = read_chain(repository, MODEL)
-        given = GIVEN | {"content": contents[version].content}
-        write_receipt(repository, chain, action, version, commits[version], given, stage=stage)
-
-    def in_gto() -> dict[str, str]:
-        shown = json.loads(history.project.run("gto", "show", MODEL, "--json").stdout)
-        held = [
-            (stage["activated_at"], stage["stage"], version["version"])
-            for version in shown
-            for stage in version["stages"]
-            if stage["is_active"]
-        ]
-        return {stage: version for _, stage, version in sorted(held)}
-
-    def in_receipts() -> dict[str, str]:
-        stands = standing_receipts(read_chain(repository, MODEL).receipts)
-        return {stage: f"v{receipt.version}.0.0" for stage, receipt in stands.items()}
-
-    def got(*words: str) -> str:
-        folder = tmp_path / "got"
-        shutil.rmtree(folder, ignore_errors=True)
-        history.project.run("dvc", "artifacts", "get", ".", MODEL, *words, "--out", str(folder))
-        return next(
-            made.name
-            for made in history.made.values()
-            if (folder / "model.ubj").read_bytes()
-            == (
-                history.project.folder / f"mlflow_data/artifacts/{made.run}/artifacts/model/model.ubj"
-            ).read_bytes()
-        )
-
-    for version in (1, 2, 3):
-        step("registered", version)
-        step("promoted", version, "production")
-    step("promoted", 2, "staging")
-    assert in_gto() == in_receipts() == {"production": "v3.0.0", "staging": "v2.0.0"}
-    step("rolled back", 1, "production")
-    assert in_gto() == in_receipts() == {"production": "v1.0.0", "staging": "v2.0.0"}
-    assert got("--stage", "production") == contents[1].name
-    assert got("--rev", "v2.0.0") == contents[2].name
-
-    chain = read_chain(repository, MODEL).receipts
-    assert assigned_versions(chain, "production") == [2, 3, 1]
-    step("archived", 1, "production")
-    assert in_receipts() == {"staging": "v2.0.0"}
-    assert in_gto()["production"] == "v3.0.0", "why a stage is emptied of all that GTO remembers"
-    for version in assigned_versions(read_chain(repository, MODEL).receipts, "production"):
-        step("archived", version, "production")
-    assert in_gto() == in_receipts() == {"staging": "v2.0.0"}
-    step("promoted", 3, "production")
-    assert got("--stage", "production") == contents[3].name
-
-    journal = json.loads(history.project.run("gto", "history", MODEL, "--json").stdout)
-    ours = read_chain(repository, MODEL)
-    told = [event for event in journal if event["event"] != "commit"]
-    assert [event["ref"] for event in reversed(told)] == [receipt.name for receipt in ours.receipts]
-    assert {event["ref"]: event["commit"] for event in told} == {
-        receipt.name: receipt.commit for receipt in ours.receipts
-    }
-    assert ours.damage == []
