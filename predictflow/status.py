@@ -46,7 +46,7 @@ UNITS = {"days": 86400, "hours": 3600, "minutes": 60}  # in seconds
 Step = tuple[str, str]  # a command, and why
 
 
-@click.command
+@click.command(short_help="Where do things stand, and what is to be done next?")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_obj
