@@ -17,8 +17,9 @@ import pytest
 from predictflow import environments, prune, worktrees
 from predictflow.needed import Needed
 from predictflow.store import Run
-from tests.conftest import REPOSITORY, Project
+from tests.conftest import Project
 from tests.lineage.conftest import History, Made
+from tests.manual import json_keys_of
 
 MODEL = "churn-predictor"
 GC = ("dvc", "gc", "--dry", "-w", "--all-branches", "--all-tags", "--all-experiments")
@@ -469,8 +470,7 @@ def test_in_a_store_of_others_runs_go_to_the_trash_and_only_those_of_this_machin
 
 
 def test_every_key_of_its_json_is_documented(promoted: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow prune ")[2].partition("\n### ")[0]
+    section = json_keys_of("prune")
     litter(promoted)
     answer = promoted.answer("prune", "--dry-run")
     for key in {*answer, *answer["groups"][0]} - {"not_looked_at"}:

@@ -14,8 +14,9 @@ import pytest
 from mlflow.tracking._tracking_service import utils
 
 from predictflow import recovery
-from tests.conftest import REPOSITORY, Project, once
+from tests.conftest import Project, once
 from tests.lineage.conftest import History
+from tests.manual import json_keys_of
 
 MODEL = "churn-predictor"
 PROCESS = ("predictflow.host", "predictflow.pid", "predictflow.began")  # which process trained it
@@ -382,8 +383,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
 
 
 def test_every_key_of_its_json_is_documented(promoted: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow restore ")[2].partition("\n### ")[0]
+    section = json_keys_of("restore")
     empty_remote(promoted)
     shutil.rmtree(promoted.project.folder / ".dvc/cache")
     answer = promoted.answer("restore", code=1)

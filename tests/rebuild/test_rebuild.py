@@ -20,8 +20,9 @@ from predictflow.store import Database
 from predictflow.worktrees import FOLDER
 from stages.environment import pins
 from tests import customers
-from tests.conftest import BIN, REPOSITORY, Project
+from tests.conftest import BIN, Project
 from tests.lineage.test_cli import keys
+from tests.manual import json_keys_of
 from tests.waiting import until
 
 MODEL = "churn-predictor"
@@ -158,8 +159,7 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
     }
     assert told["versions"] == [] and told["receipt"] is None, "the version's own commit was not tried"
     assert rebuilt.TAG not in warm.versions()[0].tags
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow rebuild ")[2].partition("\n### ")[0]
+    section = json_keys_of("rebuild")
     assert [key for key in keys(told) if f"`{key}`" not in section] == []
     after = of_the_user(warm)
     assert after["rows"] == before["rows"]
