@@ -1,0 +1,177 @@
+"""The README's commands, and then those of each page, work in their order and print what it says.
+
+A page begins where the README ends.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+
+from predictflow import cli
+from tests.conftest import REPOSITORY, Project, clone, once
+from tests.docs.pages import (
+    PAGES,
+    PLAYED,
+    README,
+    blocks,
+    lend_the_environment,
+    matches,
+    player,
+    steps,
+    text_of,
+)
+
+# Texts of blocks that nobody can play here, each with its reason.
+EXCUSED = {
+    "gh workflow run": "it starts a flow at GitHub",
+}
+HELD_OTHERWISE = {
+    "docs/reference/commands.md": "test_reference.py holds it to the commands' own help",
+}
+COMMANDS = re.compile(
+    r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ +)*(?:predictflow|dvc|git|make|mlflow|python|curl|gto|gh|pip) \S"
+)
+
+
+def make(top: Path) -> None:
+    """The project with an origin, after all that the README does; in project/."""
+    for folder in (top / "project", top / "home"):
+        folder.mkdir()
+    project = Project(top / "project", top / "home")
+    clone(project.folder)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("the project")
+    lend_the_environment(project.folder)
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    with player(project) as one:
+        one.play(README, EXCUSED)
+
+
+@pytest.fixture(scope="session")
+def after_the_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once(tmp_path_factory, "readme", make)
+
+
+def test_the_readme_does_what_it_says(after_the_readme: Path):
+    assert (after_the_readme / "project/mlflow_data/mlflow.db").exists()
+    assert sum(len(steps(block)) for block in blocks(text_of(README)) if block.language in PLAYED) > 5
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in PAGES[1:]
+        if page not in HELD_OTHERWISE and any(block.language in PLAYED for block in blocks(text_of(page)))
+    ],
+)
+def test_a_page_does_what_it_says(page: str, after_the_readme: Path, tmp_path: Path):
+    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    with player(Project(tmp_path / "top/project", tmp_path / "top/home")) as one:
+        one.play(page, EXCUSED)
+
+
+# --- What is not played ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_stands_in_a_block_that_is_played(page: str):
+    text = text_of(page)
+    assert text.count("```") == 2 * len(blocks(text)), "a fence that nobody reads"
+    others = [block.text for block in blocks(text) if block.language not in PLAYED]
+    assert not [line for other in others for line in other.splitlines() if COMMANDS.match(line)]
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in outside.splitlines() if line.startswith("    ") and COMMANDS.match(line)]
+
+
+def test_an_excuse_is_needed():
+    everything = "".join(map(text_of, PAGES))
+    assert [text for text in EXCUSED if text not in everything] == []
+
+
+def inline(text: str) -> list[str]:
+    """The commands of predictflow that a page names within its sentences."""
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [
+        told
+        for told in re.findall(r"`([^`]+)`", outside)
+        if re.match(r"(python -m )?predictflow [a-z-]", told)
+    ]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md"])
+def test_a_command_within_a_sentence_and_its_options_are_there(page: str):
+    context = click.Context(cli.predictflow)
+    for told in inline(text_of(page)):
+        name, *words = re.sub(r"^predictflow (--repo \S+ )?", "", told).split()
+        command = cli.predictflow.get_command(context, name)
+        assert command is not None, told
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word.rstrip(",;") for word in words if word.startswith("--")} <= options, told
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "predictflow/README.md", "benchmarks/README.md"])
+def test_what_a_page_links_to_is_there(page: str):
+    for path, _, heading in re.findall(r"\]\(((?!https?:)[^)#]*)(#([^)]*))?\)", text_of(page)):
+        target = (REPOSITORY / page).parent / path if path else REPOSITORY / page
+        assert target.exists(), path
+        if heading:
+            assert heading in anchors(target.read_text(encoding="utf-8")), f"{path}#{heading}"
+
+
+def anchors(text: str) -> set[str]:
+    """How GitHub names the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_list_of_pages():
+    listed = text_of("docs/README.md")
+    for page in PAGES[1:]:
+        assert page == "docs/README.md" or f"]({page.removeprefix('docs/')})" in listed, page
+
+
+def test_the_readme_is_read_in_two_minutes():
+    assert len(text_of(README).splitlines()) <= 120
+
+
+def test_make_help_lists_every_target(project: Project):
+    listed = project.run("make", "help").stdout
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"repro", "test", "test-slow", "lock"} <= set(targets)
+    for target in targets:
+        assert f"make {target} " in listed, target
+
+
+# --- The player itself ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "printed", "right"),
+    [
+        ("one\ntwo\n", "one\ntwo\n", True),
+        ("one\n", "one\ntwo\n", False),
+        ("one\n…\n", "one\ntwo\nthree\n", True),
+        ("…\nthree\n", "one\ntwo\nthree\n", True),
+        ("one … three\n", "one two three\n", True),
+        ("", "", True),
+        ("", "one\n", False),
+        ("a.c [1]\n", "abc [1]\n", False),
+    ],
+)
+def test_what_is_printed_is_held_to_what_a_page_tells(told: str, printed: str, right: bool):
+    assert matches(told, printed) is right
+
+
+def test_a_block_is_cut_into_commands():
+    (block,) = blocks("```console exit=1\n$ one \\\n    more\nsaid\n$ two\n```\n")
+    first, second = steps(block)
+    assert (first.command, first.prints, first.code) == ("one \\\n    more", "said\n", 0)
+    assert (second.command, second.prints, second.code) == ("two", "", 1)
+    assert shlex.split(first.command) == ["one", "more"]
