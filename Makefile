@@ -11,7 +11,7 @@ help:  ## list the commands
 
 repro: $(INSTALLED) hook  ## make the environment, bring the data, run the pipeline to a registered model
 	@echo '[2/3] the data'
-	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/python -m predictflow.telco
 	@echo '[3/3] the pipeline'
 	@$(BIN)/dvc repro
 
@@ -21,12 +21,13 @@ hook:  ## let `git checkout` bring the data of that commit with it (as `dvc inst
 	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH"; ! command -v dvc >/dev/null || exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
 
 test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
-	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/python -m predictflow.telco
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (half an hour)
-	@$(BIN)/python -m predictflow.customers
+	@$(BIN)/python -m predictflow.telco
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 COMPILE = $(BIN)/uv pip compile -q --system-certs --universal --python-version 3.11 --fork-strategy fewest \

@@ -17,11 +17,12 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from benchmarks.tables import show
-from stages import errors, params
-from stages.models import FAMILIES, Family, Sample
+from stages.data.customer_file import CustomerFile
+from stages.data.schema import Schema
+from stages.model.families import FAMILIES, Family, Sample
+from stages.model.serving import LOADERS, features
 from stages.prepare import CUSTOMERS
-from stages.schema import CustomerFile, Schema
-from stages.serving import LOADERS, features
+from stages.support import errors, params
 
 FOLDS, TIMES = 5, 2
 

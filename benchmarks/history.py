@@ -24,9 +24,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.long_history import CODE, MODEL, MOVES, ROWS, History, Plan, customer_id, make
 from benchmarks.pipeline import REPOSITORY, Bench
 from benchmarks.tables import show
-from predictflow.index import CUSTOMERS, location
-from predictflow.repository import Repository
-from stages.provenance import FOLDER
+from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.adapters.git import Repository
+from predictflow.lineage.index import location
+from stages.tracking.provenance import FOLDER
 
 # Runs a command and prints its seconds, those of the CPU, its peak memory and its exit code. From a small
 # process of its own: Linux counts as a program's what the process held before it became that program.

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pipeline import REPOSITORY, Bench
-from predictflow.index import CUSTOMERS, LOCK, MEASURED, POINTER, PREPARED
-from stages import customer_index, gate, params
-from stages.provenance import FOLDER, PROVENANCE
-from stages.tracking import RESTORED
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, POINTER, PREPARED
+from stages.data import customer_index
+from stages.model import bars
+from stages.support import params
+from stages.tracking.provenance import FOLDER, PROVENANCE
+from stages.tracking.store import RESTORED
 
 ROWS = 7_043  # customers in each state of the data, as many as the telco data has
 MOVES = 20  # customers who go, and as many who come, from one state to the next
@@ -31,7 +33,7 @@ POSITIVE = 4  # one of so many leaves
 BEGAN, APART = 1_700_000_000, 600  # seconds: the first commit, and from one to the next
 BASE = 0.8  # ROC AUC of the first model; each is a little better than the one before
 MODEL = "churn-predictor"
-RECORD, CODE = PROVENANCE.as_posix(), "stages/models.py"
+RECORD, CODE = PROVENANCE.as_posix(), "stages/model/families.py"
 MARKER, DATABASE = "mlflow_data/registered.json", "mlflow_data/mlflow.db"
 PLOTS = {  # the same for every model
     "metrics/evaluate/plots/roc.csv": b"false_positive_rate,true_positive_rate\n0,0\n1,1\n",
@@ -228,7 +230,7 @@ class Models:
         last["params"]["models.xgboost"]["rounds"] = model.rounds
         add(RECORD, as_json([*({"md5": entries[path].md5, "path": path} for path in paths), last]))
         add(MEASURED, as_json(metrics))
-        decision = gate.decide(metrics, self._settings["register.gate"])
+        decision = bars.decide(metrics, self._settings["register.gate"])
         told = {"model": MODEL, "content": model.content}
         add(MARKER, as_json(told | {"passed": decision.passed, "reasons": decision.reasons}))
 
@@ -237,7 +239,7 @@ class Models:
             one = entries.get(path) or folder_entry(path, entries)
             return f"{head}{one.md5}{size}{one.size}" + (f"{nfiles}{one.files}" if nfiles else "")
 
-        for path in (params.FILE.as_posix(), LOCK):
+        for path in (params.FILE.as_posix(), DVC_LOCK):
             text = ROUNDS.sub(f"rounds: {model.rounds}", self.committed[path].decode(), count=1)
             files[path] = ENTRY.sub(locked, text).encode()
         return model, files

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from predictflow.handles import CouldNotTell
-from predictflow.store import masked
-from stages.errors import UserError
+from predictflow.errors import CouldNotTell, masked
+from stages.support.errors import UserError
 
 # Every command with its group and its short help: `predictflow --help` imports none of them.
 COMMANDS = {
@@ -28,7 +27,6 @@ COMMANDS = {
     "restore": ("Keep", "Bring a lost or broken store back from Git and DVC."),
     "prune": ("Keep", "Remove what nothing refers to any more."),
 }
-FILES = {"history": "promotions"}  # history.py is Git's history
 
 
 class Commands(click.Group):
@@ -40,7 +38,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"predictflow.{FILES.get(name, name.replace('-', '_'))}").command
+        return importlib.import_module(f"predictflow.commands.{name.replace('-', '_')}").command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under the names of their groups."""

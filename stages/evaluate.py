@@ -1,6 +1,6 @@
 """test.parquet and the model → metrics/evaluate/: numbers, intervals, curves; the same to its run."""
 
-from stages import environment, errors
+from stages.support import environment, errors
 
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
@@ -8,28 +8,30 @@ if __name__ == "__main__":
 from pathlib import Path
 from typing import Any
 
-from stages import files, params, tracking
-from stages.beside import beside, finish
-from stages.hashes import hold, md5s
-from stages.provenance import FOLDER, PROVENANCE
+from stages.support import files, params
+from stages.support.hashes import hold, md5s
+from stages.support.parallel import beside, finish
+from stages.tracking.provenance import FOLDER, PROVENANCE
+from stages.tracking.runs import EVALUATION, PREPARED, complete, resumed
+from stages.tracking.store import open_store, reach
 
 TEST = Path("data/prepared/test.parquet")
-METRICS = tracking.EVALUATION / "metrics.json"
-PLOTS = tracking.EVALUATION / "plots"
+METRICS = EVALUATION / "metrics.json"
+PLOTS = EVALUATION / "plots"
 
 
 def main() -> None:
     settings = params.load()
-    tracking.reach()
+    reach()
     model = sorted(path for path in FOLDER.iterdir() if path.is_file())
-    inputs = md5s(TEST, tracking.PREPARED, PROVENANCE, *model)
+    inputs = md5s(TEST, PREPARED, PROVENANCE, *model)
     with beside(evaluate, settings) as told:
-        store = tracking.open_store(settings)
-        with tracking.resumed(store) as run_id:
+        store = open_store(settings)
+        with resumed(store) as run_id:
             print(finish(told))
             hold(inputs)
             params.hold(used, settings)
-            tracking.complete(store, run_id, evaluated=True)
+            complete(store, run_id, evaluated=True)
 
 
 def used(settings: params.Params) -> dict[str, Any]:
@@ -41,8 +43,8 @@ def evaluate(settings: params.Params) -> str:
     """Score the test customers, write what the model is worth, and say it in a sentence."""
     import pandas as pd
 
-    from stages import measures
-    from stages.serving import Model, features
+    from stages.model import measures
+    from stages.model.serving import Model, features
 
     campaign = measures.Campaign(
         settings.number("evaluate.contact_cost", 0, 1e9),

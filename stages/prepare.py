@@ -1,6 +1,6 @@
 """customers.csv → data/prepared/{train,test}.{parquet,index} and metrics/prepare/."""
 
-from stages import environment, errors
+from stages.support import environment, errors
 
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
@@ -13,10 +13,12 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from stages import customer_index, files, params
-from stages.hashes import md5, unchanged
-from stages.schema import CustomerFile, Schema
-from stages.split import held_out
+from stages.data import customer_index
+from stages.data.customer_file import CustomerFile
+from stages.data.schema import Schema
+from stages.data.split import held_out
+from stages.support import files, params
+from stages.support.hashes import md5, unchanged
 
 CUSTOMERS = Path("data/customers.csv")
 TRAIN = Path("data/prepared/train.parquet")
@@ -68,7 +70,7 @@ def main() -> None:
     if not CUSTOMERS.exists():
         raise errors.UserError(
             f"{CUSTOMERS} is not here.\nCure: `dvc pull {CUSTOMERS}`, or for the telco customers"
-            " `python -m predictflow.customers`."
+            " `python -m predictflow.telco`."
         )
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
         sides = {path: Side(stack.enter_context(files.whole(path)), schema, id_salt) for path in INDEXES}

@@ -1,6 +1,6 @@
 """The model and its numbers → a registered version, if they pass the gate; and the marker of it."""
 
-from stages import environment, errors
+from stages.support import environment, errors
 
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
@@ -9,25 +9,30 @@ import os
 from pathlib import Path
 from typing import Any
 
-from stages import files, gate, git, params, provenance, registry, tracking
-from stages.hashes import md5, unchanged
-from stages.provenance import PROVENANCE, Provenance
+from stages.model import bars
+from stages.support import files, git, params
+from stages.support.hashes import md5, unchanged
+from stages.tracking import provenance, registry
+from stages.tracking.notes import describe
+from stages.tracking.provenance import PROVENANCE, Provenance
+from stages.tracking.runs import EVALUATION, PREPARED, complete, resumed
+from stages.tracking.store import Store, open_store
 
-METRICS = tracking.EVALUATION / "metrics.json"
+METRICS = EVALUATION / "metrics.json"
 MARKER = Path("mlflow_data/registered.json")
 
 
 def main() -> None:
     settings = params.load()
     model = settings["tracking.model"]
-    with unchanged(PROVENANCE, METRICS, tracking.PREPARED):
+    with unchanged(PROVENANCE, METRICS, PREPARED):
         recorded = provenance.read()
         verify(recorded)
         metrics = files.read_json(METRICS)
-        decision = gate.decide(metrics, settings["register.gate"])
-        store = tracking.open_store(settings)
-        with tracking.resumed(store) as run_id:
-            tracking.complete(store, run_id, evaluated=True)
+        decision = bars.decide(metrics, settings["register.gate"])
+        store = open_store(settings)
+        with resumed(store) as run_id:
+            complete(store, run_id, evaluated=True)
         print("\n".join(decision.reasons))
         if decision.passed:
             register(store, model, recorded, run_id, metrics)
@@ -62,7 +67,7 @@ def verify(recorded: Provenance) -> None:
 
 
 def register(
-    store: tracking.Store,
+    store: Store,
     model: str,
     recorded: Provenance,
     run_id: str,
@@ -73,11 +78,11 @@ def register(
     made_by = store.client.get_run(run_id).data.tags
     if "dvc.exp_name" in made_by:
         tags["dvc.exp_name"] = made_by["dvc.exp_name"]
-    prepared = files.read_json(tracking.PREPARED)
+    prepared = files.read_json(PREPARED)
     text = "\n\n".join(
         [
             headline(recorded.params["train"]["model"], metrics, prepared),
-            tracking.describe(recorded, prepared, tags, "registered"),
+            describe(recorded, prepared, tags, "registered"),
         ]
     )
     version = registry.register(store, model, recorded.content, run_id, tags, text)

@@ -1,6 +1,6 @@
 """train.parquet → models/churn-predictor/, models/provenance.json and metrics/train/, and a run."""
 
-from stages import environment, errors
+from stages.support import environment, errors
 
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import files, git, model_folder, params, provenance, tracking
-from stages.beside import beside, finish
-from stages.hashes import hold, md5, md5s
-from stages.models import FAMILIES, Family, Sample
-from stages.serving import features
-from stages.split import held_out
+from stages.data.split import held_out
+from stages.model import folder as model_folder
+from stages.model.families import FAMILIES, Family, Sample
+from stages.model.serving import features
+from stages.support import files, git, params
+from stages.support.hashes import hold, md5, md5s
+from stages.support.parallel import beside, finish
+from stages.tracking import provenance
+from stages.tracking.runs import PREPARED, autolog, complete
+from stages.tracking.store import open_store, reach
 
 TRAIN = Path("data/prepared/train.parquet")
 LIVE = Path("metrics/train")
@@ -29,17 +33,17 @@ LIVE = Path("metrics/train")
 def main() -> None:
     settings = params.load()
     family = settings.choice("train.model", FAMILIES)
-    tracking.reach()
+    reach()
     if not git.state()["git.commit"]:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
     # Two fits run at once: threads that waited by spinning would take each other's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    inputs = md5s(TRAIN, tracking.PREPARED, environment.LOCK)
+    inputs = md5s(TRAIN, PREPARED, environment.LOCK)
     with beside(draw_curve, settings) as curve:
-        store = tracking.open_store(settings)
+        store = open_store(settings)
         run_id = store.create(settings["train.model"])
         with store.running(run_id):
-            tracking.autolog(family.flavor)
+            autolog(family.flavor)
             learn, _ = samples(settings)
             print(f"{settings['train.model']} learns from {len(learn.target)} customers", flush=True)
             with settings_refused(settings):
@@ -52,7 +56,7 @@ def main() -> None:
             write(family, model, settings)
             hold(inputs)
             params.hold(used, settings)
-            tracking.complete(store, run_id, evaluated=False)
+            complete(store, run_id, evaluated=False)
     print(f"content {md5(provenance.PROVENANCE)}: the model, its data, environment and params")
 
 
@@ -127,7 +131,7 @@ def write(family: Family, model: Any, settings: params.Params) -> None:
         environment.pins(lock.read_text(encoding="utf-8")),
     )
     made = md5s(lock, *(path for path in provenance.FOLDER.iterdir() if path.is_file()))
-    provenance.write(files.read_json(tracking.PREPARED)["md5"] | made, used(settings))
+    provenance.write(files.read_json(PREPARED)["md5"] | made, used(settings))
 
 
 def used(settings: params.Params) -> dict[str, Any]:

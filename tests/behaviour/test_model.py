@@ -9,11 +9,13 @@ import pytest
 from sklearn import metrics
 from sklearn.model_selection import StratifiedKFold
 
-from stages import model_folder, params
-from stages.models import FAMILIES, Sample
-from stages.schema import CustomerFile, Schema
-from stages.serving import Model, features
-from stages.split import held_out
+from stages.data.customer_file import CustomerFile
+from stages.data.schema import Schema
+from stages.data.split import held_out
+from stages.model import folder as model_folder
+from stages.model.families import FAMILIES, Sample
+from stages.model.serving import Model, features
+from stages.support import params
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages import model_folder
-from stages.models import FAMILIES, Sample
-from stages.serving import features
+from stages.model import folder as model_folder
+from stages.model.families import FAMILIES, Sample
+from stages.model.serving import features
 
 COLUMNS = {
     "tenure": {"type": "integer", "min": 0},

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from predictflow import challenge
-from predictflow.challenge import compare, draws
+from predictflow.promotion.challenge import AT_ONCE, compare_auc, draws
+from predictflow.scoring.model import Unscorable, scorer
+
+# IMPORTS
 
 
 def customers(count: int, seed: int = 3, decimals: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -27,7 +29,7 @@ def weighted(target: np.ndarray, scores: np.ndarray, left: np.ndarray, stayed: n
 
 def test_the_interval_is_that_of_scikit_learn_on_the_same_resamples():
     target, new, old = customers(90)
-    found = compare(target, new, old, 0.9, 200, 11)
+    found = compare_auc(target, new, old, 0.9, 200, 11)
     assert found.challenger == pytest.approx(roc_auc_score(target, new), abs=1e-9)
     assert found.champion == pytest.approx(roc_auc_score(target, old), abs=1e-9)
     assert found.difference == pytest.approx(found.challenger - found.champion, abs=2e-9)
@@ -54,29 +56,29 @@ def test_every_resample_draws_as_many_of_each_class_as_there_are():
 
 def test_what_is_drawn_does_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
     target, new, old = customers(100)
-    once = compare(target, new, old, 0.95, 500, 1)
+    once = compare_auc(target, new, old, 0.95, 500, 1)
     for size in (1, 350, 4_900):
-        monkeypatch.setattr(challenge, "AT_ONCE", size)
-        assert compare(target, new, old, 0.95, 500, 1) == once
+        monkeypatch.setattr("predictflow.promotion.challenge.AT_ONCE", size)
+        assert compare_auc(target, new, old, 0.95, 500, 1) == once
 
 
 def test_the_seed_and_nothing_else_decides_the_draws():
     target, new, old = customers(100)
-    assert compare(target, new, old, 0.95, 300, 1) == compare(target, new, old, 0.95, 300, 1)
-    assert compare(target, new, old, 0.95, 300, 1) != compare(target, new, old, 0.95, 300, 2)
+    assert compare_auc(target, new, old, 0.95, 300, 1) == compare_auc(target, new, old, 0.95, 300, 1)
+    assert compare_auc(target, new, old, 0.95, 300, 1) != compare_auc(target, new, old, 0.95, 300, 2)
 
 
 def test_a_model_against_itself_differs_by_nothing():
     target, new, _ = customers(200)
-    found = compare(target, new, new.copy(), 0.95, 500, 1)
+    found = compare_auc(target, new, new.copy(), 0.95, 500, 1)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
-    shifted = compare(target, new / 2, new, 0.95, 500, 1)  # the same ranks
+    shifted = compare_auc(target, new / 2, new, 0.95, 500, 1)  # the same ranks
     assert (shifted.difference, shifted.low, shifted.high) == (0, 0, 0)
 
 
 def test_a_better_model_is_above_zero_and_a_worse_one_below():
     target, new, old = customers(1400)
-    better, worse = compare(target, new, old, 0.95, 500, 1), compare(target, old, new, 0.95, 500, 1)
+    better, worse = compare_auc(target, new, old, 0.95, 500, 1), compare_auc(target, old, new, 0.95, 500, 1)
     assert 0 < better.low < better.difference < better.high
     assert (worse.low, worse.difference, worse.high) == pytest.approx(
         (-better.high, -better.difference, -better.low)
@@ -85,7 +87,7 @@ def test_a_better_model_is_above_zero_and_a_worse_one_below():
 
 def test_more_confidence_asks_for_more():
     target, new, old = customers(400)
-    lows = [compare(target, new, old, confidence, 1000, 1).low for confidence in (0.5, 0.8, 0.95, 0.999)]
+    lows = [compare_auc(target, new, old, confidence, 1000, 1).low for confidence in (0.5, 0.8, 0.95, 0.999)]
     assert lows == sorted(lows, reverse=True) and len(set(lows)) == 4
 
 
@@ -98,7 +100,7 @@ def test_the_lower_bound_misses_the_true_difference_about_as_often_as_it_may():
         target = np.arange(200) % 4 == 0
         signal = rng.normal(target, 1.0)
         new, old = signal + rng.normal(0, 0.7, 200), signal + rng.normal(0, 0.7, 200)
-        missed += compare(target.astype(int), new, old, 0.9, 200, seed).low > 0
+        missed += compare_auc(target.astype(int), new, old, 0.9, 200, seed).low > 0
     assert 7 < missed < 33
 
 
@@ -112,13 +114,13 @@ def test_the_lower_bound_misses_the_true_difference_about_as_often_as_it_may():
     ],
 )
 def test_the_smallest_cases_are_what_they_must_be(target, new, old, difference):
-    found = compare(np.array(target), np.array(new), np.array(old), 0.95, 100, 1)
+    found = compare_auc(np.array(target), np.array(new), np.array(old), 0.95, 100, 1)
     assert (found.low, found.difference, found.high) == (difference,) * 3
 
 
 def test_many_customers_take_no_more_memory_than_few():
     sizes = {max(left.size + stayed.size, 1) for left, stayed in draws(50_000, 150_000, 7, 1)}
-    assert max(sizes) <= challenge.AT_ONCE
+    assert max(sizes) <= AT_ONCE
     assert sum(len(left) for left, _ in draws(50_000, 150_000, 7, 1)) == 7
 
 
@@ -143,8 +145,8 @@ class Model:
 )
 def test_whatever_a_models_own_code_raises_is_its_answer(tmp_path, load, predict, said):
     (tmp_path / "serving.py").write_text(SERVING.format(load=load, predict=predict))
-    with pytest.raises(challenge.Unscorable, match=said):
-        challenge.scorer(tmp_path)(pd.DataFrame({"plan": ["3"]}))
+    with pytest.raises(Unscorable, match=said):
+        scorer(tmp_path)(pd.DataFrame({"plan": ["3"]}))
 
 
 def test_two_folders_score_through_their_own_code(tmp_path):
@@ -154,6 +156,6 @@ def test_two_folders_score_through_their_own_code(tmp_path):
         folder.mkdir()
         code = SERVING.format(load="pass", predict=f"return rows['x'].to_numpy() / {number}")
         (folder / "serving.py").write_text(code)
-        scorers.append(challenge.scorer(folder))
+        scorers.append(scorer(folder))
     rows = pd.DataFrame({"x": [1.0, 1 / 3]})
     assert [list(score(rows)) for score in scorers] == [[1, 0.333333333], [0.5, 0.166666667]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.customer_files import CustomerFile, Unlike, compare
+from predictflow.lineage.customer_files import CustomerFile, Unlike, compare
 from tests import customers
 
 ROWS = [["M-1", "3", "Köln"], ["M-2", "5", "Łódź"], ["M-3", "7", 'said "no;\nmaybe"']]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stages import customer_index
-from stages.customer_index import RECORD, digest, digests, holds, write
-from stages.errors import UserError
+from stages.data import customer_index
+from stages.data.customer_index import RECORD, digest, digests, holds, write
+from stages.support.errors import UserError
 
 IDS = [f"C{number:05d}" for number in range(1000)]
 

@@ -4,8 +4,8 @@ from importlib import metadata
 
 import pytest
 
-from stages import environment
-from stages.errors import UserError
+from stages.support import environment
+from stages.support.errors import UserError
 
 LOCK = """\
 # This file was made by `make lock`.

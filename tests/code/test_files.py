@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from stages import files, hashes
-from stages.errors import UserError
+from stages.support import files, hashes
+from stages.support.errors import UserError
 
 
 def test_a_file_is_there_only_when_the_block_has_ended_well(tmp_path):

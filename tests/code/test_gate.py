@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.errors import UserError
-from stages.gate import decide
+from stages.model.bars import decide
+from stages.support.errors import UserError
 
 METRICS = {"roc_auc": 0.85, "brier": 0.13}
 

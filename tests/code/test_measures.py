@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from stages import files, measures
-from stages.measures import NOBODY, Campaign
+from stages.model import measures
+from stages.model.measures import NOBODY, Campaign
+from stages.support import files
 
 CAMPAIGN = Campaign(contact_cost=50, customer_value=500, success_rate=0.3)
 

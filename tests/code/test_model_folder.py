@@ -14,7 +14,7 @@ import xgboost
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
-from stages import serving
+from stages.model import serving
 from tests.code import models
 
 FAMILIES = list(models.SETTINGS)

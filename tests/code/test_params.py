@@ -2,9 +2,9 @@
 
 import pytest
 
-from stages import params
-from stages.errors import UserError
-from stages.params import Params
+from stages.support import params
+from stages.support.errors import UserError
+from stages.support.params import Params
 
 PARAMS = Params({"train": {"model": "xgboost", "share": 0.2, "names": ["a"]}, "seed": 1, "flag": True})
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from predictflow.promotion import Comparison, Evidence, Settings, decide, read
-from stages.errors import UserError
-from stages.params import Params
+from predictflow.promotion.policy import Comparison, Evidence, Settings, decide, read
+from stages.support.errors import UserError
+from stages.support.params import Params
 
 GATE = {"minimum": {"roc_auc": 0.8}, "maximum": {"brier": 0.16}}
 SETTINGS = Settings(GATE, 0.01, 0.95, 2000, True, None, 7)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.serving import InvalidRows, features, one_hot
+from stages.model.serving import InvalidRows, features, one_hot
 
 COLUMNS = {
     "age": {"type": "integer"},

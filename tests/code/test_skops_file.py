@@ -11,8 +11,8 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
-from stages import serving, skops_file
-from stages.models import FAMILIES
+from stages.model import serving, skops_file
+from stages.model.families import FAMILIES
 from tests.code import models
 
 SKLEARN = [name for name in models.SETTINGS if name != "xgboost"]
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 def test_two_processes_with_other_hash_seeds_and_threads_write_the_same_bytes(name, tmp_path):
     program = (
         "import sys; from pathlib import Path;"
-        "from stages.models import FAMILIES; from tests.code import models;"
+        "from stages.model.families import FAMILIES; from tests.code import models;"
         "FAMILIES[sys.argv[1]].write(models.fit(sys.argv[1]), Path(sys.argv[2]))"
     )
     written = set()

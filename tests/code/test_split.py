@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.split import held_out, positions
+from stages.data.split import held_out, positions
 
 IDS = pd.Series([f"C{number:05d}" for number in range(20_000)])
 
@@ -56,7 +56,7 @@ def test_no_customers_have_no_places():
 
 def test_the_hash_seed_of_python_changes_nothing():
     program = (
-        "import pandas as pd; from stages.split import held_out;"
+        "import pandas as pd; from stages.data.split import held_out;"
         "print(held_out(pd.Series([str(i) for i in range(200)]), 'salt', 0.5).tolist())"
     )
     said = {

@@ -47,12 +47,17 @@ def imports(tree: ast.AST) -> set[str]:
 
 def closure(stage: str) -> set[str]:
     """The files inside stages/ that running `python -m stages.<stage>` can import."""
-    found, waiting = {"stages/__init__.py"}, [f"stages.{stage}"]
+    found: set[str] = set()
+    waiting = [f"stages.{stage}"]
     while waiting:
-        path = waiting.pop().replace(".", "/") + ".py"
-        if path not in found and (REPOSITORY / path).is_file():
-            found.add(path)
-            waiting += [name for name in imports(syntax(REPOSITORY / path)) if name.startswith("stages.")]
+        name = waiting.pop()
+        if "." in name:
+            waiting.append(name.rpartition(".")[0])  # a module's packages are imported before it
+        for end in (".py", "/__init__.py"):
+            path = name.replace(".", "/") + end
+            if path not in found and (REPOSITORY / path).is_file():
+                found.add(path)
+                waiting += [name for name in imports(syntax(REPOSITORY / path)) if name.startswith("stages")]
     return found
 
 

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from packaging.utils import canonicalize_name
 
-from stages import environment
+from stages.support import environment
 from tests.contract.declared import text, yaml
 
 LOCKS = ["requirements.lock", "requirements-dev.lock"]

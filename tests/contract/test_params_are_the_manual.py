@@ -62,7 +62,7 @@ def test_a_key_without_a_comment_is_noticed():
 
 
 def test_the_comment_over_the_model_names_every_model():
-    from stages.models import FAMILIES
+    from stages.model.families import FAMILIES
 
     line = next(line for line in text("params.yaml").splitlines() if line.strip().startswith("# The model:"))
     assert all(name in line for name in FAMILIES)

@@ -15,8 +15,9 @@ PLOTS = [next(iter(plot.items())) for plot in yaml("dvc.yaml")["plots"]]
 
 def write(folder: Path, model: str) -> None:
     """Let prepare, train and evaluate write their files for a model, of small data and without a store."""
-    from stages import evaluate, params, prepare, train
-    from stages.models import FAMILIES
+    from stages import evaluate, prepare, train
+    from stages.model.families import FAMILIES
+    from stages.support import params
 
     for name in ("params.yaml", "requirements.lock"):
         shutil.copyfile(REPOSITORY / name, folder / name)

@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 from packaging.utils import canonicalize_name
 
-from stages.environment import pins
+from stages.support.environment import pins
 from tests.contract import asked
 from tests.contract.declared import (
     REPOSITORY,
@@ -25,7 +25,7 @@ from tests.contract.declared import (
 PIPELINE = yaml("dvc.yaml")
 PARAMS = yaml("params.yaml")
 NAMES = list(PIPELINE["stages"])
-MODULES = sorted(STAGES.glob("*.py"))
+MODULES = sorted(STAGES.rglob("*.py"))
 # Where a run is logged changes no byte of the model or its numbers, so it makes neither of them stale.
 CHANGES_NO_BYTE = {"train": "tracking", "evaluate": "tracking"}
 
@@ -86,15 +86,15 @@ def test_a_stage_lists_its_dependencies_params_and_outputs_sorted(name):
 
 def test_every_module_of_the_stages_is_imported_by_one():
     used = set().union(*map(closure, NAMES))
-    assert {f"stages/{path.name}" for path in MODULES} == used
+    assert {path.relative_to(REPOSITORY).as_posix() for path in MODULES} == used
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(STAGES).as_posix())
 def test_the_stages_never_import_the_commands(path):
     assert not [name for name in imports(syntax(path)) if name.split(".")[0] in ("predictflow", "tests")]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(STAGES).as_posix())
 def test_nothing_imports_by_a_name_that_only_a_run_knows(path):
     """Or the import closure would not be all there is."""
     for node in ast.walk(syntax(path)):
@@ -136,7 +136,7 @@ def test_every_key_of_params_yaml_is_asked_for_by_a_stage_or_by_promote():
     known = set().union(*map(keys_asked, NAMES)) - {"models.*"} | {
         f"models.{name}" for name in PARAMS["models"]
     }
-    known |= asked.keys(REPOSITORY / "predictflow/promotion.py") - {"promote"}
+    known |= asked.keys(REPOSITORY / "predictflow/promotion/policy.py") - {"promote"}
     assert not [key for key in leaves(PARAMS) if not any(covers(asked_for, key) for asked_for in known)]
 
 
@@ -160,7 +160,7 @@ def test_a_key_that_the_code_hides_is_noticed(tmp_path):
             asked.keys(module)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(STAGES).as_posix())
 def test_nothing_in_the_stages_names_a_column_or_category_of_the_customers(path):
     data = PARAMS["data"]
     columns = {data["id"], *data["columns"]}
@@ -171,7 +171,7 @@ def test_nothing_in_the_stages_names_a_column_or_category_of_the_customers(path)
     assert not named & (categories | {data["target"]["column"]})
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(STAGES).as_posix())
 def test_every_package_that_the_stages_import_is_pinned(path):
     """Without the lock it would be no input: another version of it would go unnoticed."""
     pinned = {canonicalize_name(name) for name in pins(text("requirements.lock"))}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from stages import params
-from stages.schema import CustomerFile, Schema
+from stages.data.customer_file import CustomerFile
+from stages.data.schema import Schema
+from stages.support import params
 
 REPOSITORY = Path(__file__).parents[2]
 TELCO = REPOSITORY / "data/customers.csv"

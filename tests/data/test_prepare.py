@@ -7,12 +7,13 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-import stages.prepare
-import stages.schema
-from stages import customer_index, serving
-from stages.errors import UserError
-from stages.hashes import md5
-from stages.schema import Schema
+from stages import prepare as stage
+from stages.data import customer_index
+from stages.data.schema import Schema
+from stages.model import serving
+from stages.support import params
+from stages.support.errors import UserError
+from stages.support.hashes import md5
 from tests.conftest import Project
 from tests.data.files import telco, text
 
@@ -23,8 +24,8 @@ def prepare(project: Project, monkeypatch):
     monkeypatch.chdir(project.folder)
 
     def run() -> tuple[pd.DataFrame, pd.DataFrame]:
-        stages.prepare.main()
-        return pd.read_parquet(stages.prepare.TRAIN), pd.read_parquet(stages.prepare.TEST)
+        stage.main()
+        return pd.read_parquet(stage.TRAIN), pd.read_parquet(stage.TEST)
 
     return run
 
@@ -66,12 +67,12 @@ def test_the_record_counts_rows_and_positives_and_names_the_md5s(project, prepar
 def test_an_index_holds_exactly_the_customers_of_its_side(request, monkeypatch, made):
     folder = request.getfixturevalue(made).folder
     monkeypatch.chdir(folder)
-    stages.prepare.main()
-    settings = stages.params.load()
+    stage.main()
+    settings = params.load()
     salt, name = settings["prepare.id_salt"], settings["data.id"]
     sides = {
-        customer_index.TRAIN: pd.read_parquet(stages.prepare.TRAIN)[name],
-        customer_index.TEST: pd.read_parquet(stages.prepare.TEST)[name],
+        customer_index.TRAIN: pd.read_parquet(stage.TRAIN)[name],
+        customer_index.TEST: pd.read_parquet(stage.TEST)[name],
     }
     for path, ids in sides.items():
         assert path.stat().st_size == 16 * len(ids)
@@ -87,7 +88,7 @@ def test_an_id_is_hashed_as_the_customer_file_writes_it(project, prepare):
     frame.loc[: len(ids) - 1, "customer_id"] = ids
     (project.folder / "data/customers.csv").write_text(text(frame), encoding="utf-8")
     prepare()
-    salt = stages.params.load()["prepare.id_salt"]
+    salt = params.load()["prepare.id_salt"]
     for id_ in ids:
         wanted = customer_index.digest(id_, salt)
         sides = [customer_index.holds(path, wanted) for path in (customer_index.TRAIN, customer_index.TEST)]
@@ -103,11 +104,11 @@ def test_no_id_stands_in_an_index(prepare):
 
 def test_another_salt_is_another_index_of_the_same_customers(project, prepare):
     prepare()
-    one = {path: path.read_bytes() for path in stages.prepare.INDEXES.values()}
-    parquet = [md5(path) for path in stages.prepare.INDEXES]
+    one = {path: path.read_bytes() for path in stage.INDEXES.values()}
+    parquet = [md5(path) for path in stage.INDEXES]
     project.edit("params.yaml", "id_salt: predictflow customers", "id_salt: another")
     prepare()
-    assert [md5(path) for path in stages.prepare.INDEXES] == parquet
+    assert [md5(path) for path in stage.INDEXES] == parquet
     for path, content in one.items():
         other = path.read_bytes()
         assert len(other) == len(content)
@@ -125,18 +126,18 @@ def test_a_salt_that_is_empty_or_no_text_is_refused(project, prepare, salt):
 
 def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeypatch):
     expected = prepare()
-    indexes = [md5(path) for path in stages.prepare.INDEXES.values()]
-    monkeypatch.setattr(stages.schema, "BLOCK", 30_000)
+    indexes = [md5(path) for path in stage.INDEXES.values()]
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 30_000)
     found = prepare()
-    assert pyarrow.parquet.ParquetFile(stages.prepare.TRAIN).num_row_groups > 20
+    assert pyarrow.parquet.ParquetFile(stage.TRAIN).num_row_groups > 20
     for side, same in zip(found, expected, strict=True):
         pd.testing.assert_frame_equal(side, same)
-    assert [md5(path) for path in stages.prepare.INDEXES.values()] == indexes
+    assert [md5(path) for path in stage.INDEXES.values()] == indexes
 
 
 def test_the_same_file_gives_the_same_bytes_and_so_do_its_columns_in_another_order(project, prepare):
     prepare()
-    outputs = [*stages.prepare.INDEXES, *stages.prepare.INDEXES.values()]
+    outputs = [*stage.INDEXES, *stage.INDEXES.values()]
     first = [md5(path) for path in outputs]
     prepare()
     assert [md5(path) for path in outputs] == first
@@ -150,8 +151,8 @@ def test_the_same_file_gives_the_same_bytes_and_so_do_its_columns_in_another_ord
 def test_serving_sees_in_raw_rows_what_prepare_wrote(request, monkeypatch, made):
     folder = request.getfixturevalue(made).folder
     monkeypatch.chdir(folder)
-    stages.prepare.main()
-    schema = Schema(stages.params.load())
+    stage.main()
+    schema = Schema(params.load())
     raw = pd.read_csv(
         folder / "data/customers.csv",
         sep=schema.delimiter,
@@ -160,7 +161,7 @@ def test_serving_sees_in_raw_rows_what_prepare_wrote(request, monkeypatch, made)
         na_values=schema.missing,
         keep_default_na=False,
     ).set_index(schema.id)
-    for path in (stages.prepare.TRAIN, stages.prepare.TEST):
+    for path in (stage.TRAIN, stage.TEST):
         prepared = pd.read_parquet(path)
         served = serving.features(raw.loc[prepared[schema.id]], schema.columns)
         pd.testing.assert_frame_equal(served, prepared[sorted(schema.columns)])

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import stages.schema
-from stages.errors import UserError
+from stages.data.schema import Schema
+from stages.support import params
+from stages.support.errors import UserError
 from tests.data import files
 from tests.data.files import schema, telco, text
 
@@ -227,7 +228,7 @@ def test_rows_are_those_of_the_file_across_batches(told, monkeypatch):
         lines[row - 1] = ",".join(fields)
     lines[400] = lines[400].replace("C00400", "C00010")
     whole = told("\n".join(lines))
-    monkeypatch.setattr(stages.schema, "BLOCK", 1000)
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
     assert told("\n".join(lines)) == whole
     assert "row 3 '2 of 21 fields', row 150 '2 of 21 fields', row 151 '2 of 21 fields'" in whole[1]
     assert (
@@ -292,7 +293,7 @@ def test_a_quote_never_closed_in_an_ignored_last_column_loses_no_row_unseen(told
 
 
 def test_a_quote_never_closed_is_told_of_files_larger_than_a_block(told, monkeypatch):
-    monkeypatch.setattr(stages.schema, "BLOCK", 1000)
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
     assert "a quote is not closed in row 6," in told(text(telco()).replace("C00005", '"C00005'))[1]
 
 
@@ -336,18 +337,18 @@ def test_the_rows_do_not_depend_on_the_size_of_a_batch(read, monkeypatch):
     expected = read(telco(300))
     assert expected["customer_id"].tolist() == [f"C{number:05d}" for number in range(1, 301)]
     for block in (400, 1000, 7777):
-        monkeypatch.setattr(stages.schema, "BLOCK", block)
+        monkeypatch.setattr("stages.data.customer_file.BLOCK", block)
         pd.testing.assert_frame_equal(read(telco(300)), expected)
 
 
 def test_classes_spread_over_batches_are_seen(read, monkeypatch):
-    monkeypatch.setattr(stages.schema, "BLOCK", 1000)
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
     frame = telco(100).assign(churn=["No"] * 99 + ["Yes"])
     assert read(frame)["churn"].sum() == 1
 
 
 def test_ids_repeated_in_another_batch_are_seen(told, monkeypatch):
-    monkeypatch.setattr(stages.schema, "BLOCK", 1000)
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
     (sentence,) = told(put("customer_id", {400: "C00001"}, rows=400))[1:]
     assert "(row 2 'C00001', row 400 'C00001')" in sentence
 
@@ -505,4 +506,4 @@ def test_a_key_that_is_missing_is_named():
     tree = copy.deepcopy(files.settings().tree)
     del tree["data"]["delimiter"]
     with pytest.raises(UserError, match=r"params.yaml has no key data\.delimiter"):
-        stages.schema.Schema(stages.params.Params(tree))
+        Schema(params.Params(tree))

@@ -140,7 +140,10 @@ def test_a_run_left_open_by_a_kill_is_ended_by_the_next_stage(warm):
 @pytest.mark.slow
 def test_a_run_of_a_living_process_is_left_alone(warm):
     with training(warm, *ENDLESS) as (_, pid):
-        opened = "from stages import params, tracking; tracking.open_store(params.load())"
+        opened = (
+            "from stages.support import params; from stages.tracking.store import open_store;"
+            " open_store(params.load())"
+        )
         warm.run("python", "-c", opened)
         assert alive(pid)
         assert status(warm) == ["FINISHED", "RUNNING"]

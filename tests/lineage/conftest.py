@@ -69,7 +69,7 @@ class Recorder:
         self.params[name] = new
 
     def code(self, old: str, new: str) -> None:
-        self.project.edit("stages/models.py", old, new)
+        self.project.edit("stages/model/families.py", old, new)
 
     def record(self, name: str, *, committed: bool = True) -> None:
         """`dvc repro`, a commit, and a note of what has come of it."""

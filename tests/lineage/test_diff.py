@@ -70,8 +70,8 @@ def test_every_section_says_what_the_history_did(history: History, a, b, differs
 
 def test_the_command_that_is_named_shows_how_the_code_differs(history: History):
     answer = history.answer("diff", "light", "main", code=1)
-    assert list(answer["code"]) == ["stages/models.py"]
-    show = answer["code"]["stages/models.py"]["show"]
+    assert list(answer["code"]) == ["stages/model/families.py"]
+    show = answer["code"]["stages/model/families.py"]["show"]
     shown = [line.replace(" ", "") for line in history.project.run(*show.split()).stdout.splitlines()]
     assert '-"seed":seed,' in shown and '+"seed":seed+2,' in shown
     said = history.ask("diff", "light", "main", code=1, COLUMNS="40")
@@ -113,7 +113,7 @@ def test_every_section_is_told_in_both_directions(history: History):
     project.edit("params.yaml", "rounds: 25", "rounds: 30")
     (project.folder / "stages/words.py").write_text("WORDS = 1\n")
     project.edit("stages/evaluate.py", "from pathlib import", "from stages import words\nfrom pathlib import")
-    evaluated = "      - stages/tracking.py\n    params:\n      - data.target"
+    evaluated = "      - stages/tracking/store.py\n    params:\n      - data.target"
     added = evaluated.replace("    params", "      - stages/words.py\n    params")
     project.edit("dvc.yaml", evaluated, added)
     lock = project.read("requirements.lock")
@@ -188,20 +188,22 @@ def test_a_model_that_is_half_made_or_in_the_store_alone_leaves_questions_open(h
     """A comment in a file that the model's folder holds makes another content with the same numbers."""
     project = history.project
     project.run("git", "checkout", "--quiet", "v1")
-    text = project.read("stages/serving.py")
-    (project.folder / "stages/serving.py").write_text(f"{text}# words\n")
+    text = project.read("stages/model/serving.py")
+    (project.folder / "stages/model/serving.py").write_text(f"{text}# words\n")
     project.repro("train")
     answer = history.answer("diff", "v1", code=1)
-    assert answer["code"]["stages/serving.py"]["show"].startswith("git diff ")
+    assert answer["code"]["stages/model/serving.py"]["show"].startswith("git diff ")
     assert (answer["differs"], answer["unknown"]) == (["code"], ["metrics"]), "no metrics of another model"
     assert answer["not_looked_at"] == [
         "the evaluation of B: no dvc.lock tells how it was measured",
         "the metrics of B: no evaluation of it is recorded",
     ]
 
-    (project.folder / "stages/serving.py").write_text(text)
+    (project.folder / "stages/model/serving.py").write_text(text)
     edited = history.answer("diff", "v1", code=1)["code"]
-    assert edited == {"stages/serving.py": {"change": "changed", "show": None}}, "dvc.lock names another"
+    assert edited == {"stages/model/serving.py": {"change": "changed", "show": None}}, (
+        "dvc.lock names another"
+    )
 
     project.run("git", "checkout", "--quiet", "--", ".")
     answer = history.answer("diff", answer["b"]["content"], "v1", code=2)

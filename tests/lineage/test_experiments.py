@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from predictflow import experiments
-from predictflow.project import Project
+from predictflow.lineage.experiments import changed
+from predictflow.lineage.project import Project
 from tests.lineage.conftest import History
 from tests.manual import json_keys_of
 
@@ -41,7 +41,7 @@ def test_an_experiment_tells_what_it_changed(history: History):
     assert (shallow["experiment"], shallow["also_changed"]) == ("shallow", [])
     assert shallow["baseline"] == history.made["first"].commit
     assert found["main"]["changed"] == {"models.xgboost.reg_lambda": [3.0, 1.0]}
-    assert found["main"]["also_changed"] == ["data/customers.csv", "stages/models.py"]
+    assert found["main"]["also_changed"] == ["data/customers.csv", "stages/model/families.py"]
     assert found["light"]["also_changed"] == ["data/customers.csv"] and found["light"]["changed"] == {}
 
 
@@ -57,7 +57,7 @@ def test_params_are_read_as_dvc_reads_them(history: History, monkeypatch):
     after = history.project.commit("without")
     monkeypatch.chdir(history.project.folder)
     project = Project(history.project.folder)
-    assert experiments.changed(project, before, after) == {"models.xgboost.rounds": [25, 24]}
+    assert changed(project, before, after) == {"models.xgboost.rounds": [25, 24]}
 
 
 def test_the_best_comes_first(history: History):

@@ -5,8 +5,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from predictflow.index import parse_lock
-from stages.split import held_out
+from predictflow.adapters.dvc_files import parse_lock
+from stages.data.split import held_out
 from tests.lineage.conftest import FIRST, SECOND, THIRD, History
 
 ROWS = {

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from predictflow import index
-from predictflow.repository import Repository
+from predictflow.adapters.dvc_files import Lockfile, parse_lock
+from predictflow.adapters.git import Repository
+from predictflow.lineage.index import Index, read_index
 from tests.lineage.conftest import History
 
 WHERE = ".dvc/tmp/predictflow/history"
@@ -19,16 +20,16 @@ WHERE = ".dvc/tmp/predictflow/history"
 def parsed(monkeypatch) -> list[bytes]:
     """The dvc.locks that were parsed since."""
     seen: list[bytes] = []
-    parse = index.parse_lock
-    monkeypatch.setattr(index, "parse_lock", lambda text: seen.append(text) or parse(text))
+    parse = parse_lock
+    monkeypatch.setattr("predictflow.lineage.index.parse_lock", lambda text: seen.append(text) or parse(text))
     return seen
 
 
-def read(history: History) -> index.Index:
-    return index.read(Repository(history.project.folder))
+def read(history: History) -> Index:
+    return read_index(Repository(history.project.folder))
 
 
-def anew(history: History) -> index.Index:
+def anew(history: History) -> Index:
     """The index as it is made from nothing."""
     shutil.rmtree((history.project.folder / WHERE).parent, ignore_errors=True)
     return read(history)
@@ -169,12 +170,12 @@ stages:
     deps: [{path: models/provenance.json, hash: md5, md5: %s, size: 3}]
     outs: [{path: metrics/evaluate/metrics.json, hash: md5, md5: cc, size: 4}]
 """
-    stale = index.parse_lock((lock % "old").encode())
-    assert stale == index.Lock(
+    stale = parse_lock((lock % "old").encode())
+    assert stale == Lockfile(
         {"stages/train.py": "bb", "models/provenance.json": "new"},
         {"stages/train.py": 2, "models/provenance.json": 3},
         ["stages/train.py"],
     )
-    whole = index.parse_lock((lock % "new").encode())
+    whole = parse_lock((lock % "new").encode())
     assert whole.md5s == stale.md5s | {"metrics/evaluate/metrics.json": "cc"}
     assert whole.content == "new"

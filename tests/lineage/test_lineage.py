@@ -152,7 +152,7 @@ def test_code_and_environment_lead_to_the_models_made_with_them(history: History
         md5
         for name in ("all at once",)
         for path, md5 in history.answer("lineage", history.made[name].content)["code"].items()
-        if path == "stages/models.py"
+        if path == "stages/model/families.py"
     }
     answer = history.answer("lineage", changed)
     assert {model["content"] for model in answer["models"]} == {history.made["all at once"].content}
@@ -160,7 +160,7 @@ def test_code_and_environment_lead_to_the_models_made_with_them(history: History
 
 
 def test_a_file_is_told_with_its_own_size_whatever_lay_at_its_path_before(history: History):
-    path, sizes = "stages/models.py", set()
+    path, sizes = "stages/model/families.py", set()
     for name in ("first", "all at once"):
         made = history.made[name]
         text = history.project.run("git", "show", f"{made.commit}:{path}").stdout

@@ -13,7 +13,8 @@ from unittest import mock
 import pytest
 import zc.lockfile
 
-from predictflow import status
+from predictflow.commands.status import _draw, _told_of_model
+from predictflow.lineage.next_steps import RECORD, next_steps
 from tests.conftest import Project, once
 from tests.lineage.conftest import History, Made
 
@@ -87,7 +88,7 @@ def drawn(answer: dict, columns: int = 400) -> str:
     """An answer as a person sees it, in a terminal of some width."""
     said = io.StringIO()
     with mock.patch.dict(os.environ, {"COLUMNS": str(columns)}), contextlib.redirect_stdout(said):
-        status._draw(answer)
+        _draw(answer)
     return said.getvalue()
 
 
@@ -298,7 +299,7 @@ ADD = "git add -- {} && git commit"
         (
             no_commit,
             "main, before its first commit",
-            [ADD.format(" ".join(status.RECORD))],
+            [ADD.format(" ".join(RECORD))],
         ),
         (not_pushed, "not on the remote kept: data/", ["dvc push"]),
         (detached, "1 commit on no branch", ["git switch -c from-"]),
@@ -342,10 +343,10 @@ def test_a_model_that_the_gate_refused_is_told_so_and_not_to_be_registered(settl
     answer = stand(settled, code=0)
     reasons = ["roc_auc 0.7 misses the minimum 0.8", "brier 0.1 reaches the maximum 0.2"]
     answer["working_tree"] |= {"versions": [], "gate": {"passed": False, "reasons": reasons}}
-    assert status._next(answer) == []
-    assert status._told_of_model(answer["working_tree"]).startswith(f"not registered: {reasons[0]} · ")
+    assert next_steps(answer) == []
+    assert _told_of_model(answer["working_tree"]).startswith(f"not registered: {reasons[0]} · ")
     answer["working_tree"]["gate"] = None
-    assert status._next(answer)[0][0] == "dvc repro --force --single-item register"
+    assert next_steps(answer)[0][0] == "dvc repro --force --single-item register"
 
 
 def test_runs_that_go_on_or_failed_are_told(settled: History):
@@ -429,7 +430,7 @@ def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History
 
 
 def test_a_dvc_that_does_not_answer_is_not_waited_for(settled: History, monkeypatch):
-    monkeypatch.setattr(status, "PATIENCE", 0.01)
+    monkeypatch.setattr("predictflow.lineage.status.PATIENCE", 0.01)
     (reason,) = stand(settled, code=2)["could_not_tell"]
     assert reason == "`dvc status` has not answered in 0.01 seconds"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from predictflow import storage
-from predictflow.storage import Storage
-from predictflow.store import Unreachable
+from predictflow.adapters import dvc_storage
+from predictflow.adapters.dvc_storage import Storage
+from predictflow.errors import Unreachable
 from tests.conftest import Project
 
 KEPT, ALONE = b"pushed", b"in the cache alone"
@@ -147,7 +147,7 @@ def test_a_remote_without_credentials_is_told_and_not_taken_for_empty(project: P
 
 
 def test_a_remote_that_never_answers_is_told_within_its_deadline(project: Project, monkeypatch):
-    monkeypatch.setattr(storage, "PATIENCE", 0.5)
+    monkeypatch.setattr(dvc_storage, "PATIENCE", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         far = in_network(project, f"http://127.0.0.1:{listening.getsockname()[1]}/data")
         with pytest.raises(Unreachable, match=r"no answer in 0\.5 seconds"):

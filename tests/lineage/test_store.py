@@ -16,9 +16,14 @@ from unittest import mock
 
 import pytest
 
-from predictflow import store
-from predictflow.store import Client, Database, Missing, Run, Unreachable, Version
-from stages.tracking import CONTENT, RESTORED
+from predictflow.adapters.mlflow_client import Client
+from predictflow.adapters.mlflow_entities import Run, Store, Version
+from predictflow.adapters.mlflow_sqlite import Database
+from predictflow.adapters.mlflow_store import find_store
+from predictflow.errors import Missing, Unreachable
+
+# IMPORTS
+from stages.tracking.store import CONTENT, RESTORED
 from tests.conftest import environment
 from tests.promote.server import address
 from tests.waiting import until
@@ -123,7 +128,7 @@ class Told:
     versions: list[Version]
 
 
-def ask(asked: store.Store) -> Told:
+def ask(asked: Store) -> Told:
     runs = asked.runs()
     metrics = {
         run: dict(sorted(values.items())) for run, values in sorted(asked.metrics(runs).items()) if values
@@ -190,7 +195,7 @@ def test_an_empty_store_answers_with_nothing(tmp_path, monkeypatch):
     path = tmp_path / "new.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     MlflowClient(f"sqlite:///{path}").search_experiments()
-    assert ask(store.find()) == Told([], {}, "{}", {}, [])
+    assert ask(find_store()) == Told([], {}, "{}", {}, [])
 
 
 @contextmanager
@@ -325,7 +330,7 @@ def a_dead_link(database: Path) -> None:
 )
 def test_a_damaged_database_is_told_with_its_reason(database: Path, damage, reason):
     damage(database)
-    found = store.find()
+    found = find_store()
     for question in (found.runs, found.versions, found.md5s):
         with pytest.raises(Unreachable) as told:
             question()
@@ -344,7 +349,7 @@ def test_what_an_older_mlflow_did_not_keep_is_told_and_the_rest_is_read(database
 
 
 def test_a_database_that_is_locked_is_told(database: Path, monkeypatch):
-    monkeypatch.setattr(store, "PATIENCE", 0.1)
+    monkeypatch.setattr("predictflow.adapters.mlflow_sqlite.PATIENCE", 0.1)
     with without_a_log(database), closing(sqlite3.connect(database)) as writer:
         writer.execute("PRAGMA cache_size=1")
         writer.execute("BEGIN EXCLUSIVE")
@@ -357,7 +362,7 @@ def test_a_store_that_may_not_be_seen_is_not_taken_for_none(database: Path):
     database.parent.chmod(0)
     try:
         with unprivileged(database.parent), pytest.raises(Unreachable, match="Permission denied") as told:
-            store.find().runs()
+            find_store().runs()
         assert not isinstance(told.value, Missing)
     finally:
         database.parent.chmod(0o755)
@@ -367,7 +372,7 @@ def test_a_store_that_is_not_there_is_missing_and_is_not_made(tmp_path, monkeypa
     for path in ("none.db", "no/folder.db"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / path}")
         with pytest.raises(Missing, match=f"{path} is not there"):
-            store.find()
+            find_store()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -394,7 +399,7 @@ def server(database: Path, tmp_path: Path) -> Iterator[str]:
 
 def test_a_server_answers_as_its_database_does(server: str, database: Path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    found = store.find()
+    found = find_store()
     assert isinstance(found, Client)
     assert ask(found) == ask(Database(database))
 
@@ -402,7 +407,7 @@ def test_a_server_answers_as_its_database_does(server: str, database: Path, monk
 def questions(uri: str, monkeypatch) -> set[str]:
     """Why a store does not answer, whatever it is asked."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    found, reasons = store.find(), set()
+    found, reasons = find_store(), set()
     for question in (found.runs, found.versions, found.md5s):
         with pytest.raises(Unreachable) as told:
             question()

@@ -35,7 +35,7 @@ def history(members):
     record("the first model")
     members.edit("params.yaml", "rounds: 30", "rounds: 25")
     record("another param")
-    members.edit("stages/models.py", '"seed": seed,', '"seed": seed + 1,')
+    members.edit("stages/model/families.py", '"seed": seed,', '"seed": seed + 1,')
     record("other code")
     customers.write_members(members.folder / "data/customers.csv", customers.members(500, seed=8))
     members.run("dvc", "add", "--quiet", "data/customers.csv")
@@ -110,7 +110,7 @@ def test_make_repro_brings_the_customers_of_an_earlier_commit_also_without_the_h
     members.run("dvc", "add", "--quiet", "data/customers.csv")
     members.commit("other customers")
     members.run("git", "checkout", "--quiet", earlier)
-    members.run("python", "-m", "predictflow.customers")
+    members.run("python", "-m", "predictflow.telco")
     members.repro()
     assert outputs(members) == expected
     members.run("git", "diff", "--exit-code")

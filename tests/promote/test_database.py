@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 from mlflow import MlflowClient
 
-from predictflow import database
+from predictflow.adapters import mlflow_tables
 from tests.conftest import once
 
 BEGAN, ENDED = 1_700_000_000_000, 1_700_000_012_345
@@ -38,7 +38,7 @@ def client(uri: str, tmp_path: Path) -> MlflowClient:
 def add(client: MlflowClient, uri: str, run_id: str = "a" * 32, **told) -> None:
     experiment = client.get_experiment_by_name("one")
     tags = told.get("tags", {"mlflow.user": "ada", "colour": "red"})
-    database.add_run(
+    mlflow_tables.add_run(
         *(uri, experiment.experiment_id, experiment.artifact_location, run_id, "xgboost", "FINISHED"),
         *(BEGAN, ENDED, tags, {"rounds": "30"}),
     )
@@ -90,7 +90,7 @@ def test_what_is_logged_to_it_later_is_found(client: MlflowClient, uri: str, tmp
     client.log_metric("a" * 32, "roc_auc", 0.9, step=2)
     (tmp_path / "note.txt").write_text("hello")
     client.log_artifact("a" * 32, str(tmp_path / "note.txt"))
-    database.date_metrics(uri, "a" * 32, ENDED)
+    mlflow_tables.date_metrics(uri, "a" * 32, ENDED)
     history = client.get_metric_history("a" * 32, "roc_auc")
     assert [(point.value, point.step, point.timestamp) for point in history] == [
         (0.8, 1, ENDED),
@@ -132,8 +132,8 @@ def registry(client: MlflowClient) -> MlflowClient:
 
 
 def test_versions_change_their_numbers_with_tags_and_aliases(registry: MlflowClient, uri: str):
-    assert database.numbers(uri, "churn") == [1, 2, 3], "a deleted one keeps its number"
-    database.renumber(uri, "churn", {1: 3, 3: 1, 2: 7})
+    assert mlflow_tables.numbers(uri, "churn") == [1, 2, 3], "a deleted one keeps its number"
+    mlflow_tables.renumber(uri, "churn", {1: 3, 3: 1, 2: 7})
     found = {int(one.version): one.tags["was"] for one in registry.search_model_versions("name = 'churn'")}
     assert found == {1: "3", 3: "1"}
     assert {k: int(v) for k, v in registry.get_registered_model("churn").aliases.items()} == {
@@ -143,7 +143,7 @@ def test_versions_change_their_numbers_with_tags_and_aliases(registry: MlflowCli
     assert registry.get_model_version("churn", "3").source == "/somewhere/1"
     assert registry.get_model_version("other", "1").tags == {"was": "1"}
     assert int(registry.create_model_version("churn", "/somewhere/new").version) == 8
-    assert database.numbers(uri, "churn") == [1, 3, 7, 8]
+    assert mlflow_tables.numbers(uri, "churn") == [1, 3, 7, 8]
 
 
 def test_addresses_follow_a_store_that_was_moved(registry: MlflowClient, uri: str):
@@ -151,19 +151,19 @@ def test_addresses_follow_a_store_that_was_moved(registry: MlflowClient, uri: st
     old = experiment.artifact_location
     run = registry.create_run(experiment.experiment_id)
     registry.create_model_version("other", f"{run.info.artifact_uri}/model", run.info.run_id)
-    database.relocate(uri, old, "file:///else%20where/artifacts")
+    mlflow_tables.relocate(uri, old, "file:///else%20where/artifacts")
     moved = registry.get_run(run.info.run_id).info.artifact_uri
     assert moved == f"file:///else%20where/artifacts/{run.info.run_id}/artifacts"
     assert registry.get_model_version_download_uri("other", "2") == f"{moved}/model"
     assert registry.get_model_version("other", "2").source == f"{moved}/model"
     assert registry.get_model_version("other", "1").source == "/somewhere/1", "which was never in the store"
-    database.relocate(uri, "file:///else", "file:///wrong")
+    mlflow_tables.relocate(uri, "file:///else", "file:///wrong")
     assert registry.get_run(run.info.run_id).info.artifact_uri == moved, "no beginning of a folder's name"
 
 
 def test_a_version_was_registered_when_it_is_said_to_be(registry: MlflowClient, uri: str):
     now = time.time() * 1000
-    database.date_version(uri, "churn", 1, BEGAN)
+    mlflow_tables.date_version(uri, "churn", 1, BEGAN)
     assert registry.get_model_version("churn", "1").creation_timestamp == BEGAN
     assert registry.get_model_version("churn", "3").creation_timestamp == pytest.approx(now, abs=600_000)
     assert registry.get_model_version("other", "1").creation_timestamp != BEGAN

@@ -17,11 +17,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from predictflow import evidence, promotion, rebuilt, show
-from predictflow.project import Project
-from predictflow.promotion import Decision, Evidence, Settings
-from stages import customer_index
-from stages.serving import Model
+from predictflow.formatting import moment
+from predictflow.ledger.rebuilds import REBUILT_TAG
+from predictflow.lineage.project import Project
+from predictflow.promotion import policy
+from predictflow.promotion.evidence import gather_evidence
+from predictflow.promotion.policy import Decision, Evidence, Settings
+from stages.data import customer_index
+from stages.model.serving import Model
 from tests.lineage import conftest as lineage
 from tests.lineage.conftest import History, Made
 
@@ -46,8 +49,8 @@ def gather(
     ):
         project = Project(history.project.folder)
         (version,) = [one for one in project.versions if one.number == number]
-        found = evidence.gather(project, version, stage, settings)
-        return found, promotion.decide(found, settings), project.unseen
+        found = gather_evidence(project, version, stage, settings)
+        return found, policy.decide(found, settings), project.unseen
 
 
 def doubts(history: History, name: str | int = NEWEST) -> list[str]:
@@ -394,8 +397,8 @@ def test_a_rebuild_counts_where_params_ask_for_one(history: History):
         "nobody has rebuilt it yet (`predictflow rebuild churn-predictor/6`)"
     ]
     for days, passed in ((6.9, True), (7.1, False)):
-        when = show.moment(time.time() - days * 86_400)
-        told = (rebuilt.TAG, f"identical {when}", "churn-predictor", 6, "default")
+        when = moment(time.time() - days * 86_400)
+        told = (REBUILT_TAG, f"identical {when}", "churn-predictor", 6, "default")
         sql(history, ("INSERT OR REPLACE INTO model_version_tags VALUES (?, ?, ?, ?, ?)", told))
         found, decision, _ = gather(history, NEWEST, settings=asked)
         assert found.rebuilt == ("identical", pytest.approx(days, abs=0.01))

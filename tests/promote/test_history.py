@@ -7,9 +7,11 @@ from unittest import mock
 
 import pytest
 
-from predictflow import receipts
-from predictflow.receipts import Receipt
-from predictflow.repository import Repository
+# IMPORTS
+from predictflow.adapters.git import Repository
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.receipts import Receipt
+from predictflow.ledger.writer import write_receipt
 from tests.lineage.conftest import History
 from tests.lineage.test_cli import keys
 from tests.manual import json_keys_of
@@ -48,9 +50,9 @@ def put(
             "description": "",
             "decision": told.pop("decision", None),
         }
-        chain = receipts.read(repository, model)
+        chain = read_chain(repository, model)
         commit = commit or made.commit
-        return receipts.write(repository, chain, action, version, commit, given, stage=stage, now=now, **told)
+        return write_receipt(repository, chain, action, version, commit, given, stage=stage, now=now, **told)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from predictflow import transition
+from predictflow.promotion import transition
 from tests.conftest import Project
 from tests.lineage.conftest import History
 
@@ -255,9 +255,9 @@ def test_two_clones_of_one_origin_number_their_versions_together(history: Histor
 
 KILLED = """
 import os, signal, sys
-import predictflow.transition as transition
-from predictflow import cli, receipts
-from stages import registry
+from predictflow import cli
+from predictflow.promotion import transition
+from stages.tracking import registry
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def after(function):
     def run(*words, **named):
@@ -268,10 +268,10 @@ def after(function):
 sys.exit(cli.run(sys.argv[1:]))
 """
 POINTS = {
-    "before the first receipt": "receipts.write = die",
-    "after the first receipt": "receipts.write = after(receipts.write)",
-    "before the push": "receipts.publish = die",
-    "after the push": "receipts.publish = after(receipts.publish)",
+    "before the first receipt": "transition.write_receipt = die",
+    "after the first receipt": "transition.write_receipt = after(transition.write_receipt)",
+    "before the push": "transition.publish_receipts = die",
+    "after the push": "transition.publish_receipts = after(transition.publish_receipts)",
     "between stage and alias": "import mlflow; mlflow.MlflowClient.set_registered_model_alias = die",
     "after the alias": "registry.move = after(registry.move)",
 }

@@ -14,9 +14,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from predictflow import environments, prune, worktrees
-from predictflow.needed import Needed
-from predictflow.store import Run
+from predictflow.adapters import git_worktree
+from predictflow.adapters.mlflow_entities import Run
+from predictflow.maintenance.garbage import KINDS
+from predictflow.maintenance.reachability import Needed
+from predictflow.reproduction import environments
 from tests.conftest import Project
 from tests.lineage.conftest import History, Made
 from tests.manual import json_keys_of
@@ -47,7 +49,7 @@ def log(history: History, status: str, **tags: str) -> str:
 
 def this_process() -> dict[str, str]:
     """What a stage writes of itself."""
-    from stages.tracking import _this_process
+    from stages.tracking.store import _this_process
 
     return _this_process()
 
@@ -70,7 +72,7 @@ def litter(history: History) -> dict[str, str]:
         "runs": top / f"mlflow_data/artifacts/{run}/artifacts/model/model.ubj",
         "artifacts": top / f"mlflow_data/artifacts/{'a' * 32}/artifacts/model.ubj",
         "databases": top / "mlflow_data/mlflow-broken-1/mlflow.db",
-        "rebuilds": top / worktrees.FOLDER / "0123/project/file",
+        "rebuilds": top / git_worktree.FOLDER / "0123/project/file",
         "environments": top / environments.FOLDER / "4567/bin/python",
         "experiments": top / ".dvc/tmp/exps/standalone/tmpabcd/file",
         "temporary": top / "models/.provenance.json.tmp",
@@ -392,7 +394,9 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
-from predictflow import cli, database, prune
+from predictflow import cli
+from predictflow.adapters import mlflow_tables
+from predictflow.maintenance import garbage
 left = int(sys.argv.pop(1))
 def count(function):
     def run(*words, **named):
@@ -402,7 +406,8 @@ def count(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*words, **named)
     return run
-for module, name in ((database, "delete_runs"), (shutil, "rmtree"), (os, "unlink"), (pathlib.Path, "unlink")):
+points = ((mlflow_tables, "delete_runs"), (shutil, "rmtree"), (os, "unlink"), (pathlib.Path, "unlink"))
+for module, name in points:
     setattr(module, name, count(getattr(module, name)))
 sys.exit(cli.run(["prune", "--yes"]))
 """
@@ -475,6 +480,6 @@ def test_every_key_of_its_json_is_documented(promoted: History):
     answer = promoted.answer("prune", "--dry-run")
     for key in {*answer, *answer["groups"][0]} - {"not_looked_at"}:
         assert f"`{key}`" in section, key
-    for kind in prune.KINDS:
+    for kind in KINDS:
         assert f"`{kind}`" in section, kind
     assert json.dumps(answer)

@@ -13,12 +13,24 @@ from unittest import mock
 
 import pytest
 
-from predictflow import receipts
-from predictflow.receipts import Chain, Quicker, Receipt
-from predictflow.repository import Repository
-from predictflow.show import moment
-from predictflow.store import Unreachable
-from stages.errors import UserError
+# IMPORTS
+from predictflow.adapters.git import Repository
+from predictflow.errors import Unreachable
+from predictflow.formatting import moment
+from predictflow.ledger.chain import (
+    Chain,
+    assigned_versions,
+    next_counter,
+    next_time,
+    read_chain,
+    registrations,
+    standing_receipts,
+    version_numbers,
+)
+from predictflow.ledger.origin import ask_origin, fetch_receipts, publish_receipts
+from predictflow.ledger.receipts import Receipt, StaleLedger, canonical
+from predictflow.ledger.writer import remove_receipts, write_receipt
+from stages.support.errors import UserError
 from tests.conftest import REPOSITORY, environment
 from tests.lineage.conftest import History
 
@@ -68,17 +80,17 @@ def put(
 ) -> Receipt:
     """Write a receipt; version 1 is the first commit, and so on."""
     commit = git(repository, "rev-list", "--reverse", "main").split()[version - 1]
-    chain = chain or receipts.read(repository, model)
+    chain = chain or read_chain(repository, model)
     given = GIVEN | {"content": f"content {version}"}
-    return receipts.write(repository, chain, action, version, commit, given, stage=stage, **more)
+    return write_receipt(repository, chain, action, version, commit, given, stage=stage, **more)
 
 
 def rewrite(repository: Repository, name: str, to: str | None = None, message: str = "", **changed) -> None:
     """Write a tag anew, under its own name or another, with changes to its body, its commit or its date."""
-    one = {receipt.name: receipt for receipt in receipts.read(repository, MODEL).receipts}[name]
+    one = {receipt.name: receipt for receipt in read_chain(repository, MODEL).receipts}[name]
     commit, date = changed.pop("at", one.commit), changed.pop("date", one.time)
     body = one.body | changed
-    message = message or f"words\n\n{receipts.canonical(body)}\n"
+    message = message or f"words\n\n{canonical(body)}\n"
     done = repository.git(
         *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", to or name, commit),
         given=message,
@@ -129,7 +141,7 @@ def here(person: Path, templates: Path) -> Repository:
 def chain(here: Repository, templates: Path) -> list[Receipt]:
     """Two versions, the second in Production after the first, and the first in Staging and out of it."""
     shutil.copytree(templates / "chain", here.root, dirs_exist_ok=True)
-    return receipts.read(here, MODEL).receipts
+    return read_chain(here, MODEL).receipts
 
 
 @pytest.fixture
@@ -146,11 +158,11 @@ def origin(here: Repository, person: Path) -> tuple[Repository, Repository]:
 
 
 def names(repository: Repository, model: str = MODEL) -> list[str]:
-    return [receipt.name for receipt in receipts.read(repository, model).receipts]
+    return [receipt.name for receipt in read_chain(repository, model).receipts]
 
 
 def test_a_receipt_is_what_git_says_and_names_the_one_before_it(here: Repository, chain: list[Receipt]):
-    read = receipts.read(here, MODEL)
+    read = read_chain(here, MODEL)
     assert read.receipts == chain
     assert (read.damage, read.foreign) == ([], [])
     assert read.names == sorted(read.names)
@@ -175,7 +187,7 @@ def test_a_receipt_is_what_git_says_and_names_the_one_before_it(here: Repository
 def test_words_of_any_kind_come_back_as_they_were(here: Repository):
     why = "grün\n\n{a line}\u2028-----BEGIN PGP SIGNATURE-----\n# no comment 😀"
     put(here, "registered", 1, why=why)
-    read = receipts.read(here, MODEL)
+    read = read_chain(here, MODEL)
     assert [receipt.body["why"] for receipt in read.receipts] == [why]
     assert read.damage == []
     with pytest.raises(UserError, match=r"is not: .*\nCure: other words"):
@@ -185,42 +197,42 @@ def test_words_of_any_kind_come_back_as_they_were(here: Repository):
 
 def test_what_stands_where_is_known_for_every_moment(here: Repository, chain: list[Receipt]):
     first, second, staged, gone = chain[1], chain[3], chain[4], chain[5]
-    assert receipts.standing(chain) == {"production": second}
-    assert receipts.standing(chain, at=first.time - 1) == {}
-    assert receipts.standing(chain, at=first.time) == {"production": first}
-    assert receipts.standing(chain, at=second.time - 1) == {"production": first}
-    assert receipts.standing(chain, at=staged.time) == {"production": second, "staging": staged}
-    assert receipts.standing(chain, at=gone.time) == {"production": second}
+    assert standing_receipts(chain) == {"production": second}
+    assert standing_receipts(chain, at=first.time - 1) == {}
+    assert standing_receipts(chain, at=first.time) == {"production": first}
+    assert standing_receipts(chain, at=second.time - 1) == {"production": first}
+    assert standing_receipts(chain, at=staged.time) == {"production": second, "staging": staged}
+    assert standing_receipts(chain, at=gone.time) == {"production": second}
     put(here, "archived", 1, "production")
-    stands = receipts.standing(receipts.read(here, MODEL).receipts)
+    stands = standing_receipts(read_chain(here, MODEL).receipts)
     assert stands == {"production": second}, "another version was taken out, which GTO still held there"
-    assert receipts.versions(chain) == {1: chain[0], 2: chain[2]}
+    assert registrations(chain) == {1: chain[0], 2: chain[2]}
 
 
 def test_the_next_numbers_pass_over_every_tag_of_the_model_and_no_other(
     here: Repository, chain: list[Receipt]
 ):
-    read = receipts.read(here, MODEL)
-    assert (receipts.numbers(read), receipts.next_counter(read)) == ({1, 2}, 5)
-    assert receipts.next_time(read, now=0) == chain[-1].time + 1
-    assert receipts.next_time(read, now=chain[-1].time + 9.9) == chain[-1].time + 9
+    read = read_chain(here, MODEL)
+    assert (version_numbers(read), next_counter(read)) == ({1, 2}, 5)
+    assert next_time(read, now=0) == chain[-1].time + 1
+    assert next_time(read, now=chain[-1].time + 9.9) == chain[-1].time + 9
     later = {"GIT_COMMITTER_DATE": f"@{chain[-1].time + 50} +0000"}
     assert here.git("tag", "-a", "-m", "by hand", f"{MODEL}@v7.1.0", env=later).returncode == 0
     git(here, "tag", f"{MODEL}#other#40")
     git(here, "tag", f"other-{MODEL}#production#90")
     git(here, "tag", f"{MODEL}#no!stage#91")
-    read = receipts.read(here, MODEL)
-    assert (receipts.numbers(read), receipts.next_counter(read)) == ({1, 2, 7}, 41)
-    assert receipts.next_time(read, now=0) == chain[-1].time + 51
+    read = read_chain(here, MODEL)
+    assert (version_numbers(read), next_counter(read)) == ({1, 2, 7}, 41)
+    assert next_time(read, now=0) == chain[-1].time + 51
 
 
 def test_another_model_has_a_chain_of_its_own(here: Repository, chain: list[Receipt]):
     put(here, "registered", 1, model="gym-churn")
     put(here, "promoted", 1, "production", model="gym-churn")
     assert names(here, "gym-churn") == ["gym-churn@v1.0.0", "gym-churn#production#1"]
-    assert receipts.read(here, "gym-churn").damage == []
-    assert receipts.read(here, MODEL).receipts == chain
-    assert receipts.read(here, "churn").names == []
+    assert read_chain(here, "gym-churn").damage == []
+    assert read_chain(here, MODEL).receipts == chain
+    assert read_chain(here, "churn").names == []
     with pytest.raises(UserError, match="cannot be part of a tag's name"):
         put(here, "registered", 1, model="gym churn")
 
@@ -241,7 +253,7 @@ def no_message(here: Repository) -> None:
 
 
 def spaced(here: Repository) -> None:
-    body = {one.name: one.body for one in receipts.read(here, MODEL).receipts}[PRODUCTION]
+    body = {one.name: one.body for one in read_chain(here, MODEL).receipts}[PRODUCTION]
     rewrite(here, PRODUCTION, message=f"words\n\n{json.dumps(body, sort_keys=True)}\n")
 
 
@@ -250,7 +262,7 @@ def renamed(here: Repository) -> None:
 
 
 def dated_back(here: Repository) -> None:
-    time = receipts.read(here, MODEL).receipts[0].time - 100
+    time = read_chain(here, MODEL).receipts[0].time - 100
     rewrite(here, LAST, date=time, when=moment(time))
 
 
@@ -289,13 +301,13 @@ def made_with(name: str, **changed: object) -> Callable[[Repository], None]:
 )
 def test_damage_is_found_where_it_is(here: Repository, chain: list[Receipt], damage, found):
     damage(here)
-    told = receipts.read(here, MODEL).damage
+    told = read_chain(here, MODEL).damage
     assert {(one.kind, one.tag) for one in told} == found
 
 
 def test_a_tag_under_another_name_is_found(here: Repository, chain: list[Receipt]):
     renamed(here)
-    told = {(one.kind, one.tag) for one in receipts.read(here, MODEL).damage}
+    told = {(one.kind, one.tag) for one in read_chain(here, MODEL).damage}
     copy = f"{MODEL}#production#5"
     assert told == {("moved", copy), ("fork", copy), ("fork", PRODUCTION)}
 
@@ -307,10 +319,10 @@ def test_a_broken_chain_is_read_in_its_own_order(here: Repository, chain: list[R
 
 def test_a_tag_that_gto_made_is_listed_and_stands_for_nothing(here: Repository, chain: list[Receipt]):
     here.git("tag", "-a", "-m", "Assigning stage production", f"{MODEL}#production#5")
-    read = receipts.read(here, MODEL)
+    read = read_chain(here, MODEL)
     assert [tag.name for tag in read.foreign] == [f"{MODEL}#production#5"]
     assert read.damage == []
-    assert receipts.standing(read.receipts)["production"] == chain[3]
+    assert standing_receipts(read.receipts)["production"] == chain[3]
 
 
 # --- One writer at a time -------------------------------------------------------------------------------
@@ -340,7 +352,7 @@ def test_of_two_writers_in_one_clone_one_wins_and_the_other_leaves_nothing(here:
     assert sorted(writer.returncode for writer in writers) == [0, 1], said
     assert "was quicker" in "".join(said)
     assert len(names(here)) == 2
-    assert receipts.read(here, MODEL).damage == []
+    assert read_chain(here, MODEL).damage == []
 
 
 def test_a_receipt_that_cannot_be_written_leaves_nothing(here: Repository, monkeypatch: pytest.MonkeyPatch):
@@ -356,11 +368,11 @@ def test_a_receipt_that_cannot_be_written_leaves_nothing(here: Repository, monke
 
 
 def test_what_was_just_written_is_taken_back_and_nothing_else(here: Repository, chain: list[Receipt]):
-    receipts.remove(here, chain[-2:])
-    assert receipts.read(here, MODEL).receipts == chain[:-2]
+    remove_receipts(here, chain[-2:])
+    assert read_chain(here, MODEL).receipts == chain[:-2]
     rewrite(here, NEXT, why="somebody else's by now")
     with pytest.raises(UserError):
-        receipts.remove(here, [chain[1], chain[2]])
+        remove_receipts(here, [chain[1], chain[2]])
     assert len(names(here)) == 4
 
 
@@ -371,16 +383,16 @@ def test_of_two_clones_the_second_to_push_is_refused_and_goes_on_after_a_fetch(o
     one, two = origin
     in_production = put(one, "promoted", 1, "production")
     in_staging = put(two, "promoted", 1, "staging")  # of another name, and after the same receipt
-    receipts.publish(one, MODEL, [in_production])
-    with pytest.raises(Quicker, match="was quicker"):
-        receipts.publish(two, MODEL, [in_staging])
+    publish_receipts(one, MODEL, [in_production])
+    with pytest.raises(StaleLedger, match="was quicker"):
+        publish_receipts(two, MODEL, [in_staging])
     assert names(two) == ["churn-predictor@v1.0.0"]
-    assert receipts.fetch(two, MODEL).missing == [in_production.name]
-    assert receipts.read(two, MODEL).receipts == receipts.read(one, MODEL).receipts
-    receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
-    assert receipts.fetch(one, MODEL).damage == []
+    assert fetch_receipts(two, MODEL).missing == [in_production.name]
+    assert read_chain(two, MODEL).receipts == read_chain(one, MODEL).receipts
+    publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
+    assert fetch_receipts(one, MODEL).damage == []
     assert names(one) == [*names(two)] == [*(names(one)[:2]), "churn-predictor#staging#2"]
-    assert receipts.read(one, MODEL).damage == []
+    assert read_chain(one, MODEL).damage == []
 
 
 def test_of_two_pushes_at_the_same_moment_origin_takes_one(origin, person):
@@ -392,10 +404,10 @@ def test_of_two_pushes_at_the_same_moment_origin_takes_one(origin, person):
     first.write_text(f'#!/bin/sh\n(unset GIT_DIR; cd {one.root}; {push}) >&2\nexec git-receive-pack "$@"\n')
     first.chmod(0o755)
     git(two, "config", "remote.origin.receivepack", str(first))
-    with pytest.raises(Quicker):
-        receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
+    with pytest.raises(StaleLedger):
+        publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
     assert names(two) == ["churn-predictor@v1.0.0"]
-    assert receipts.fetch(two, MODEL).head == winner.object
+    assert fetch_receipts(two, MODEL).head == winner.object
     assert names(two) == ["churn-predictor@v1.0.0", winner.name]
 
 
@@ -405,20 +417,20 @@ def test_receipts_that_origin_refuses_are_taken_back_all_of_them(origin, person)
     hook.write_text('#!/bin/sh\ncase "$1" in *production*) echo protected; exit 1;; esac\n')
     hook.chmod(0o755)
     with pytest.raises(UserError, match=r"origin does not take the receipt(.|\n)*protected"):
-        receipts.publish(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+        publish_receipts(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
     assert names(one) == names(Repository(person / "origin.git")) == ["churn-predictor@v1.0.0"]
     hook.unlink()
-    receipts.publish(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+    publish_receipts(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
     assert names(Repository(person / "origin.git")) == names(one)
 
 
 def test_receipts_from_before_there_was_an_origin_go_along(here: Repository, chain, person):
-    assert receipts.ask(here, MODEL) is None
-    receipts.publish(here, MODEL, chain[-1:])
+    assert ask_origin(here, MODEL) is None
+    publish_receipts(here, MODEL, chain[-1:])
     subprocess.run(["git", "init", "--quiet", "--bare", person / "late.git"], check=True)
     git(here, "remote", "add", "origin", str(person / "late.git"))
-    assert receipts.ask(here, MODEL).unpushed == sorted(names(here))
-    receipts.publish(here, MODEL, [put(here, "promoted", 1, "staging")])
+    assert ask_origin(here, MODEL).unpushed == sorted(names(here))
+    publish_receipts(here, MODEL, [put(here, "promoted", 1, "staging")])
     assert names(Repository(person / "late.git")) == names(here)
 
 
@@ -426,33 +438,33 @@ def test_an_origin_out_of_reach_takes_the_receipt_back(origin, person):
     one, _ = origin
     shutil.rmtree(person / "origin.git")
     with pytest.raises(Unreachable, match="origin cannot be read"):
-        receipts.fetch(one, MODEL)
+        fetch_receipts(one, MODEL)
     with pytest.raises(UserError, match="Cure: `git fetch origin` must work"):
-        receipts.publish(one, MODEL, [put(one, "promoted", 1, "production")])
+        publish_receipts(one, MODEL, [put(one, "promoted", 1, "production")])
     assert names(one) == ["churn-predictor@v1.0.0"]
 
 
 def test_a_tag_written_anew_on_origin_is_told_and_not_taken_over(origin, person):
     one, _ = origin
-    before = receipts.read(one, MODEL)
+    before = read_chain(one, MODEL)
     rewrite(Repository(person / "origin.git"), "churn-predictor@v1.0.0", why="another")
-    told = receipts.fetch(one, MODEL)
+    told = fetch_receipts(one, MODEL)
     assert [(found.kind, found.tag) for found in told.damage] == [("rewritten", "churn-predictor@v1.0.0")]
-    assert receipts.read(one, MODEL) == before
+    assert read_chain(one, MODEL) == before
     with pytest.raises(UserError, match="not the same on origin as here: churn-predictor@v1"):
-        receipts.publish(one, MODEL, [put(one, "promoted", 1, "production")])
-    assert receipts.read(one, MODEL) == before
+        publish_receipts(one, MODEL, [put(one, "promoted", 1, "production")])
+    assert read_chain(one, MODEL) == before
 
 
 def test_a_last_receipt_that_was_deleted_everywhere_is_missed_by_origin(origin, person):
     one, two = origin
     last = put(one, "promoted", 1, "production")
-    receipts.publish(one, MODEL, [last])
+    publish_receipts(one, MODEL, [last])
     git(Repository(person / "origin.git"), "tag", "-d", last.name)
-    assert receipts.fetch(two, MODEL).head == last.object
-    assert last.object not in {receipt.object for receipt in receipts.read(two, MODEL).receipts}
-    with pytest.raises(Quicker):
-        receipts.publish(two, MODEL, [put(two, "promoted", 1, "staging")])
+    assert fetch_receipts(two, MODEL).head == last.object
+    assert last.object not in {receipt.object for receipt in read_chain(two, MODEL).receipts}
+    with pytest.raises(StaleLedger):
+        publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
 
 
 # --- The tools that people have -------------------------------------------------------------------------
@@ -468,7 +480,7 @@ def test_a_signed_receipt_is_read_like_any_other_and_git_verifies_it(here: Repos
     git(here, "config", "gpg.ssh.allowedSignersFile", str(person / "signers"))
     put(here, "registered", 1, sign=True, why="-----BEGIN SSH SIGNATURE-----")
     put(here, "promoted", 1, "production")
-    read = receipts.read(here, MODEL)
+    read = read_chain(here, MODEL)
     assert read.damage == []
     assert [(receipt.signed, receipt.version) for receipt in read.receipts] == [(True, 1), (False, 1)]
     assert here.git("verify-tag", "churn-predictor@v1.0.0").returncode == 0
@@ -483,9 +495,9 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
     contents = {made.version: made for made in history.made.values()}
 
     def step(action: str, version: int, stage: str | None = None) -> None:
-        chain = receipts.read(repository, MODEL)
+        chain = read_chain(repository, MODEL)
         given = GIVEN | {"content": contents[version].content}
-        receipts.write(repository, chain, action, version, commits[version], given, stage=stage)
+        write_receipt(repository, chain, action, version, commits[version], given, stage=stage)
 
     def in_gto() -> dict[str, str]:
         shown = json.loads(history.project.run("gto", "show", MODEL, "--json").stdout)
@@ -498,7 +510,7 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
         return {stage: version for _, stage, version in sorted(held)}
 
     def in_receipts() -> dict[str, str]:
-        stands = receipts.standing(receipts.read(repository, MODEL).receipts)
+        stands = standing_receipts(read_chain(repository, MODEL).receipts)
         return {stage: f"v{receipt.version}.0.0" for stage, receipt in stands.items()}
 
     def got(*words: str) -> str:
@@ -524,19 +536,19 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
     assert got("--stage", "production") == contents[1].name
     assert got("--rev", "v2.0.0") == contents[2].name
 
-    chain = receipts.read(repository, MODEL).receipts
-    assert receipts.assigned(chain, "production") == [2, 3, 1]
+    chain = read_chain(repository, MODEL).receipts
+    assert assigned_versions(chain, "production") == [2, 3, 1]
     step("archived", 1, "production")
     assert in_receipts() == {"staging": "v2.0.0"}
     assert in_gto()["production"] == "v3.0.0", "why a stage is emptied of all that GTO remembers"
-    for version in receipts.assigned(receipts.read(repository, MODEL).receipts, "production"):
+    for version in assigned_versions(read_chain(repository, MODEL).receipts, "production"):
         step("archived", version, "production")
     assert in_gto() == in_receipts() == {"staging": "v2.0.0"}
     step("promoted", 3, "production")
     assert got("--stage", "production") == contents[3].name
 
     journal = json.loads(history.project.run("gto", "history", MODEL, "--json").stdout)
-    ours = receipts.read(repository, MODEL)
+    ours = read_chain(repository, MODEL)
     told = [event for event in journal if event["event"] != "commit"]
     assert [event["ref"] for event in reversed(told)] == [receipt.name for receipt in ours.receipts]
     assert {event["ref"]: event["commit"] for event in told} == {

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow.tracking._tracking_service import utils
 
-from predictflow import recovery
+from predictflow.maintenance import recovery
 from tests.conftest import Project, once
 from tests.lineage.conftest import History
 from tests.manual import json_keys_of
@@ -337,8 +337,10 @@ def test_a_bare_clone_has_no_store(promoted: History, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from predictflow import cli, database
-from stages import registry, tracking
+from predictflow import cli
+from predictflow.adapters import mlflow_tables
+from predictflow.maintenance import restore
+from stages.tracking import registry
 left = int(sys.argv.pop(1))
 def count(function):
     def run(*words, **named):
@@ -354,8 +356,8 @@ for module, name in POINTS:
 sys.exit(cli.run(["restore"]))
 """
 POINTS = (
-    "(database, 'add_run'), (database, 'date_metrics'), (database, 'date_version'), (database, 'renumber'),"
-    " (tracking, 'complete'), (registry, 'register'), (registry, 'move')"
+    "(mlflow_tables, 'add_run'), (mlflow_tables, 'date_metrics'), (mlflow_tables, 'date_version'),"
+    " (mlflow_tables, 'renumber'), (restore, 'complete'), (registry, 'register'), (registry, 'move')"
 )
 
 

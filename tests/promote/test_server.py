@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from predictflow import transition
+from predictflow.promotion import transition
 from tests.conftest import Project, once
 from tests.lineage.conftest import History
 from tests.promote import server as served

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from predictflow import environments
-from predictflow.children import Children, Stopped
-from predictflow.handles import CouldNotTell
+from predictflow.adapters.child_processes import Children, Stopped
+from predictflow.errors import CouldNotTell
+from predictflow.reproduction import environments
 from tests.waiting import until
 
 

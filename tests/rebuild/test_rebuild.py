@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from predictflow import rebuilt, receipts
-from predictflow.repository import Repository
-from predictflow.store import Database
-from predictflow.worktrees import FOLDER
-from stages.environment import pins
+from predictflow.adapters.git import Repository
+from predictflow.adapters.git_worktree import FOLDER
+from predictflow.adapters.mlflow_sqlite import Database
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.rebuilds import REBUILT_TAG, read_rebuilds
+from stages.support.environment import pins
 from tests import customers
 from tests.conftest import BIN, Project
 from tests.lineage.test_cli import keys
@@ -68,7 +69,7 @@ def of_the_user(project: Project) -> dict[str, object]:
         "status": project.run("git", "--no-optional-locks", "status", "--porcelain").stdout,
         "refs": [ref for ref in refs if "/rebuilt/" not in ref],
         "worktrees": project.run("git", "worktree", "list", "--porcelain").stdout,
-        "rows": {name: [row for row in told if rebuilt.TAG not in row] for name, told in rows.items()},
+        "rows": {name: [row for row in told if REBUILT_TAG not in row] for name, told in rows.items()},
     }
 
 
@@ -121,10 +122,10 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
     assert scratch(warm) == []
 
     (version,) = warm.versions()
-    assert re.fullmatch(r"identical \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", version.tags[rebuilt.TAG])
-    (receipt,) = rebuilt.read(Repository(warm.folder), MODEL)
+    assert re.fullmatch(r"identical \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", version.tags[REBUILT_TAG])
+    (receipt,) = read_rebuilds(Repository(warm.folder), MODEL)
     assert told["receipt"] == receipt.name == f"{MODEL}/rebuilt/v1.0.0/1"
-    assert version.tags[rebuilt.TAG] == f"identical {receipt.body['when']}"
+    assert version.tags[REBUILT_TAG] == f"identical {receipt.body['when']}"
     assert receipt.broken == [] and receipt.body["machine"] == told["machine"]
     assert set(told["machine"]) == {"python", "cpu", "threads"}
     name = f"refs/tags/{receipt.name}"
@@ -133,14 +134,14 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
         for where in (["-C", str(tmp_path / "origin.git")], [])
     )
     assert there == here
-    assert receipts.read(Repository(warm.folder), MODEL).damage == []
+    assert read_chain(Repository(warm.folder), MODEL).damage == []
     told = warm.run("python", "-m", "predictflow.cli", "history").stdout
     assert "version 1 rebuilt · identical" in told and receipt.name in told
 
     shutil.rmtree(warm.folder / "mlflow_data")
     warm.run("python", "-m", "predictflow.cli", "restore")
     tags = Database(warm.folder / "mlflow_data/mlflow.db").versions()[0].tags
-    assert tags[rebuilt.TAG] == f"identical {receipt.body['when']}", "the receipt outlives the database"
+    assert tags[REBUILT_TAG] == f"identical {receipt.body['when']}", "the receipt outlives the database"
 
 
 @pytest.mark.slow
@@ -158,7 +159,7 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
         (one["stage"], one["of"], one["name"]) for one in told["differs"]
     }
     assert told["versions"] == [] and told["receipt"] is None, "the version's own commit was not tried"
-    assert rebuilt.TAG not in warm.versions()[0].tags
+    assert REBUILT_TAG not in warm.versions()[0].tags
     section = json_keys_of("rebuild")
     assert [key for key in keys(told) if f"`{key}`" not in section] == []
     after = of_the_user(warm)
@@ -186,11 +187,11 @@ def test_a_recorded_model_that_is_damaged_is_not_compared_with(warm: Project):
 
 def test_every_input_that_was_tampered_with_is_named_in_its_order(warm: Project):
     """Also where the stages refuse to run: what is installed is not what the commit's own lock says."""
-    old = {name: md5(warm.folder / name) for name in ("data/customers.csv", "stages/split.py")}
+    old = {name: md5(warm.folder / name) for name in ("data/customers.csv", "stages/data/split.py")}
     customers.write_members(warm.folder / "data/customers.csv", customers.members(500))
     warm.run("dvc", "add", "--quiet", "data/customers.csv")
     warm.edit("params.yaml", "reg_lambda: 3.0", "reg_lambda: 1.5")
-    with (warm.folder / "stages/split.py").open("a") as helper:
+    with (warm.folder / "stages/data/split.py").open("a") as helper:
         helper.write("# a word more\n")
     installed = pins(warm.read("requirements.lock"))["xgboost"]
     warm.edit("requirements.lock", f"xgboost=={installed}", "xgboost==1.7.6")
@@ -202,7 +203,7 @@ def test_every_input_that_was_tampered_with_is_named_in_its_order(warm: Project)
     assert inputs(told)[:4] == [
         ("data", "data/customers.csv", old["data/customers.csv"], new["data/customers.csv"]),
         ("param", "models.xgboost.reg_lambda", 3.0, 1.5),
-        ("code", "stages/split.py", old["stages/split.py"], new["stages/split.py"]),
+        ("code", "stages/data/split.py", old["stages/data/split.py"], new["stages/data/split.py"]),
         ("package", "xgboost", installed, "1.7.6"),
     ]
 

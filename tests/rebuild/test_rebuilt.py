@@ -5,9 +5,21 @@ import subprocess
 
 import pytest
 
-from predictflow import rebuilt, receipts
-from predictflow.repository import Repository
-from predictflow.store import Unreachable, Version
+from predictflow.adapters.git import Repository
+from predictflow.adapters.mlflow_entities import Version
+from predictflow.errors import Unreachable
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.rebuilds import (
+    REBUILT_TAG,
+    Rebuilt,
+    fetch_rebuilds,
+    newest_verdict,
+    push_rebuilds,
+    read_rebuilds,
+    recorded_machine,
+    write_rebuild,
+)
+from predictflow.ledger.receipts import Receipt, canonical
 from tests.promote.test_receipts import MODEL, here, person, put, templates
 
 __all__ = ["here", "person", "templates"]
@@ -25,12 +37,12 @@ GIVEN = {
 
 
 @pytest.fixture
-def registered(here: Repository) -> receipts.Receipt:
+def registered(here: Repository) -> Receipt:
     return put(here, "registered", 1)
 
 
-def rewrite(here: Repository, one: rebuilt.Rebuilt, name: str | None = None, at: str = "", **changed) -> None:
-    body = receipts.canonical(one.body | changed)
+def rewrite(here: Repository, one: Rebuilt, name: str | None = None, at: str = "", **changed) -> None:
+    body = canonical(one.body | changed)
     done = here.git(
         *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", name or one.name, at or one.commit),
         given=f"words\n\n{body}\n",
@@ -40,24 +52,24 @@ def rewrite(here: Repository, one: rebuilt.Rebuilt, name: str | None = None, at:
 
 
 def version(content: str = "content 1", tag: str = "") -> Version:
-    tags = {rebuilt.TAG: tag} if tag else {}
+    tags = {REBUILT_TAG: tag} if tag else {}
     return Version(MODEL, 1, "None", (), None, 0, tags | {"predictflow.content": content}, "", "")
 
 
 def test_each_verdict_is_a_tag_on_the_versions_commit_and_no_link_of_the_chain(here, registered):
     second = put(here, "registered", 2)
-    before = receipts.read(here, MODEL)
-    first = rebuilt.write(here, registered, GIVEN)
-    rebuilt.write(here, registered, GIVEN | {"verdict": "different"})
-    rebuilt.write(here, second, GIVEN)
-    told = rebuilt.read(here, MODEL)
+    before = read_chain(here, MODEL)
+    first = write_rebuild(here, registered, GIVEN)
+    write_rebuild(here, registered, GIVEN | {"verdict": "different"})
+    write_rebuild(here, second, GIVEN)
+    told = read_rebuilds(here, MODEL)
     names = ["v1.0.0/1", "v1.0.0/2", "v2.0.0/1"]
     assert sorted(one.name for one in told) == [f"{MODEL}/rebuilt/{name}" for name in names]
     assert {(one.name, one.commit) for one in told} >= {(first.name, registered.commit)}
     assert first.body["content"] == "content 1"
     assert first.body["registered"] == {"tag": registered.name, "object": registered.object}
     assert [one.broken for one in told] == [[], [], []]
-    assert receipts.read(here, MODEL) == before
+    assert read_chain(here, MODEL) == before
     assert (
         here.git("tag", "-l", "-n1", first.name)
         .stdout.decode()
@@ -70,7 +82,7 @@ def test_gto_does_not_take_them_for_its_own(here, registered):
     put(here, "promoted", 1, "production")
     shown = [["gto", "show", "--json"], ["gto", "history", MODEL, "--json"]]
     before = [subprocess.check_output(words, cwd=here.root) for words in shown]
-    rebuilt.write(here, registered, GIVEN)
+    write_rebuild(here, registered, GIVEN)
     assert [subprocess.check_output(words, cwd=here.root) for words in shown] == before
     assert MODEL in json.loads(before[0])
 
@@ -87,57 +99,57 @@ def test_gto_does_not_take_them_for_its_own(here, registered):
     ids=["another version", "another writer", "another date", "moved", "renamed"],
 )
 def test_one_that_was_edited_is_told_and_counts_for_nothing(here, registered, changed, told):
-    one = rebuilt.write(here, registered, GIVEN)
+    one = write_rebuild(here, registered, GIVEN)
     here.git("tag", "-d", one.name)
     rewrite(here, one, **changed)
-    (read,) = rebuilt.read(here, MODEL)
+    (read,) = read_rebuilds(here, MODEL)
     assert read.broken[0].startswith(told)
-    assert rebuilt.newest(here, version()) is None
-    assert rebuilt.machine([read], "content 1") == {}
+    assert newest_verdict(here, version()) is None
+    assert recorded_machine([read], "content 1") == {}
 
 
 def test_a_tag_that_is_none_is_passed_over(here, registered):
     here.git("tag", f"{MODEL}/rebuilt/v1.0.0/1")
     here.git("tag", "-a", "-m", "words", f"{MODEL}/rebuilt/v1.0.0/7")
-    assert rebuilt.read(here, MODEL) == []
-    assert rebuilt.write(here, registered, GIVEN).name == f"{MODEL}/rebuilt/v1.0.0/8"
+    assert read_rebuilds(here, MODEL) == []
+    assert write_rebuild(here, registered, GIVEN).name == f"{MODEL}/rebuilt/v1.0.0/8"
 
 
 def test_the_last_verdict_counts_wherever_it_is_written(here, registered):
-    assert rebuilt.newest(here, version()) is None
-    assert rebuilt.newest(here, version(tag="by hand")) is None
-    assert rebuilt.newest(here, version(tag="identical yesterday")) is None
+    assert newest_verdict(here, version()) is None
+    assert newest_verdict(here, version(tag="by hand")) is None
+    assert newest_verdict(here, version(tag="identical yesterday")) is None
     of_tag = ("same predictions", 1767225600)
-    assert rebuilt.newest(here, version(tag="same predictions 2026-01-01T00:00:00Z")) == of_tag
-    one = rebuilt.write(here, registered, GIVEN)
-    assert rebuilt.newest(here, version(tag="different 2020-01-01T00:00:00Z")) == ("identical", one.time)
-    assert rebuilt.newest(here, version(tag="different 2090-01-01T00:00:00Z"))[0] == "different"
-    assert rebuilt.newest(here, version("another content")) is None
+    assert newest_verdict(here, version(tag="same predictions 2026-01-01T00:00:00Z")) == of_tag
+    one = write_rebuild(here, registered, GIVEN)
+    assert newest_verdict(here, version(tag="different 2020-01-01T00:00:00Z")) == ("identical", one.time)
+    assert newest_verdict(here, version(tag="different 2090-01-01T00:00:00Z"))[0] == "different"
+    assert newest_verdict(here, version("another content")) is None
 
 
 def test_a_machine_is_that_of_the_last_rebuild_that_was_identical(here, registered):
-    rebuilt.write(here, registered, GIVEN)
-    rebuilt.write(here, registered, GIVEN | {"verdict": "different", "machine": {"threads": "8"}})
-    told = rebuilt.read(here, MODEL)
-    assert rebuilt.machine(told, "content 1") == GIVEN["machine"]
-    assert rebuilt.machine(told, "content 2") == {}
+    write_rebuild(here, registered, GIVEN)
+    write_rebuild(here, registered, GIVEN | {"verdict": "different", "machine": {"threads": "8"}})
+    told = read_rebuilds(here, MODEL)
+    assert recorded_machine(told, "content 1") == GIVEN["machine"]
+    assert recorded_machine(told, "content 2") == {}
 
 
 def test_origin_gets_and_gives_them_and_a_refusal_leaves_them_here(here, registered, person):
-    one = rebuilt.write(here, registered, GIVEN)
-    rebuilt.push(here, [one])  # without an origin there is nothing to do
-    rebuilt_here = rebuilt.read(here, MODEL)
+    one = write_rebuild(here, registered, GIVEN)
+    push_rebuilds(here, [one])  # without an origin there is nothing to do
+    rebuilt_here = read_rebuilds(here, MODEL)
     subprocess.run(["git", "init", "--quiet", "--bare", person / "origin.git"], check=True)
     here.git("remote", "add", "origin", str(person / "origin.git"))
     hook = person / "origin.git/hooks/update"
     hook.write_text("#!/bin/sh\necho protected\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(Unreachable, match=f"origin does not take {one.name}"):
-        rebuilt.push(here, [one])
-    assert rebuilt.read(here, MODEL) == rebuilt_here
+        push_rebuilds(here, [one])
+    assert read_rebuilds(here, MODEL) == rebuilt_here
 
     hook.unlink()
-    rebuilt.push(here, [one])
+    push_rebuilds(here, [one])
     here.git("tag", "-d", one.name)
-    rebuilt.fetch(here, MODEL)
-    assert rebuilt.read(here, MODEL) == rebuilt_here
+    fetch_rebuilds(here, MODEL)
+    assert read_rebuilds(here, MODEL) == rebuilt_here

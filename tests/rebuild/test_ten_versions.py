@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from predictflow import environments, rebuilt
-from predictflow.children import Children
-from predictflow.repository import Repository
-from stages.environment import pins
+from predictflow.adapters.child_processes import Children
+from predictflow.adapters.git import Repository
+from predictflow.ledger.rebuilds import REBUILT_TAG, read_rebuilds
+from predictflow.reproduction import environments
+from stages.support.environment import pins
 from tests import customers
 from tests.conftest import BIN, Project
 from tests.waiting import until
@@ -89,7 +90,7 @@ def ten(project: Project) -> None:
         lambda: None,
         lambda: project.edit("params.yaml", "rounds: 30", "rounds: 25"),
         lambda: new_data(rows.iloc[20:]),
-        lambda: project.edit("stages/models.py", '"seed": seed,', '"seed": seed + 1,'),
+        lambda: project.edit("stages/model/families.py", '"seed": seed,', '"seed": seed + 1,'),
         lambda: project.edit("params.yaml", "model: xgboost", "model: logistic_regression"),
         lambda: project.edit("params.yaml", "model: logistic_regression", "model: random_forest"),
         lambda: project.edit("params.yaml", "model: random_forest", "model: hist_gradient_boosting"),
@@ -163,8 +164,8 @@ def test_all_ten_are_identical_with_one_thread_and_four_from_an_empty_cache_and_
     held = [path for path in (project.folder / ".dvc/cache/files").rglob("*") if path.is_file()]
     assert len(held) == 3, "the customers of the three states were fetched, and nothing else was kept"
     rebuild_all(project, threads=4)
-    assert all(one.tags[rebuilt.TAG].startswith("identical ") for one in project.versions())
-    assert rebuilt.read(Repository(project.folder), "churn-predictor") == [], "none of them was promoted"
+    assert all(one.tags[REBUILT_TAG].startswith("identical ") for one in project.versions())
+    assert read_rebuilds(Repository(project.folder), "churn-predictor") == [], "none of them was promoted"
 
 
 def test_a_commit_rebuilt_in_its_own_environment_names_a_package_that_is_not_what_was_recorded(

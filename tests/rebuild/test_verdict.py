@@ -4,17 +4,8 @@ import copy
 
 import pytest
 
-from predictflow.verdict import (
-    DIFFERENT,
-    IDENTICAL,
-    SAME,
-    Inputs,
-    Predictions,
-    decide,
-    differing,
-    outs,
-    read_inputs,
-)
+from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
+from predictflow.reproduction.verdict import Inputs, Predictions, decide, differing, outs, read_inputs
 
 STAGES = {
     "prepare": {

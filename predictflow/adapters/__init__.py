@@ -1,0 +1,1 @@
+"""The only room that knows Git, DVC, MLflow and processes. Knows no other room."""

@@ -1,0 +1,32 @@
+"""DVC's own commands, each in a process of its own."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stages.support.errors import UserError
+
+
+def checkout(target: Path) -> None:
+    """Let DVC bring a file from its cache; it writes over nothing that the cache does not hold."""
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "checkout", "--quiet", str(target)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+
+
+def compare_plots(root: Path | None, revisions: list[str], page: Path) -> None:
+    """Write the curves of some revisions to one page. Raises UserError where DVC cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["dvc", "plots", "diff", "--quiet", "--out", folder, *revisions]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=root)
+        made = Path(folder, "index.html")
+        if done.returncode or not made.is_file():
+            raise UserError(
+                f"`dvc plots diff` failed: {done.stderr.strip()}\n"
+                "Cure: `dvc fetch --all-commits metrics` brings the plots of older commits."
+            )
+        shutil.copyfile(made, page)

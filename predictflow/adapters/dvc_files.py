@@ -1,0 +1,91 @@
+"""The files of the record that DVC and the stages write: where they lie, and what they say."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from stages.tracking.provenance import PROVENANCE
+
+DVC_LOCK = "dvc.lock"
+CUSTOMERS = "data/customers.csv"
+POINTER = f"{CUSTOMERS}.dvc"
+MEASURED = "metrics/evaluate/metrics.json"
+PREPARED = "metrics/prepare/metrics.json"
+RECORDS = (PROVENANCE.as_posix(), MEASURED, PREPARED)
+
+
+@dataclass(frozen=True)
+class Lockfile:
+    """One dvc.lock.
+
+    Attributes:
+        md5s, sizes: of every file and folder that a stage read or wrote, by path; sizes in bytes.
+        inputs: the paths that a stage read and none wrote.
+    """
+
+    md5s: dict[str, str]
+    sizes: dict[str, int]
+    inputs: list[str]
+
+    @property
+    def content(self) -> str | None:
+        """The model: the md5 of models/provenance.json."""
+        return self.md5s.get(PROVENANCE.as_posix())
+
+
+def parse_lock(text: bytes) -> Lockfile:
+    """What a dvc.lock names; nothing of one that is no such file (a merge conflict was committed)."""
+    import yaml
+
+    try:
+        # Of YAML's nodes only what is wanted becomes a value: locks are many, and most of each is params.
+        stages = _fields(_fields(yaml.compose(text, yaml.CBaseLoader))["stages"]).values()
+        sides = [{key: _entries(stage, key) for key in ("deps", "outs")} for stage in stages]
+        model = [md5 for side in sides for path, md5, _ in side["outs"] if path == PROVENANCE.as_posix()]
+        # After `dvc repro train` the later stages' entries are still those of the model before.
+        sides = [
+            side
+            for side in sides
+            if all(path != PROVENANCE.as_posix() or md5 in model for path, md5, _ in side["deps"])
+        ]
+        read, written = ([entry for side in sides for entry in side[key]] for key in ("deps", "outs"))
+        return Lockfile(
+            {path: md5 for path, md5, _ in read + written},
+            {path: size for path, _, size in read + written if size is not None},
+            sorted({path for path, _, _ in read} - {path for path, _, _ in written}),
+        )
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        return Lockfile({}, {}, [])
+
+
+def _entries(stage: Any, key: str) -> list[tuple[str, str, int | None]]:
+    """(path, md5, size in bytes) of what a stage read or wrote; of text, for an md5 is no number."""
+    found, fields = [], _fields(stage)
+    for node in fields[key].value if key in fields else ():
+        entry = {name: value.value for name, value in _fields(node).items()}
+        if "md5" in entry:
+            found.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
+    return found
+
+
+def _fields(mapping: Any) -> dict[str, Any]:
+    """{key: node} of a mapping of YAML's."""
+    return {key.value: node for key, node in mapping.value}
+
+
+def parse_pointer(text: bytes) -> str:
+    """The md5 that a .dvc file names; empty for one that names none."""
+    import yaml
+
+    try:
+        return yaml.load(text, yaml.CBaseLoader)["outs"][0]["md5"]
+    except (yaml.YAMLError, IndexError, KeyError, TypeError):
+        return ""
+
+
+def parse_record(text: bytes) -> Any:
+    """A committed JSON file; None for one that is no JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

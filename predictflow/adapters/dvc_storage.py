@@ -1,0 +1,145 @@
+"""DVC's cache and remote: which objects are there."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from predictflow.errors import Unreachable, masked
+
+PATIENCE = 30  # seconds that a remote may take
+
+
+class Storage:
+    """The cache and the default remote of the project in a folder; a bare repository (None) has neither."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        from dvc.config import Config, ConfigError
+
+        if self._root is None:
+            return {}
+        try:
+            return Config(str(self._root / ".dvc"))
+        except ConfigError as error:
+            raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+
+    def cached(self, md5: str) -> Path | None:
+        """Where the cache holds a file or (`….dir`) the list of a folder's files; None where it does not.
+
+        Raises Unreachable where there is no cache.
+        """
+        path = self.place(md5)
+        return path if path.is_file() else None
+
+    def place(self, md5: str) -> Path:
+        """Where the cache keeps a file or the list of a folder's files, whether or not it has it.
+
+        Raises Unreachable where there is no cache.
+        """
+        return _object(self.cache, md5)
+
+    @property
+    def cache(self) -> Path:
+        """The folder of DVC's cache. Raises Unreachable where there is none."""
+        if self._root is None:
+            raise Unreachable("DVC's cache: a bare repository has none")
+        return Path(self._config["cache"].get("dir") or self._root / ".dvc/cache")
+
+    @property
+    def remote(self) -> str | None:
+        """The name of the default remote."""
+        return self._config.get("core", {}).get("remote")
+
+    @property
+    def remote_url(self) -> str:
+        return self._config["remote"].get(self.remote, {}).get("url", "")
+
+    @property
+    def _remote(self) -> str:
+        return f"the remote {self.remote}, {masked(self.remote_url)}"
+
+    def on_remote(self, md5s: Iterable[str], ask: bool) -> set[str]:
+        """Those that the default remote holds.
+
+        Args:
+            ask: whether to ask it over the network too; a remote that is a folder is always looked into.
+
+        Raises Unreachable where it was not or could not be asked.
+        """
+        if self.remote is None:
+            raise Unreachable("no default remote is set (`dvc remote default NAME`)")
+        if not self.remote_url:
+            raise Unreachable(f"the default remote {self.remote} has no address (`dvc remote list`)")
+        if "://" not in self.remote_url:
+            return {md5 for md5 in md5s if _object(Path(self.remote_url), md5).is_file()}
+        if not ask:
+            raise Unreachable(f"{self._remote} (--remote asks it)")
+        return self._ask(list(md5s))
+
+    def fetch(self, md5s: Iterable[str]) -> None:
+        """Bring objects from the default remote into the cache; what it has not is left out.
+
+        Raises Unreachable where it does not answer.
+        """
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        md5s = list(md5s)
+        self.on_remote(md5s[:1], True)  # whether it answers in time: a transfer may take as long as it takes
+        logger = logging.getLogger("dvc.data_cloud")
+        logger.addFilter(_not_a_warning)  # the caller tells what is missing
+        try:
+            Repo(str(self._root)).cloud.pull([HashInfo("md5", md5) for md5 in md5s])
+        except Exception as error:
+            why = masked(str(error)) or type(error).__name__
+            raise Unreachable(f"{self._remote} does not give its files: {why}") from error
+        finally:
+            logger.removeFilter(_not_a_warning)
+
+    def _ask(self, md5s: list[str]) -> set[str]:
+        told: list[set[str] | Exception] = []
+
+        def ask() -> None:
+            from dvc.repo import Repo
+
+            try:
+                remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
+                told.append({md5 for md5 in md5s if _is_there(remote, md5)})
+            except Exception as error:
+                told.append(error)
+
+        # A remote that never answers keeps its thread, and DVC has no deadline of its own.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        answer = told[0] if told else TimeoutError(f"no answer in {PATIENCE} seconds")
+        if isinstance(answer, Exception):
+            why = masked(str(answer)) or type(answer).__name__
+            raise Unreachable(f"{self._remote} does not answer: {why}") from answer
+        return answer
+
+
+def _not_a_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
+
+
+def _is_there(remote: Any, md5: str) -> bool:
+    """Not `remote.exists`, which takes every failure, also a refused connection, for a no."""
+    try:
+        remote.fs.info(remote.oid_to_path(md5))
+    except FileNotFoundError as error:
+        why = error.__cause__  # fsspec says so of a web server that it cannot reach, too
+        if isinstance(why, OSError) and not isinstance(why, FileNotFoundError):
+            raise why from None
+        return False
+    return True
+
+
+def _object(folder: Path, md5: str) -> Path:
+    return folder / "files/md5" / md5[:2] / md5[2:]

@@ -1,0 +1,134 @@
+"""A Git repository, asked through Git's own command: its refs, its commits, and the files they hold."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stages.support.errors import UserError
+
+# Not refs/exps/exec/…, refs/exps/stash or the queue's: those are DVC's own bookkeeping.
+EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
+KINDS = {"refs/heads/": "branch", "refs/remotes/": "branch", "refs/tags/": "tag"}
+AT_ONCE = 500  # blobs held in memory
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A name for a commit.
+
+    Attributes:
+        kind: branch, tag or experiment (one of DVC's).
+        name: as a person says it: main, origin/main, v1.0, shallow.
+    """
+
+    kind: str
+    name: str
+    commit: str
+
+
+class Repository:
+    """A repository with or without a working tree.
+
+    Attributes:
+        git_folder: the .git folder, or the bare repository itself; absolute.
+        root: the top folder of the working tree; None for a bare repository.
+        shallow: whether the clone was cut off, so that older commits are not here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError where there is no repository around `folder`."""
+        try:
+            asked = subprocess.run(
+                [
+                    *("git", "-C", str(folder), "rev-parse", "--is-bare-repository"),
+                    *("--is-shallow-repository", "--absolute-git-dir"),
+                ],
+                capture_output=True,
+                text=True,
+            )
+        except FileNotFoundError:
+            raise UserError("Git is not installed.\nCure: https://git-scm.com/downloads") from None
+        if asked.returncode:
+            raise UserError(
+                f"{folder} is in no Git repository: {asked.stderr.strip()}\n"
+                "Cure: run this in the project's folder, or name it: `predictflow --repo FOLDER …`."
+            )
+        bare, shallow, git_folder = asked.stdout.splitlines()
+        self.git_folder = Path(git_folder)
+        self.shallow = shallow == "true"
+        self.root = None
+        if bare == "false":
+            top = subprocess.run(
+                ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True
+            )
+            self.root = Path(top.stdout.strip())
+
+    def git(
+        self, *words: str, given: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """What `git` says, however it ends; `env` comes on top of this process's own environment."""
+        return subprocess.run(
+            ["git", *words],
+            cwd=self.root or self.git_folder,
+            input=given.encode(),
+            capture_output=True,
+            env=os.environ | dict(env or {}),
+        )
+
+    def read(self, *words: str, given: str = "") -> str:
+        """What `git` prints. Raises UserError where it fails."""
+        done = self.git(*words, given=given)
+        if done.returncode:
+            raise UserError(
+                f"`git {' '.join(words)}` failed: {done.stderr.decode(errors='replace').strip()}\n"
+                "Cure: `git fsck` tells what is broken."
+            )
+        return done.stdout.decode(errors="replace")
+
+    def commit(self, revision: str) -> str | None:
+        """The id of the commit that a revision names."""
+        done = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+        return done.stdout.decode().strip() if done.returncode == 0 else None
+
+    @cached_property
+    def head(self) -> str | None:
+        """The commit checked out; None before the first one."""
+        return self.commit("HEAD")
+
+    @cached_property
+    def refs(self) -> list[Ref]:
+        """Every branch, tag and experiment of DVC's."""
+        form = "%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+        found = []
+        for line in self.read("for-each-ref", f"--format={form}").splitlines():
+            name, *objects = line.split()
+            target, commit = objects[-2:]  # what an annotated tag points to comes last
+            if target != "commit":
+                continue
+            if experiment := EXPERIMENT.fullmatch(name):
+                found.append(Ref("experiment", experiment[1], commit))
+            for prefix, kind in KINDS.items():
+                if name.startswith(prefix) and not name.endswith("/HEAD"):
+                    found.append(Ref(kind, name.removeprefix(prefix), commit))
+        return found
+
+    def ids(self, names: list[str]) -> list[str | None]:
+        """The id of what each name (`<commit>:<path>`) stands for; None where there is no such thing."""
+        answer = self.read("cat-file", "--batch-check=%(objectname)", given="\n".join(names))
+        return [None if line.endswith(" missing") else line for line in answer.splitlines()]
+
+    def blobs(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
+        """(id, bytes) of each blob."""
+        for start in range(0, len(ids), AT_ONCE):
+            chunk = ids[start : start + AT_ONCE]
+            answer = self.git("cat-file", "--batch", given="\n".join(chunk)).stdout
+            place = 0
+            for blob in chunk:
+                end = answer.index(b"\n", place)
+                size = int(answer[place:end].split()[2])
+                yield blob, answer[end + 1 : end + 1 + size]
+                place = end + size + 2

@@ -1,0 +1,152 @@
+"""A store of any kind, and the files of its versions, asked through MLflow."""
+
+import logging
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters.mlflow_entities import PAGE, TAGS, Run, Version, md5s_by_content
+from predictflow.errors import Unreachable, masked
+from stages.support.errors import UserError
+from stages.tracking.store import reach, tracking_uri
+
+# A server or bucket that fails is asked once more, and waited for; MLflow itself would go on for minutes.
+BRIEFLY = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "AWS_MAX_ATTEMPTS": "2",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # an answer has no room for it
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # likewise
+}
+HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
+
+
+class Client:
+    """A store of any kind, asked through MLflow."""
+
+    def __init__(self, uri: str) -> None:
+        self.where = masked(uri)
+        self._uri = uri
+        self._failed: Unreachable | None = None
+
+    @cached_property
+    def _client(self) -> Any:
+        reach()
+        _be_brief()
+        import mlflow
+
+        return mlflow.MlflowClient(self._uri)
+
+    def _all(self, search: str, **asked: Any) -> list[Any]:
+        """Every page of a search. A store that has failed once is not waited for again."""
+        if self._failed is None:
+            try:
+                return self._pages(search, asked)
+            except UserError as error:
+                self._failed = Unreachable(masked(str(error).splitlines()[0]))
+            except Exception as error:  # of MLflow, of its database's driver, of the network
+                told = str(error).splitlines() or [type(error).__name__]
+                self._failed = Unreachable(f"{self.where} cannot be read: {masked(told[0])}")
+        raise self._failed
+
+    def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = getattr(self._client, search)(max_results=PAGE, page_token=token, **asked)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    @cached_property
+    def _experiments(self) -> list[str]:
+        return [experiment.experiment_id for experiment in self._all("search_experiments")]
+
+    @cached_property
+    def _runs(self) -> dict[str, Any]:
+        found = self._all("search_runs", experiment_ids=self._experiments, order_by=["start_time DESC"])
+        return {run.info.run_id: run for run in found}
+
+    def runs(self) -> list[Run]:
+        return [
+            Run(
+                id,
+                run.info.run_name,
+                run.info.status,
+                run.info.start_time,
+                run.info.end_time,
+                {tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
+                run.info.artifact_uri,
+            )
+            for id, run in self._runs.items()
+        ]
+
+    def trash(self) -> set[str]:
+        from mlflow.entities import ViewType
+
+        found = self._all(
+            "search_runs", experiment_ids=self._experiments, run_view_type=ViewType.DELETED_ONLY
+        )
+        return {run.info.run_id for run in found}
+
+    def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return {run.id: self._runs[run.id].data.tags for run in runs}
+
+    def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return {run.id: self._runs[run.id].data.params for run in runs}
+
+    def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+        return {run.id: self._runs[run.id].data.metrics for run in runs}
+
+    def md5s(self) -> dict[str, dict[str, str]]:
+        of_runs = (run.data.tags for run in self._runs.values())
+        return md5s_by_content([*of_runs, *(version.tags for version in self.versions())])
+
+    def versions(self) -> list[Version]:
+        aliases: dict[tuple[str, str], list[str]] = {}
+        for model in self._all("search_registered_models"):
+            for alias, number in sorted(model.aliases.items()):
+                aliases.setdefault((model.name, str(number)), []).append(alias)
+        found = [
+            Version(
+                version.name,
+                int(version.version),
+                version.current_stage,
+                tuple(aliases.get((version.name, str(version.version)), ())),
+                version.run_id,
+                version.creation_timestamp,
+                dict(version.tags),
+                version.source or "",
+                version.description or "",
+            )
+            for version in self._all("search_model_versions")
+        ]
+        return sorted(found, key=lambda version: (version.model, -version.number))
+
+
+def download(source: str, folder: Path) -> Path:
+    """Bring the files at a version's source into a folder, through MLflow; where they lie in it.
+
+    Raises Unreachable where they cannot be had: the server does not answer, or a package for it is missing.
+    """
+    _be_brief()
+    from mlflow.artifacts import download_artifacts
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # below that it tells addresses with their password
+    try:
+        # With the slash at its end a folder that is gone is an empty one, as it is in a bucket.
+        return Path(download_artifacts(f"{source}/", dst_path=str(folder), tracking_uri=tracking_uri()))
+    except ModuleNotFoundError as error:
+        reason = f"MLflow needs the module {error.name}, which is not here (for S3: `pip install boto3`)"
+    except Exception as error:  # of MLflow, of the network, of a cloud's own package
+        told = [line for line in str(error).splitlines() if line and not line.startswith(HEADINGS)]
+        reason = masked(told[0]) if told else type(error).__name__
+    raise Unreachable(f"{masked(source)} cannot be read: {reason}")
+
+
+def _be_brief() -> None:
+    """Let MLflow give up in time, unless a person has set it otherwise."""
+    for name, value in BRIEFLY.items():
+        os.environ.setdefault(name, value)

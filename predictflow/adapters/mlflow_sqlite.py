@@ -1,0 +1,139 @@
+"""The project's own store, SQLite, read directly and left as it is.
+
+MLflow takes seconds to start, and a newer MLflow upgrades an older store for good even when it is only
+asked.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters.mlflow_entities import MD5, PAGE, TAGS, Run, Version, md5s_by_content
+from predictflow.errors import Unreachable
+from stages.tracking.store import CONTENT
+
+PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
+PATIENCE = 5  # seconds that somebody who writes to a database may hold it
+LIVING = (  # neither they nor their experiment are in MLflow's trash
+    "FROM runs JOIN experiments USING (experiment_id)"
+    " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+)
+OPEN = ("-wal", "-journal")  # beside a database that somebody has open
+
+
+class Database:
+    """A store in SQLite, of which MLflow's own tables are read."""
+
+    def __init__(self, path: Path) -> None:
+        self.where, self._path = str(path), path
+
+    def _ask(self, question: str, *values: Any) -> list[Any]:
+        """Rows. Nothing is written: a reader that takes part in a write-ahead log would leave its files
+        behind, so a database that nobody has open is read as one that does not change."""
+        try:
+            before = self._path.stat().st_mtime_ns
+            alone = not any(self._path.with_name(self._path.name + end).exists() for end in OPEN)
+            rows = self._rows("immutable=1" if alone else "mode=ro", question, values)
+            if alone and self._path.stat().st_mtime_ns != before:  # it has changed all the same
+                rows = self._rows("mode=ro", question, values)
+            return rows
+        except (OSError, sqlite3.Error) as error:
+            raise Unreachable(f"{self.where} cannot be read: {error}") from error
+
+    def _rows(self, how: str, question: str, values: Iterable[Any]) -> list[Any]:
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", PATIENCE, uri=True)) as connection:
+            return connection.execute(question, tuple(values)).fetchall()
+
+    def runs(self) -> list[Run]:
+        return self._runs(LIVING)
+
+    def every_run(self) -> list[Run]:
+        """Those in MLflow's trash too."""
+        return self._runs("FROM runs")
+
+    def _runs(self, those: str) -> list[Run]:
+        tags = _grouped(
+            self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
+        )
+        rows = self._ask(
+            f"SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri {those}"
+            " ORDER BY start_time DESC, run_uuid"
+        )
+        return [
+            Run(id, name, status, began, ended, tags.get(id, {}), artifacts or "")
+            for id, name, status, began, ended, artifacts in rows
+        ]
+
+    def trash(self) -> set[str]:
+        return {id for (id,) in self._ask("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")}
+
+    def _of_runs(self, columns: str, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
+        ids = [run.id for run in runs]
+        rows = []
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            rows += self._ask(f"SELECT run_uuid, {columns} WHERE run_uuid IN {_marks(some)}", *some)
+        return _grouped(rows)
+
+    def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return self._of_runs("key, value FROM tags", runs)
+
+    def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
+        return self._of_runs("key, value FROM params", runs)
+
+    def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
+        values = "CASE is_nan WHEN 1 THEN 'nan' ELSE value END"
+        told = self._of_runs(f"key, {values} FROM latest_metrics", runs)
+        return {id: {key: float(value) for key, value in metrics.items()} for id, metrics in told.items()}
+
+    def md5s(self) -> dict[str, dict[str, str]]:
+        of_runs = self._ask(
+            f"SELECT run_uuid, key, value FROM tags WHERE (key = ? OR key GLOB '{MD5}*')"
+            f" AND run_uuid IN (SELECT run_uuid {LIVING})",
+            CONTENT,
+        )
+        return md5s_by_content([*_grouped(of_runs).values(), *(version.tags for version in self.versions())])
+
+    def versions(self) -> list[Version]:
+        tags = _grouped(self._ask("SELECT name || '/' || version, key, value FROM model_version_tags"))
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for name, number, alias in self._ask(
+            "SELECT name, version, alias FROM registered_model_aliases ORDER BY alias"
+        ):
+            aliases.setdefault((name, number), []).append(alias)
+        rows = self._ask(
+            "SELECT name, version, current_stage, run_id, creation_time,"
+            " COALESCE(NULLIF(storage_location, ''), source), description FROM model_versions"
+            " WHERE current_stage != 'Deleted_Internal' AND name NOT IN"
+            " (SELECT name FROM model_version_tags WHERE key = ? AND value = 'true')"
+            " ORDER BY name, version DESC",
+            PROMPT,
+        )
+        return [
+            Version(
+                name,
+                number,
+                stage,
+                tuple(aliases.get((name, number), ())),
+                run,
+                registered,
+                tags.get(f"{name}/{number}", {}),
+                source or "",
+                description or "",
+            )
+            for name, number, stage, run, registered, source, description in rows
+        ]
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return f"({', '.join('?' for _ in values)})"
+
+
+def _grouped(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    """{owner: {key: value}}."""
+    groups: dict[str, dict[str, Any]] = {}
+    for owner, key, value in rows:
+        groups.setdefault(owner, {})[key] = value
+    return groups

@@ -1,0 +1,1 @@
+"""What does not agree, what mends it, and what the gate says."""

@@ -1,0 +1,24 @@
+"""All that does not agree: receipts, registry, store and bytes. Nothing is changed here."""
+
+from predictflow.audit.bytes import check_runs, check_version
+from predictflow.audit.finding import KINDS, Finding
+from predictflow.audit.receipts import receipt_findings
+from predictflow.audit.registry import check_duplicates, check_stage, check_tags, versions_of
+from predictflow.lineage.project import Project
+from predictflow.promotion.transition import STAGES
+
+
+def find_all(project: Project, model: str) -> list[Finding]:
+    """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
+    chain = project.chain(model)
+    found, sound = receipt_findings(project, chain)
+    if project.ask_store(lambda store: [store.versions()], []):
+        for stage in STAGES:
+            found += check_stage(project, chain, stage, sound)
+        found += check_tags(project, chain, sound)
+        for version in versions_of(project, model):
+            found += check_version(project, chain, version)
+        found += check_duplicates(project, model)
+        found += check_runs(project)
+    order = list(KINDS)
+    return sorted(dict.fromkeys(found), key=lambda one: order.index(one.kind))

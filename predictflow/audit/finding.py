@@ -1,0 +1,63 @@
+"""A finding: what does not agree, its cure, and the steps that mend it without a decision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Step = tuple[str, ...]  # the name of a function of mend.py, and what it is given
+
+FIX = "`predictflow audit --fix`"
+RESTORE = "`predictflow restore`"
+FIRST_RECEIPTS = "the receipts first: they must be whole, and the same on origin"
+# In the order in which they are told.
+KINDS = {
+    "receipt": "receipts",
+    "origin": "receipts that origin and this clone do not share",
+    "foreign tag": "tags that GTO and DVC believe, and that are no receipts",
+    "content": "versions that say another content, or none",
+    "stage": "stages",
+    "alias": "aliases",
+    "tag": "tags of versions",
+    "version": "versions that the registry does not have",
+    "run": "versions without a run",
+    "model": "runs without their model",
+    "running": "runs left RUNNING",
+    "duplicate": "duplicates",
+    "git": "what was committed",
+    "cache": "files in DVC's cache",
+    "files": "files in MLflow's store",
+    "tree": "files of the working tree",
+    "not promoted": "not promoted",
+    "not committed": "not committed",
+    "not here": "not on this machine",
+}
+# What is mended before anything else is looked at again: what receipts and contents say decides the rest.
+FIRST = ("receipt", "origin"), ("content",)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A disagreement; or a note, of what is as it may be.
+
+    Attributes:
+        kind: one of KINDS.
+        about: the tag, version, run or stage.
+        told: what is the matter, a sentence.
+        cure: a command or what to do, for people; None where there is nothing to do.
+        steps: what mends it; empty where that takes a decision.
+    """
+
+    kind: str
+    about: str
+    told: str
+    cure: str | None
+    steps: tuple[Step, ...] = ()
+    note: bool = False
+
+    @property
+    def fixable(self) -> bool:
+        return bool(self.steps)
+
+
+def new_finding(kind: str, about: str, told: str, cure: str, steps: Iterable[Step] = ()) -> Finding:
+    steps = tuple(steps)
+    return Finding(kind, about, told, FIX if steps else cure, steps)

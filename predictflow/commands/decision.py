@@ -1,0 +1,38 @@
+"""A decision on a promotion or a rollback, as both commands tell it."""
+
+from typing import Any
+
+import click
+
+from predictflow.console import open_console, print_gaps, print_json
+
+
+def end_decision(context: click.Context, answer: dict[str, Any], allowed: bool, as_json: bool) -> None:
+    """Tell what was decided and done, and end the command with its exit code."""
+    if as_json:
+        print_json(answer)
+    else:
+        _draw(answer, allowed)
+    context.exit(0 if allowed else 1)
+
+
+def _draw(answer: dict[str, Any], allowed: bool) -> None:
+    """The decision, reason by reason, and what was done."""
+    console = open_console()
+    decision = answer["decision"]
+    for reason in decision["reasons"] if decision else []:
+        against = reason in decision["against"]
+        console.print(f"{'no ' if against else 'yes'} {reason}", style="red" if against else "", markup=False)
+    what = f"{answer['version']} to {answer['stage']}"
+    if not allowed and not decision["forcible"]:
+        verdict = f"refused: {what}. The content is in doubt, which nothing can force."
+    elif not allowed:
+        verdict = f"refused: {what}. `--force --reason TEXT` does it all the same, and is recorded as forced."
+    elif not answer["done"]:
+        verdict = f"would be done: {what}"
+    elif answer["receipts"]:
+        verdict = f"done: {what}; receipt {', '.join(answer['receipts'])}"
+    else:
+        verdict = f"done: {what}; the receipts said so already"
+    console.print(verdict, style="bold", markup=False)
+    print_gaps(console, answer["not_looked_at"])

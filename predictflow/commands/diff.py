@@ -1,0 +1,219 @@
+"""`predictflow diff`: what differs between two models, or between the customers of two."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from predictflow.commands.completion import complete_handle
+from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.formatting import SHORT, some_of
+from predictflow.lineage import comparison
+from predictflow.lineage.project import Project
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from predictflow.lineage.customer_files import Open
+
+PATIENCE = 2  # seconds that pass without a word
+EXAMPLES = 3  # ids that are shown of many
+NOTHING = "-"  # where one side has no such thing
+
+
+@click.command(short_help="What differs between two models, or between their customers.")
+@click.argument("a", shell_complete=complete_handle)
+@click.argument("b", required=False, shell_complete=complete_handle)
+@click.option(
+    "--json", "as_json", is_flag=True, help="The whole answer, as JSON, with the id of every customer."
+)
+@click.pass_context
+def command(context: click.Context, a: str, b: str | None, as_json: bool) -> None:
+    """What differs between two models: data, columns, params, code, environment, metrics.
+
+    A and B are whatever `predictflow lineage` takes: files, md5s, Git revisions, versions, runs,
+    experiments. Without B, A is compared with the model of the working tree. Where one of them is a
+    customers.csv, only the customers are compared.
+
+    Customers are compared by id, their values as text, where both files are in DVC's cache or lie in the
+    working tree; no value is shown.
+
+    \b
+    Exit codes: 0 nothing differs, 1 something does, 2 could not tell:
+    nothing was found to differ, but not all could be looked at.
+
+    \b
+    Examples:
+      predictflow diff churn-predictor@production
+      predictflow diff v1.0 HEAD --json
+    """
+    project = Project(context.obj)
+    sides = comparison.find(project, "a", a), comparison.find(project, "b", b)
+    answer = comparison.between(project, *sides, _reading)
+    answer["not_looked_at"] = project.unseen
+    if as_json:
+        print_json(answer)
+    else:
+        _draw(answer)
+    context.exit(1 if answer["differs"] else 2 if answer["unknown"] else 0)
+
+
+@contextmanager
+def _reading(total: int) -> "Iterator[Open | None]":
+    """Show how many bytes of `total` have been read, on a terminal's standard error, if it takes long."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    progress = Progress(console=Console(stderr=True), transient=True)
+    task = progress.add_task("comparing the customers", total=total)
+    timer = threading.Timer(PATIENCE, progress.start)
+    timer.start()
+    try:
+        yield lambda path: progress.open(path, "rb", total=total, task_id=task)
+    finally:
+        timer.cancel()
+        timer.join()
+        if progress.live.is_started:
+            progress.stop()
+
+
+def _draw(answer: dict[str, Any]) -> None:
+    console = open_console()
+    if answer["differs"]:
+        console.print(_table(answer))
+    for head, told in _notes(answer):
+        console.print(fact(f"{head}:", told), soft_wrap=head == "code")  # a command stays in one line
+    print_gaps(console, answer["not_looked_at"])
+
+
+def _notes(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What no row of the table tells."""
+    customers = (answer["data"] or {}).get("customers")
+    if customers and not any(customers[key] for key in ("removed", "added", "changed")):
+        yield "data", "the same customers, in another order or written in another way"
+    if (answer.get("environment") or {}).get("packages") == {}:
+        yield "environment", "the same packages, in another requirements.lock"
+    code = answer.get("code") or {}
+    for command, paths in _commands(code).items():
+        yield "code", f"{command}{' '.join(paths)}"
+    if moved := [path for path, file in code.items() if not file["show"]]:
+        yield "code", f"Git cannot show {', '.join(moved)} as dvc.lock names it"
+    if answer["same"]:
+        yield "the same", ", ".join(answer["same"])
+
+
+def _commands(code: dict[str, Any]) -> dict[str, list[str]]:
+    """{`git diff` without its files: the files that it shows}."""
+    files: dict[str, list[str]] = {}
+    for path, file in code.items():
+        if file["show"]:
+            files.setdefault(file["show"].removesuffix(path), []).append(path)
+    return files
+
+
+def _table(answer: dict[str, Any]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None)
+    table.add_column(no_wrap=True)
+    for head in (_head("A", answer["a"]), _head("B", answer["b"]), ""):
+        table.add_column(head, overflow="fold")
+    for section in answer["differs"]:
+        table.add_row(Text(section, "bold"))
+        for name, *cells in ROWS[section](answer[section]):
+            table.add_row(Text(f"  {name}"), *map(Text, cells))
+    return table
+
+
+def _head(letter: str, side: dict[str, Any]) -> "Text":
+    from rich.text import Text
+
+    told = [f"{letter}: {side['handle'] or side['is']}", side["kind"]]
+    told.append((side["content"] or "")[:SHORT])
+    return Text("\n".join(filter(None, told)), "bold")
+
+
+Row = tuple[str, ...]  # its name, then the cells of A, of B, and of their difference
+
+
+def _data(data: dict[str, Any]) -> Iterator[Row]:
+    yield "md5", *(data["md5"][letter][:SHORT] for letter in "ab")
+    rows = [data["rows"][letter] for letter in "ab"]
+    counts = ("not known" if count is None else f"{count:,}" for count in rows)
+    yield "rows", *counts, "" if None in rows or rows[0] == rows[1] else f"{rows[1] - rows[0]:+,}"
+    if customers := data["customers"]:
+        yield "customers removed", _some(customers["removed"])
+        yield "customers added", "", _some(customers["added"])
+        yield "customers changed", "", _some(customers["changed"])
+        if customers["columns_removed"]:
+            yield "columns removed", some_of(customers["columns_removed"])
+        if customers["columns_added"]:
+            yield "columns added", "", some_of(customers["columns_added"])
+
+
+def _some(ids: list[str]) -> str:
+    """How many ids, and a few of them."""
+    more = ", …" if len(ids) > EXAMPLES else ""
+    return f"{len(ids):,}: {', '.join(ids[:EXAMPLES])}{more}" if ids else "0"
+
+
+def _columns(columns: dict[str, Any]) -> Iterator[Row]:
+    """A column that one side alone declares; else each key in which its declarations differ."""
+    for name, specs in columns.items():
+        if len(specs) == 1:
+            yield name, *(_value(specs, letter) for letter in "ab")
+            continue
+        for key in sorted(specs["a"].keys() | specs["b"].keys()):
+            values = {letter: spec[key] for letter, spec in specs.items() if key in spec}
+            if values.get("a") != values.get("b"):
+                yield f"{name}.{key}", *(_value(values, letter) for letter in "ab")
+
+
+def _values(section: dict[str, Any]) -> Iterator[Row]:
+    for name, values in section.items():
+        yield name, *(_value(values, letter) for letter in "ab")
+
+
+def _value(values: dict[str, Any], letter: str) -> str:
+    """A value as params.yaml could write it."""
+    if letter not in values:
+        return NOTHING
+    value = values[letter]
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_value(value, key)}" for key in value)
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def _code(code: dict[str, Any]) -> Iterator[Row]:
+    for path, file in code.items():
+        yield path, "", "", file["change"]
+
+
+def _environment(environment: dict[str, Any]) -> Iterator[Row]:
+    yield "md5", *(environment["md5"][letter][:SHORT] for letter in "ab")
+    yield from _values(environment["packages"] or {})
+
+
+def _metrics(metrics: dict[str, Any]) -> Iterator[Row]:
+    for name, values in metrics.items():
+        numbers = (f"{values[letter]:.6g}" if letter in values else NOTHING for letter in "ab")
+        yield name, *numbers, f"{values['difference']:+.6g}" if "difference" in values else ""
+
+
+ROWS = {
+    "data": _data,
+    "columns": _columns,
+    "params": _values,
+    "code": _code,
+    "environment": _environment,
+    "metrics": _metrics,
+}

@@ -1,0 +1,137 @@
+"""`predictflow experiments`: DVC's experiments and MLflow's runs in one table, joined by content."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from predictflow.adapters.dvc_commands import compare_plots
+from predictflow.commands.completion import complete_handle
+from predictflow.console import open_console, print_gaps, print_json
+from predictflow.formatting import Json, some_of
+from predictflow.lineage.answers import HEADLINE
+from predictflow.lineage.experiments import experiment_entries, in_order
+from predictflow.lineage.handles import resolve
+from predictflow.lineage.project import Project
+from stages.support.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MANY = 4  # files of code that are counted, not named
+
+
+@click.command(short_help="Experiments and runs in one table.")
+@click.argument("handles", metavar="[HANDLE]...", nargs=-1, shell_complete=complete_handle)
+@click.option("--sort", metavar="METRIC", help="The best first: the highest of a metric.")
+@click.option("--ascending", is_flag=True, help="With --sort: the lowest first, as for brier or log_loss.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Compare their curves on one page.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_obj
+def command(
+    folder: Path,
+    handles: tuple[str, ...],
+    sort: str | None,
+    ascending: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Which experiments and runs are there, what did each change, and what came of it?
+
+    One line is one experiment of DVC's, one committed model, or one run of MLflow's that neither knows (its
+    experiment was removed, or it was never committed; a run that failed made no model). HANDLEs choose some.
+
+    Exit codes: 0 every experiment has its run, 1 some has none, 2 could not tell.
+
+    \b
+    Example:
+      predictflow experiments --sort roc_auc
+    """
+    project = Project(folder)
+    rows = experiment_entries(project)
+    if handles:
+        chosen = {resolve(project, handle).model for handle in handles}
+        rows = [row for row in rows if row["content"] in chosen]
+    if sort:
+        rows = in_order(rows, sort, ascending)
+    if plot:
+        _plot(project, rows, project.start / plot)
+    answer = {"experiments": rows, "not_looked_at": project.unseen}
+    if as_json:
+        print_json(answer)
+    else:
+        _draw(answer, sort)
+    lost = any(row["experiment"] and not row["run"] for row in rows)
+    click.get_current_context().exit(2 if lost and project.unseen else 1 if lost else 0)
+
+
+def _plot(project: Project, rows: list[Json], page: Path) -> None:
+    """One page of DVC's, with the curves of all entries that a commit holds."""
+    known = [row for row in rows if row["commit"]]
+    revisions = [
+        row["name"] if row["experiment"] or project.repository.commit(row["name"]) else row["commit"][:10]
+        for row in known
+    ]
+    if not revisions:
+        raise UserError("none of these has plots: no commit holds them.\nCure: `predictflow experiments`.")
+    compare_plots(project.repository.root, revisions, page)
+
+
+def _draw(answer: Json, sort: str | None) -> None:
+    console = open_console()
+    rows = answer["experiments"]
+    if rows:
+        console.print(_table(rows, sort))
+    else:
+        console.print("no experiment and no run yet: `dvc exp run -S train.model=…`, or `dvc repro`")
+    for row in rows:
+        if row["experiment"] and not row["run"]:
+            told = f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
+            console.print(told, style="yellow", markup=False)
+    orphans = [row["name"] for row in rows if row["run"] and not row["experiment"] and not row["commit"]]
+    if orphans:
+        told = f"runs without experiment or commit: {some_of(list(dict.fromkeys(orphans)))}"
+        console.print(told, style="yellow", markup=False)
+    print_gaps(console, answer["not_looked_at"])
+
+
+def _table(rows: list[Json], sort: str | None) -> "Table":
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys([*([sort] if sort else []), HEADLINE[0], "brier"]))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("experiment", overflow="fold")
+    table.add_column("changed", overflow="fold", max_width=40)
+    for metric in metrics:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for name in ("run", "version"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            _told_of_changes(row),
+            *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "" for name in metrics),
+            _told_of_run(row),
+            " ".join(one["name"].rpartition("/")[2] for one in row["versions"]),
+            style="" if row["content"] else "dim",
+        )
+    return table
+
+
+def _told_of_changes(row: Json) -> str:
+    params = [f"{name.removeprefix('models.')} {new}" for name, (_, new) in row["changed"].items()]
+    code = [path for path in row["also_changed"] if path.startswith("stages/")]
+    others = [path for path in row["also_changed"] if path not in code]
+    return "\n".join([*params, *others, *(code if len(code) < MANY else [f"{len(code)} files of stages/"])])
+
+
+def _told_of_run(row: Json) -> str:
+    if row["run"] is None:
+        return "none"
+    status = "" if row["status"] == "FINISHED" else f" {row['status']}"
+    return f"{row['run'][:8]}{status}{' restored' if row['how'] == 'restored' else ''}"

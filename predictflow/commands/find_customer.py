@@ -1,0 +1,117 @@
+"""`predictflow find-customer`: which registered models have learned from a customer."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from predictflow.console import open_console, print_gaps, print_json
+from predictflow.errors import Unreachable
+from predictflow.formatting import SHORT, stage_and_aliases
+from predictflow.lineage import answers
+from predictflow.lineage.project import Project
+from stages.data import customer_index
+from stages.support import hashes
+from stages.support.errors import UserError
+from stages.support.params import flat
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+# The sets in the order in which they are looked into.
+SETS = {"training": customer_index.TRAIN, "test": customer_index.TEST}
+FETCH = f"dvc fetch --all-commits {customer_index.TRAIN} {customer_index.TEST}"
+
+
+@click.command(short_help="Which registered models have learned from a customer?")
+@click.argument("customer_id", metavar="ID")
+@click.option("--all", "every", is_flag=True, help="Look into the models too that are not registered.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_context
+def command(context: click.Context, customer_id: str, every: bool, as_json: bool) -> None:
+    """Was this customer in the training set, the test set, or neither, of each registered version?
+
+    ID is the customer's id as the customer file writes it. The answer comes from the indexes that prepare
+    has written, salted hashes of the ids: no customer file is opened.
+
+    \b
+    Exit codes: 0 in one of the sets, 1 in none of any version, 2 could not tell.
+
+    \b
+    Example:
+      predictflow find-customer C00042
+    """
+    project = Project(context.obj)
+    contents = list(project.versions_with)
+    if every or not contents:
+        contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))
+    models = [_look(project, content, customer_id) for content in contents]
+    answer = {"id": customer_id, "models": models, "not_looked_at": project.unseen}
+    if as_json:
+        print_json(answer)
+    else:
+        console = open_console()
+        console.print(_table(models))
+        print_gaps(console, project.unseen)
+    sets = {model["set"] for model in models}
+    if sets & SETS.keys():
+        context.exit(0)
+    context.exit(2 if None in sets or (project.unseen and not models) else 1)
+
+
+def _look(project: Project, content: str | None, customer_id: str) -> dict[str, Any]:
+    """What is known of a customer in a model; None for versions that carry no content."""
+    try:
+        found, why_not = _set(project, content, customer_id), None
+    except (Unreachable, UserError) as error:
+        found, why_not = None, str(error)
+    first = project.history.first_with_model.get(content or "")
+    return {
+        "content": content,
+        "versions": [answers.version(version) for version in project.versions_with.get(content, [])],
+        "commit": first.sha if first else None,
+        "set": found,
+        "why_not": why_not,
+    }
+
+
+def _set(project: Project, content: str | None, customer_id: str) -> str:
+    """training, test or neither. Raises Unreachable where that cannot be told."""
+    if content is None:
+        raise Unreachable("registered by other means: what it learned from is not known")
+    model = answers.recorded(project, content)
+    salt = flat(model.params).get("prepare.id_salt")
+    md5s = {name: model.md5s.get(path.as_posix()) for name, path in SETS.items()}
+    if not model.params:
+        raise Unreachable("its provenance.json is not in Git")
+    if not salt or None in md5s.values():
+        raise Unreachable("its data was prepared before there was an index")
+    digest, missing = customer_index.digest(customer_id, salt), []
+    for name, md5 in md5s.items():
+        index = project.storage.cached(md5)
+        if index is None:
+            missing.append(SETS[name].as_posix())
+        elif hashes.md5(index) != md5:
+            raise Unreachable(f"the cache is damaged: `rm {index}`, then `{FETCH}`")
+        elif customer_index.holds(index, digest):
+            return name
+    if missing:
+        raise Unreachable(f"{' and '.join(missing)} not in the cache: `{FETCH}`")
+    return "neither"
+
+
+def _table(models: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+
+    table = Table("version", "set", "model", "commit", box=None)
+    for model in models:
+        versions = [
+            f"{version['name']} {stage_and_aliases(version['stage'], version['aliases'])}"
+            for version in model["versions"]
+        ]
+        table.add_row(
+            "\n".join(versions) or "not registered",
+            model["set"] or f"could not tell: {model['why_not']}",
+            (model["content"] or "")[:SHORT],
+            (model["commit"] or "none")[:10],
+        )
+    return table

@@ -1,0 +1,186 @@
+"""`predictflow lineage`: a model's experiment and data; the models made from a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.commands.completion import complete_handle
+from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.formatting import SHORT, some_of, stage_and_aliases
+from predictflow.lineage import answers
+from predictflow.lineage.handles import resolve
+from predictflow.lineage.project import Project
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
+    from rich.tree import Tree
+
+IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
+CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
+ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
+RECEIPTS = RUNS = 3  # that are told; the others are counted
+
+
+@click.command(short_help="A model's experiment and data; the models made from data.")
+@click.argument("handle", required=False, shell_complete=complete_handle)
+@click.option("--down", is_flag=True, help="The models made from it, or from the customers of a model.")
+@click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_obj
+def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json: bool) -> None:
+    """Which experiment produced this model, and which data was it trained on?
+
+    HANDLE is a file or folder anywhere on the disk, an md5 or its beginning, a Git revision, a version
+    (churn-predictor/3, churn-predictor@production, models:/churn-predictor/Staging), a run's id or an
+    experiment's name; without one, the model of the working tree.
+
+    A model is followed back to its sources; of data, code or an environment, the models made from it are
+    listed.
+
+    \b
+    Examples:
+      predictflow lineage churn-predictor@staging
+      predictflow lineage data/customers.csv
+    """
+    project = Project(folder)
+    target = resolve(project, handle)
+    if target.model and not down:
+        answer = answers.sources(project, target.model, target.lock, remote)
+    else:
+        md5 = target.file or answers.recorded(project, target.model).md5s[CUSTOMERS]
+        answer = answers.results(project, md5, remote)
+    answer |= {"handle": handle, "is": target.named, "not_looked_at": project.unseen}
+    if as_json:
+        print_json(answer)
+    else:
+        console = open_console()
+        console.print(_sources(answer) if "model" in answer else _results(answer))
+        print_gaps(console, project.unseen)
+
+
+def _sources(answer: dict[str, Any]) -> "Tree":
+    from rich.tree import Tree
+
+    model = answer["model"]
+    tree = Tree(fact(model["kind"] or "model", f"content {model['content']}"))
+    for version in answer["versions"]:
+        tree.add(fact("version", version["name"], stage_and_aliases(version["stage"], version["aliases"])))
+    for receipt in answer["receipts"][:RECEIPTS]:
+        tree.add(_receipt(receipt))
+    if more := answer["receipts"][RECEIPTS:]:
+        tree.add(fact("receipt", f"and {len(more)} older ones: `predictflow history`"))
+    for one in answer["rebuilds"][:1]:
+        tree.add(fact("rebuilt", one["verdict"], one["when"], one["tag"], *one["broken"]))
+    for run in answer["runs"][:RUNS]:
+        tree.add(_run(run))
+    if more := answer["runs"][RUNS:]:
+        tree.add(fact("experiment", f"and {len(more)} more runs of it, the oldest of {more[-1]['began']}"))
+    if answer["metrics"]:
+        numbers = (
+            f"{name} {answer['metrics'][name]:.4g}" for name in answers.HEADLINE if name in answer["metrics"]
+        )
+        tree.add(fact("metrics", *numbers))
+    tree.add(_commit(answer))
+    params = {name: value for name, value in answer["params"].items() if not name.startswith("data.")}
+    tree.add(fact("params", *(f"{name} {value}" for name, value in params.items())))
+    if answer["code"]:
+        tree.add(fact("code", f"{len(answer['code'])} files of stages/"))
+    tree.add(fact("environment", answer["environment"]["path"], f"md5 {answer['environment']['md5']}"))
+    data = tree
+    for file in answer["prepared"]:
+        data = tree.add(_file(file))
+    if answer["data"]:
+        data.add(_file(answer["data"]))
+    if answer["rebuild"]:
+        tree.add(fact("rebuild", "")).add("\n".join(answer["rebuild"]))
+    return tree
+
+
+def _receipt(receipt: dict[str, Any]) -> "Text":
+    told = fact(
+        "receipt",
+        receipt["tag"],
+        " ".join(filter(None, (receipt["action"], receipt["stage"], receipt["when"]))),
+        receipt["who"],
+        " ".join((receipt["why"] or "").split()),
+    )
+    for broken in receipt["broken"]:
+        told.append(f" · BROKEN: {broken}", "red")
+    return told
+
+
+def _run(run: dict[str, Any]) -> "Text":
+    made_at = f"made at {run['made_at'][:10]}" if run["made_at"] else ""
+    if run["uncommitted_changes"]:
+        made_at += " with uncommitted changes"
+    return fact(
+        "experiment",
+        run["experiment"] or "dvc repro",
+        f"run {run['id']} {run['status']} {run['began']}",
+        made_at,
+        "restored from DVC's cache" if run["restored"] else "",
+    )
+
+
+def _commit(answer: dict[str, Any]) -> "Text":
+    first = answer["commit"]
+    own = {receipt["tag"] for receipt in answer["receipts"]}  # which are told apart
+    if first is None:
+        where = "only in the working tree: `git commit` keeps it" if answer["in_working_tree"] else "none"
+        return fact("commit", where)
+    kinds = {"on": "branches", "tags": "tags", "experiments": "experiments", "earlier in": "earlier_in"}
+    at = {word: [name for name in answer[key] if name not in own] for word, key in kinds.items()}
+    return fact(
+        "commit",
+        f"{first['sha'][:10]} {first['time'][:10]} {first['author']}: {first['subject']}",
+        *(f"{word} {some_of(names)}" for word, names in at.items() if names),
+    )
+
+
+def _file(file: dict[str, Any]) -> "Text":
+    from rich.filesize import decimal
+
+    told = [f"md5 {file['md5']}"]
+    if file.get("rows") is not None:
+        told.append(f"{file['rows']:,} rows")
+    if file["size"] is not None:
+        told.append(decimal(file["size"]))
+    if not file["path"].startswith(IN_GIT):
+        told.append(CACHED[file["cached"]])
+    if "on_remote" in file:
+        told.append(ON_REMOTE[file["on_remote"]])
+    if file.get("commit"):
+        told.append(f"since {file['commit']['sha'][:10]} {file['commit']['time'][:10]}")
+    return fact(file["path"], *told)
+
+
+def _results(answer: dict[str, Any]) -> "Group":
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "made", "commit", "roc_auc"):
+        table.add_column(name, no_wrap=True)
+    for name in ("version", "experiment", "kind"):  # these give way in a narrow terminal
+        table.add_column(name, overflow="fold")
+    for model in answer["models"]:
+        versions = (
+            f"{version['name'].rpartition('/')[2]} {stage_and_aliases(version['stage'], version['aliases'])}"
+            for version in model["versions"]
+        )
+        metric = model["metrics"].get("roc_auc")
+        table.add_row(
+            model["content"][:SHORT],
+            model["made"][:10],
+            (model["commit"] or "none")[:10],
+            "" if metric is None else f"{metric:.4f}",
+            "\n".join(versions),
+            "\n".join(model["experiments"]),
+            model["kind"],
+        )
+    models = len(answer["models"])
+    head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"
+    return Group(_file(answer["file"]), head, table)

@@ -1,0 +1,73 @@
+"""`predictflow promote`: put a version in a stage."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from predictflow.commands.completion import complete_handle
+from predictflow.commands.decision import end_decision
+from predictflow.ledger.receipts import PROMOTED
+from predictflow.lineage.project import Project
+from predictflow.promotion import transition
+from stages.support.errors import UserError
+
+
+@click.command(short_help="Put a version in a stage, with a receipt.")
+@click.argument("handle", metavar="VERSION", shell_complete=complete_handle)
+@click.option(
+    "--to",
+    "stage",
+    type=click.Choice([*transition.STAGES, "archived"]),
+    required=True,
+    help="Where it goes; archived takes it out of its stage.",
+)
+@click.option("--reason", "why", help="Why; it stands in the receipt.")
+@click.option("--dry-run", is_flag=True, help="Tell the decision and change nothing.")
+@click.option("--force", is_flag=True, help="Against the decision, unless the content is in doubt.")
+@click.option("--sign", is_flag=True, help="Sign the receipt with the key that Git is set up with.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_context
+def command(
+    context: click.Context,
+    handle: str,
+    stage: str,
+    why: str | None,
+    dry_run: bool,
+    force: bool,
+    sign: bool,
+    as_json: bool,
+) -> None:
+    """Put a version in Production or Staging: the receipt first, then MLflow's stage and alias.
+
+    VERSION is any handle of a registered model. What it must reach stands in params.yaml, under promote. The
+    receipt is an annotated Git tag on the commit that holds the version's dvc.lock; where there is an
+    origin it is pushed before anything moves, and taken back if origin refuses it.
+
+    Exit codes: 0 promoted, or would be; 1 refused; 2 could not tell.
+
+    \b
+    Example:
+      predictflow promote churn-predictor@staging --to production --reason "the March data"
+    """
+    if force and not why:
+        raise UserError("--force goes with a reason, which the receipt keeps.\nCure: --reason TEXT.")
+    project = Project(context.obj)
+    version = transition.registered(project, handle)
+    answer: dict[str, Any] = {"version": version.name, "stage": stage, "decision": None, "receipts": []}
+    allowed = True
+    if not dry_run:
+        transition.chain(project)  # what origin has is part of what is decided
+    if stage != "archived":
+        found, decision = transition.decide(project, version, stage)
+        forced = force and not decision.passed and decision.forcible
+        allowed = decision.passed or forced
+        answer["decision"] = asdict(decision) | {"forced": forced}
+    if allowed and not dry_run:
+        if stage == "archived":
+            written = transition.take_out(project, version, why, sign)
+        else:
+            written = transition.put(project, version, stage, PROMOTED, found, answer["decision"], why, sign)
+        answer["receipts"] = [receipt.name for receipt in written]
+    answer |= {"done": allowed and not dry_run, "not_looked_at": project.unseen}
+    end_decision(context, answer, allowed, as_json)

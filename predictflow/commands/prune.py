@@ -1,0 +1,93 @@
+"""`predictflow prune`: removes what nothing refers to any more."""
+
+import sys
+from typing import Any
+
+import click
+
+from predictflow.console import fact, open_console, print_json
+from predictflow.lineage.project import Project
+from predictflow.maintenance.garbage import KINDS, Rubbish, find_garbage, remove_garbage
+
+NAMED = 3  # things of a kind that are shown by name; --json has all
+
+
+@click.command(short_help="Remove what nothing refers to any more.")
+@click.option("--dry-run", is_flag=True, help="Show what would go, remove nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--unused-days",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="How long an environment of `predictflow rebuild` stays after its last use.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON; asks nothing.")
+@click.pass_context
+def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, as_json: bool) -> None:
+    """Show what nothing refers to, ask, and remove it: runs, artifacts, worktrees, environments, temporary
+    files, objects of DVC's cache.
+
+    What a version, a receipt, an experiment, a branch, a tag, a stash or a working tree needs stays, and of
+    MLflow's runs those of every commit. No remote is touched. A run of the project's own store is gone for
+    good; on a server it lies in MLflow's trash.
+
+    Exit codes: 0 done, or nothing to do; 1 refused; 2 could not tell. Nothing is removed but with 0.
+
+    \b
+    Examples:
+      predictflow prune --dry-run
+      predictflow prune
+    """
+    rubbish = find_garbage(Project(context.obj), unused_days)
+    answer = told(rubbish)
+    if not as_json:
+        _draw(answer)
+    wanted = bool(rubbish.things) and not dry_run
+    if wanted and (yes or (not as_json and sys.stdin.isatty() and click.confirm("Remove all of it?"))):
+        remove_garbage(context.obj, rubbish, unused_days)
+        answer["removed"] = True
+        if not as_json:
+            open_console().print("done")
+    elif wanted and not as_json:
+        open_console().print("nothing was removed: `--yes` does it without asking")
+    if as_json:
+        print_json(answer)
+    context.exit(1 if wanted and not answer["removed"] else 0)
+
+
+def told(rubbish: Rubbish) -> dict[str, Any]:
+    """The answer; docs/reference/json.md says what each key means."""
+    groups = [
+        {"kind": kind, "count": len(names), "size": sum(names.values()), "names": list(names)}
+        for kind, names in rubbish.things.items()
+    ]
+    return {
+        "groups": groups,
+        "count": sum(group["count"] for group in groups),
+        "size": sum(group["size"] for group in groups),
+        "in_trash": rubbish.in_trash,
+        "left_alone": rubbish.left_alone,
+        "removed": False,
+        "not_looked_at": [],
+    }
+
+
+def _draw(answer: dict[str, Any]) -> None:
+    from rich.filesize import decimal
+
+    console = open_console()
+    for group in answer["groups"]:
+        size = decimal(group["size"]) if group["size"] else ""
+        console.print(fact(f"{group['count']:,}", KINDS[group["kind"]], size))
+        if group["kind"] not in ("cache", "run_cache"):  # md5s say nothing to a person
+            for name in group["names"][:NAMED]:
+                console.print(f"  {name}", markup=False, style="dim")
+        if group["kind"] == "runs" and answer["in_trash"]:
+            console.print("  they go to the trash of MLflow's server, whose owner empties it (`mlflow gc`)")
+    if answer["groups"]:
+        console.print(f"{answer['count']:,} things, {decimal(answer['size'])}")
+    else:
+        console.print("nothing to do: something refers to all that is here")
+    for told in answer["left_alone"]:
+        console.print(f"left alone: {told}", style="yellow", markup=False)

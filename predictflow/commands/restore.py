@@ -1,0 +1,75 @@
+"""`predictflow restore`: a lost store comes back from Git, DVC and the receipts."""
+
+from typing import Any
+
+import click
+
+from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.errors import CouldNotTell
+from predictflow.formatting import some_of
+from predictflow.lineage.project import Project
+from predictflow.maintenance.restore import restore_store
+
+
+@click.command(short_help="Bring a lost or broken store back from Git and DVC.")
+@click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Write what the store lacks: runs, versions, stages and aliases, from Git, DVC and the receipts.
+
+    A version with a receipt gets its own number and, if its run is lost, the run's own id and times; other
+    runs get new ids and are marked as restored. Files come from DVC's cache, or from its default remote. A
+    database that is broken is moved aside first; what a healthy one holds stays. A server (HTTP) gives out
+    ids and numbers by itself.
+
+    Exit codes: 0 every version with a receipt is complete, 1 the files of one are not here, 2 could not tell.
+
+    \b
+    Example:
+      predictflow restore
+    """
+    project = Project(context.obj)
+    if project.repository.root is None:
+        raise CouldNotTell("a bare repository has no store.\nCure: call it in a clone.")
+    answer = restore_store(project)
+    if as_json:
+        print_json(answer)
+    else:
+        _draw(answer)
+    context.exit(1 if any(one["version"] for one in answer["incomplete"]) else 0)
+
+
+def _draw(answer: dict[str, Any]) -> None:
+    console = open_console()
+    if answer["moved_aside"]:
+        console.print(f"the broken database lies in {answer['moved_aside']} now", markup=False)
+    if answer["relocated"]:
+        console.print("the store was moved here: the addresses of its files have followed")
+    kinds = {
+        "with the id and times of the receipt": [run for run in answer["runs"] if run["own_id"]],
+        "with a new id, marked as restored": [run for run in answer["runs"] if not run["own_id"]],
+    }
+    for how, runs in kinds.items():
+        if runs:
+            console.print(fact(f"{len(runs)} run{'s' if len(runs) > 1 else ''}", how))
+    for change in answer["renumbered"]:
+        told = f"version {change['from']} is version {change['to']} now: its receipt, or another's, says so"
+        console.print(told, markup=False)
+    for version in answer["versions"]:
+        stage = "in no stage" if version["stage"] == "None" else version["stage"]
+        console.print(fact(version["version"], stage, f"content {version['content']}"))
+    promoted = [one for one in answer["incomplete"] if one["version"]]
+    for one in promoted:
+        told = f"version {one['version']} is not complete: {some_of(one['lacking'], 1)}"
+        cure = f"`git checkout {one['commit'][:10]} && dvc repro` makes its files again; then restore again"
+        console.print(f"{told}\n  Cure: {cure}", style="red", markup=False)
+    if others := len(answer["incomplete"]) - len(promoted):
+        told = (
+            f"{others} models without a receipt have no files here, so only their numbers are in their runs"
+        )
+        console.print(f"{told} (`dvc fetch --all-commits` brings what the remote has)", markup=False)
+    if not answer["own_ids"] and (answer["runs"] or answer["versions"]):
+        console.print("a server gives out run ids and version numbers by itself: these are new")
+    if not any(answer[key] for key in ("relocated", "runs", "versions", "renumbered", "incomplete")):
+        console.print("nothing was missing")
+    print_gaps(console, answer["not_looked_at"])

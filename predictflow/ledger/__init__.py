@@ -1,0 +1,1 @@
+"""The receipts: their format, their chain, who writes them, and what origin has."""

@@ -1,0 +1,199 @@
+"""What is known of a model and of a file, put together from Git, the store, the cache and the remote.
+
+Every function returns plain values for JSON; docs/reference/json.md says what each key means.
+"""
+
+from predictflow.adapters import processes
+from predictflow.adapters.dvc_files import CUSTOMERS, Lockfile
+from predictflow.adapters.mlflow_entities import COMMIT, DIRTY, Run, Version
+from predictflow.formatting import Json, moment
+from predictflow.ledger.chain import Chain
+from predictflow.ledger.rebuilds import read_rebuilds, rebuild_prefix
+from predictflow.ledger.receipts import Receipt
+from predictflow.lineage.history import Commit, Model
+from predictflow.lineage.project import Project
+from stages.support.params import flat
+from stages.tracking.provenance import FOLDER
+
+HEADLINE = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_error", "profit_per_customer")
+SIDES = {"data/prepared/train.parquet": "train", "data/prepared/test.parquet": "test"}
+ENVIRONMENT = "requirements.lock"
+REBUILD = (
+    "git checkout {}",
+    "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
+    "git diff --exit-code dvc.lock",
+)
+
+
+def recorded(project: Project, content: str, lock: str | None = None) -> Model:
+    """A model as one of its dvc.locks records it; as its run does, where it was never committed."""
+    if content in project.history.contents:
+        return project.history.model(content, lock)
+    runs = project.runs.get(content, [])[:1]
+    params = project.ask_store(lambda store: store.params(runs), {})
+    metrics = project.ask_store(lambda store: store.metrics(runs), {})
+    md5s = project.ask_store(lambda store: store.md5s(), {}).get(content, {})
+    of_run = runs[0].id if runs else ""
+    return Model(
+        content, Lockfile({}, {}, []), None, md5s, params.get(of_run, {}), metrics.get(of_run, {}), {}
+    )
+
+
+def sources(project: Project, content: str, lock: str | None, ask_remote: bool) -> Json:
+    """A model and all that it was made from, back to customers.csv."""
+    model, history = recorded(project, content, lock), project.history
+    at, once = history.refs_with.get(content, []), history.refs_after(content)
+    of_chain = project.chain(project.model).names if project.model else []
+    of_rebuilds = rebuild_prefix(project.model) if project.model else ()
+    params = flat(model.params)
+    on_disk = history.locks[history.worktree].content if history.worktree else None
+    return {
+        "model": {
+            "content": content,
+            "kind": params.get("train.model"),
+            "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{FOLDER}/")},
+        },
+        "runs": runs(project, project.runs.get(content, [])),
+        "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "receipts": receipts(project, content),
+        "commit": commit(project, history.first_with_model.get(content)),
+        "in_working_tree": content == on_disk,
+        "branches": [ref.name for ref in at if ref.kind == "branch"],
+        "tags": [ref.name for ref in at if ref.kind == "tag" and not ref.name.startswith(of_rebuilds)],
+        "experiments": [ref.name for ref in at if ref.kind == "experiment"],
+        "earlier_in": [ref.name for ref in once if ref.name not in of_chain],  # a receipt stays
+        "metrics": model.metrics,
+        "params": params,
+        "code": model.code,
+        "environment": {"path": ENVIRONMENT, "md5": model.md5s.get(ENVIRONMENT)},
+        "prepared": [
+            file(project, path, model.md5s[path], model.lock.sizes.get(path)) | model.prepared.get(side, {})
+            for path, side in SIDES.items()
+            if path in model.md5s
+        ],
+        "data": customers(project, model.md5s[CUSTOMERS], ask_remote) if CUSTOMERS in model.md5s else None,
+        "rebuilds": rebuilds(project, content),
+        "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
+    }
+
+
+def results(project: Project, md5: str, ask_remote: bool) -> Json:
+    """A file and every model made from it, the newest first."""
+    history = project.history
+    paths: dict[str, set[str]] = {}
+    for named_by in (history.named_by, project.in_store):
+        for path, contents in named_by.get(md5, {}).items():
+            paths.setdefault(path, set()).update(contents)
+    if CUSTOMERS in paths:
+        told = customers(project, md5, ask_remote)
+    else:
+        held = (
+            lock.sizes.get(path)
+            for lock in history.locks.values()
+            for path in paths
+            if lock.md5s.get(path) == md5
+        )
+        told = file(project, min(paths), md5, next(held, None))
+    models = [_made(project, content) for content in set().union(*paths.values())]
+    models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
+    return {"file": told | {"paths": sorted(paths)}, "models": models}
+
+
+def _made(project: Project, content: str) -> Json:
+    """A model in a list."""
+    model, history = recorded(project, content), project.history
+    first, of_content = history.first_with_model.get(content), project.runs.get(content, [])
+    refs = history.refs_with.get(content, [])
+    times = [run.began / 1000 for run in of_content] + ([first.time] if first else [])
+    return {
+        "content": content,
+        "kind": flat(model.params).get("train.model"),
+        "made": moment(min(times)) if times else "",
+        "commit": first.sha if first else None,
+        "experiments": sorted({ref.name for ref in refs if ref.kind == "experiment"}),
+        "runs": [run.id for run in of_content],
+        "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "metrics": model.metrics,
+    }
+
+
+def customers(project: Project, md5: str, ask_remote: bool) -> Json:
+    """A state of customers.csv."""
+    history = project.history
+    lock = next((lock for lock in history.locks.values() if lock.md5s.get(CUSTOMERS) == md5), None)
+    sides = history.prepared(lock) if lock else {}
+    on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
+    return file(project, CUSTOMERS, md5, lock and lock.sizes.get(CUSTOMERS)) | {
+        "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
+        "on_remote": None if on_remote is None else md5 in on_remote,
+        "commit": commit(project, history.first_with_customers.get(md5)),
+    }
+
+
+def file(project: Project, path: str, md5: str, size: int | None) -> Json:
+    cached = project.look(lambda: project.storage.cached(md5) is not None, None)
+    return {"path": path, "md5": md5, "size": size, "cached": cached}
+
+
+def commit(project: Project, first: Commit | None) -> Json | None:
+    if first is None:
+        return None
+    author, subject = project.repository.read("show", "-s", "--format=%an%n%s", first.sha).splitlines()[:2]
+    return {"sha": first.sha, "time": moment(first.time), "author": author, "subject": subject}
+
+
+def runs(project: Project, of_content: list[Run]) -> list[Json]:
+    metrics = project.ask_store(lambda store: store.metrics(of_content), {})
+    return [
+        {
+            "id": run.id,
+            "name": run.name,
+            "status": _status(run),
+            "began": moment(run.began / 1000),
+            "experiment": run.experiment,
+            "restored": run.restored,
+            "made_at": run.tags.get(COMMIT),
+            "uncommitted_changes": run.tags.get(DIRTY) == "true",
+            "metrics": metrics.get(run.id, {}),
+        }
+        for run in of_content
+    ]
+
+
+def _status(run: Run) -> str:
+    """What a kill has left RUNNING, the next stage ends as KILLED; it is told so at once."""
+    return "KILLED" if run.status == "RUNNING" and processes.gone(run.tags) else run.status
+
+
+def version(one: Version) -> Json:
+    return {
+        "name": one.name,
+        "stage": one.stage,
+        "aliases": list(one.aliases),
+        "registered": moment(one.registered / 1000),
+        "run": one.run_id,
+    }
+
+
+def receipts(project: Project, content: str) -> list[Json]:
+    """Those of the project's registered model that speak of a content, the newest first."""
+    if project.model is None:
+        return []
+    chain = project.chain(project.model)
+    return [receipt(chain, one) for one in reversed(chain.receipts) if one.body["content"] == content]
+
+
+def rebuilds(project: Project, content: str) -> list[Json]:
+    """The receipts of a content's rebuilds, the newest first."""
+    told = read_rebuilds(project.repository, project.model) if project.model else []
+    keys = ("verdict", "when", "who")
+    return [
+        {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
+        for one in reversed(told)
+        if one.body["content"] == content
+    ]
+
+
+def receipt(chain: Chain, one: Receipt) -> Json:
+    told = {key: one.body[key] for key in ("action", "version", "stage", "when", "who", "why")}
+    return told | {"tag": one.name, "broken": [found.told for found in chain.damage if found.tag == one.name]}

@@ -1,0 +1,274 @@
+"""What a handle means: any name that a person has for a model or for data."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from predictflow.adapters.dvc_files import parse_pointer
+from predictflow.errors import CouldNotTell
+from predictflow.formatting import stage_and_aliases
+from predictflow.ledger.chain import registrations, standing_receipts
+from predictflow.lineage.project import Project
+from stages.support import hashes
+from stages.support.errors import UserError
+from stages.tracking.provenance import FOLDER, PROVENANCE
+
+MD5 = re.compile(r"[0-9a-f]{4,32}(\.dir)?")
+RUN = re.compile(r"[0-9a-f]{4,32}")
+VERSION = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
+# What train and evaluate write names the model; every other file is something that models are made from.
+OF_A_MODEL = (FOLDER.as_posix(), PROVENANCE.as_posix(), "metrics/train/", "metrics/evaluate/")
+LISTED = 20
+LARGE = 500_000_000  # bytes, which take a second or two to hash
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a handle stands for.
+
+    Attributes:
+        model: the content of a model; None for a file that models are made from.
+        file: the md5 of such a file.
+        named: what the handle is, in words.
+        lock: the dvc.lock that the handle points at, where it points at one.
+    """
+
+    named: str
+    model: str | None = None
+    file: str | None = None
+    lock: str | None = None
+
+
+def resolve(project: Project, handle: str | None) -> Target:
+    """The one thing that a handle names; by default the model of the working tree.
+
+    Raises UserError for a handle that names nothing, and CouldNotTell for one that names several things, or
+    nothing as far as could be looked.
+    """
+    if handle is None:
+        return _of_the_checkout(project)
+    looked: list[str] = []
+    found: dict[tuple[str | None, str | None], Target] = {}
+    sources = (_paths, _revisions, _experiments, _md5s, _versions, _runs)
+    for source in sources:
+        if found and source is _runs and not RUN.fullmatch(handle):
+            break  # an experiment's own commit says more than its run
+        for target in source(project, handle, looked):
+            found.setdefault((target.model, target.file), target)
+    if not found:
+        raise _unknown(project, handle, looked)
+    if len(found) > 1:
+        raise _ambiguous(project, handle, list(found.values()))
+    (target,) = found.values()
+    return target
+
+
+def _of_the_checkout(project: Project) -> Target:
+    history, head = project.history, project.repository.head
+    name = history.worktree or (history.lock_at(head) if head else None)
+    if name is None or history.locks[name].content is None:
+        raise UserError("there is no model here yet: no dvc.lock, or none with a model.\nCure: `dvc repro`.")
+    where = "the working tree" if history.worktree else "HEAD"
+    return Target(f"the model of {where}", model=history.locks[name].content, lock=name)
+
+
+def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    path = project.start / handle
+    if path.is_dir():
+        yield from _folder(project, path, looked)
+    elif path.is_file():
+        digest = parse_pointer(path.read_bytes()) if path.suffix == ".dvc" else _md5(path)
+        inside = _inside(project, path)
+        targets = list(_of_md5(project, digest, inside))
+        if not targets:
+            looked.append(f"{handle} is a file with the md5 {digest}, which no dvc.lock and no run names")
+        yield from targets
+    else:
+        head = project.repository.head and project.history.lock_at(project.repository.head)
+        digest = project.history.locks[head].md5s.get(handle) if head else None
+        if digest is None:
+            looked.append(f"no file or folder {handle}, neither on the disk nor in HEAD's dvc.lock")
+        else:
+            yield from _of_md5(project, digest, handle)
+
+
+def _inside(project: Project, path: Path) -> str | None:
+    """The path as dvc.lock writes it; None for one outside the project."""
+    root = project.repository.root
+    path = path.absolute()
+    return path.relative_to(root).as_posix() if root and path.is_relative_to(root) else None
+
+
+def _md5(path: Path) -> str:
+    """The md5 of a file of any size; a long wait shows its progress."""
+    if path.stat().st_size < LARGE:
+        return hashes.md5(path)
+    from rich.progress import open as open_with_progress
+
+    with open_with_progress(path, "rb", description=f"hashing {path.name}", transient=True) as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:
+    """The models of which every file is in a folder; files that MLflow puts beside them do not count."""
+    models = {content: project.history.model(content).files for content in project.history.contents}
+    names = {name for files in models.values() for name in files}
+    held = {name: hashes.md5(folder / name) for name in names if (folder / name).is_file()}
+    nearest, differing = "", list(names)
+    for content, files in models.items():
+        wrong = sorted(name for name, digest in files.items() if held.get(name) != digest)
+        if files and not wrong:
+            yield Target("a folder with every file of a model", model=content)
+        elif len(wrong) < min(len(files), len(differing)):
+            nearest, differing = content, wrong
+    if nearest:
+        looked.append(
+            f"{folder.name} is no recorded model: of {nearest} it differs in {', '.join(differing)}"
+        )
+    else:
+        looked.append(f"{folder.name} is a folder without the files of any recorded model")
+
+
+def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterator[Target]:
+    """The models or the file that an md5 belongs to; `inside` tells two paths with the same bytes apart."""
+    named = project.history.named_by.get(digest) or project.in_store.get(digest, {})
+    for path in sorted(named.keys() & {inside} or named):
+        if path.startswith(OF_A_MODEL):
+            for content in sorted(named[path]):
+                yield Target(f"{path}, md5 {digest}", model=content)
+        else:
+            yield Target(f"{path}, md5 {digest}", file=digest)
+
+
+def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    if not MD5.fullmatch(handle):
+        return
+    digests = [digest for digest in project.history.named_by if digest.startswith(handle)]
+    digests = digests or [digest for digest in project.in_store if digest.startswith(handle)]
+    for digest in digests:
+        yield from _of_md5(project, digest)
+    if not digests:
+        looked.append(f"no md5 of a model, of data or of code begins with {handle}")
+
+
+def _versions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    asked = VERSION.fullmatch(handle)
+    if not asked or (project.start / handle).exists():
+        return
+    named = [version for version in project.versions if version.model == asked["model"]]
+    wanted = asked["version"] or ""
+    if wanted == "latest":
+        named = named[:1]  # the newest comes first
+    elif wanted.isdigit():
+        named = [version for version in named if version.number == int(wanted)]
+    elif wanted:
+        named = [version for version in named if version.stage.lower() == wanted.lower()]
+    else:
+        named = [version for version in named if asked["alias"] in version.aliases]
+    for content, versions in project.versions_with.items():
+        for version in versions:
+            if version in named and content:
+                yield Target(
+                    f"{version.name}, {stage_and_aliases(version.stage, version.aliases)}", model=content
+                )
+            elif version in named:
+                looked.append(f"{version.name} was registered by other means: it carries no content")
+    if not named:
+        looked.append(f"no registered version {handle}")
+    yield from _receipts(project, asked["model"], wanted or asked["alias"], bool(named), looked)
+
+
+def _receipts(
+    project: Project, model: str, wanted: str, in_store: bool, looked: list[str]
+) -> Iterator[Target]:
+    """What the receipts say of a version's number or of a stage.
+
+    `register` puts every version in Staging without a receipt: there the store alone is asked, if it knows.
+    """
+    stage = wanted.lower()
+    if in_store and stage == "staging":
+        return
+    chain = project.chain(model)
+    if wanted.isdigit():
+        receipt = registrations(chain.receipts).get(int(wanted))
+    else:
+        receipt = standing_receipts(chain.receipts).get(stage)
+    if receipt is None:
+        return
+    told = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
+    told += "" if in_store else ": MLflow's store names none"
+    told += "; the chain of receipts is broken" if chain.damage else ""
+    targets = list(_of_commit(project, receipt.commit, told))
+    if not targets:
+        looked.append(f"the receipt {receipt.name} is at a commit without a model")
+    yield from targets
+
+
+def _of_commit(project: Project, sha: str, told: str) -> Iterator[Target]:
+    """The model of a commit's dvc.lock, if it has one."""
+    lock = project.history.lock_at(sha)
+    content = project.history.locks[lock].content if lock else None
+    if content:
+        yield Target(told, model=content, lock=lock)
+
+
+def _revisions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    sha = project.repository.commit(handle)
+    if sha is None:
+        looked.append(f"no branch, tag or commit {handle}")
+        return
+    targets = list(_of_commit(project, sha, f"the model of commit {sha[:10]}"))
+    if not targets:
+        looked.append(f"commit {sha[:10]} has no dvc.lock with a model")
+    yield from targets
+
+
+def _experiments(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    named = [ref for ref in project.repository.refs if (ref.kind, ref.name) == ("experiment", handle)]
+    for ref in named:
+        yield from _of_commit(project, ref.commit, f"experiment {handle}, commit {ref.commit[:10]}")
+    if not named:
+        looked.append(f"no experiment {handle} of DVC's")
+
+
+def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
+    """A run by its id, or by the name of an experiment that DVC has forgotten."""
+    hexadecimal = RUN.fullmatch(handle) is not None
+    named = [
+        run
+        for run in project.all_runs
+        if run.experiment == handle or (hexadecimal and run.id.startswith(handle))
+    ]
+    for run in named:
+        if run.content:
+            yield Target(f"run {run.id}", model=run.content)
+        else:
+            looked.append(f"run {run.id} is {run.status} and made no model")
+    if not named:
+        looked.append(f"no run {handle}")
+
+
+def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
+    lines = [f"{handle} is not known here:", *(f"  {line}" for line in dict.fromkeys(looked))]
+    lines += [f"  not looked at: {line}" for line in project.unseen]
+    lines.append(
+        "Cure: `git fetch --all --tags` and `dvc exp pull origin --all-commits` bring what others have"
+        " pushed; `predictflow status` tells what is here."
+    )
+    kind = CouldNotTell if project.unseen else UserError
+    return kind("\n".join(lines))
+
+
+def _ambiguous(project: Project, handle: str, found: list[Target]) -> UserError:
+    lines = [f"{handle} may be any of {len(found)}:"]
+    for target in found[:LISTED]:
+        kind = "model" if target.model else "file"
+        first = project.history.first_with_model.get(target.model or "")
+        since = f", since commit {first.sha[:10]}" if first else ""
+        lines.append(f"  {target.model or target.file}  {kind}: {target.named}{since}")
+    if len(found) > LISTED:
+        lines.append(f"  and {len(found) - LISTED} more")
+    lines.append("Cure: name one of them by its md5.")
+    return CouldNotTell("\n".join(lines))

@@ -1,0 +1,262 @@
+"""What Git's history, with the working tree at its end, says of models and data."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters.dvc_files import (
+    CUSTOMERS,
+    DVC_LOCK,
+    MEASURED,
+    POINTER,
+    PREPARED,
+    RECORDS,
+    Lockfile,
+    parse_lock,
+    parse_pointer,
+    parse_record,
+)
+
+# IMPORTS
+from predictflow.adapters.git import Ref, Repository
+from predictflow.lineage.index import Index, Track, read_index
+from stages.tracking.provenance import FOLDER
+
+WORKTREE = "the working tree"  # the name of the dvc.lock that lies on the disk
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the history.
+
+    Attributes:
+        time: seconds since 1970.
+        parents: their places in the history.
+        content: the model that its dvc.lock holds; None where it holds none.
+        lock: the name of its dvc.lock; None where it has none.
+        customers: the md5 of the customers that it names.
+    """
+
+    sha: str
+    time: int
+    parents: list[int]
+    content: str | None
+    lock: str | None
+    customers: str | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as Git has recorded it.
+
+    Attributes:
+        content: the md5 of its models/provenance.json.
+        lock: the dvc.lock that the rest is taken from.
+        commit: the first one with that dvc.lock; None where it was never committed.
+        md5s: {path: md5} of the model's files, the data, and the environment's lock.
+        params: those that made it, as params.yaml nests them.
+        metrics: the numbers of its evaluation; empty where they were not committed.
+        prepared: the rows and positives of each side of the split; empty likewise.
+    """
+
+    content: str
+    lock: Lockfile
+    commit: Commit | None
+    md5s: dict[str, str]
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    prepared: dict[str, Any]
+
+    @property
+    def code(self) -> dict[str, str]:
+        """{path: md5} of the Python files that the stages were made of."""
+        return {path: self.lock.md5s[path] for path in self.lock.inputs if path.endswith(".py")}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """{name: md5} of the files in the model's folder."""
+        return {Path(path).name: md5 for path, md5 in self.md5s.items() if Path(path).parent == FOLDER}
+
+
+class History:
+    """Every model and every state of the data that any commit has recorded.
+
+    Attributes:
+        commits: every parent before its children.
+        locks: each dvc.lock by its name: Git's id of it, or WORKTREE for one that no commit has.
+    """
+
+    def __init__(
+        self, repository: Repository, track: Track = lambda things, total: things, keep: bool = True
+    ) -> None:
+        """`keep` writes the index of the history for the next call."""
+        self.repository = repository
+        held = read_index(repository, track, keep)
+        self.locks, self._records = held.locks, held.records
+        self.commits = [_commit(held, *entry) for entry in held.commits]
+        self._read_worktree()
+
+    def _read_worktree(self) -> None:
+        root = self.repository.root
+        self.worktree: str | None = None
+        self.worktree_customers: str | None = None
+        if root is None:
+            return
+        if (root / POINTER).is_file():
+            self.worktree_customers = parse_pointer((root / POINTER).read_bytes()) or None
+        if not (root / DVC_LOCK).is_file():
+            return
+        lock = parse_lock((root / DVC_LOCK).read_bytes())
+        self.worktree = next((name for name, known in self.locks.items() if known == lock), WORKTREE)
+        if self.worktree is WORKTREE:
+            self.locks[WORKTREE] = lock
+        for path in RECORDS:
+            if (root / path).is_file():
+                text = (root / path).read_bytes()
+                self._records.setdefault(hashlib.md5(text).hexdigest(), parse_record(text))
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """{commit's id: its place in `commits`}."""
+        return {commit.sha: place for place, commit in enumerate(self.commits)}
+
+    @cached_property
+    def _children(self) -> list[list[int]]:
+        children: list[list[int]] = [[] for _ in self.commits]
+        for place, commit in enumerate(self.commits):
+            for parent in commit.parents:
+                children[parent].append(place)
+        return children
+
+    @cached_property
+    def _named(self) -> set[int]:
+        """The places of what a branch, a tag or the checkout reaches: the rest is an experiment's alone."""
+        tips = [ref.commit for ref in self.repository.refs if ref.kind != "experiment"]
+        return self._reach([*tips, self.repository.head], lambda place: self.commits[place].parents)
+
+    def _reach(self, tips: list[str | None], step: Callable[[int], list[int]]) -> set[int]:
+        waiting = [self.places[tip] for tip in tips if tip in self.places]
+        seen = set(waiting)
+        while waiting:
+            new = set(step(waiting.pop())) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    def _began(self, of: Callable[[Commit], str | None]) -> dict[str, Commit]:
+        """{value: the commit at which it came to be}: the oldest of those that have it while no parent has;
+        an experiment's only where no branch or tag has it."""
+        began: dict[str, tuple[bool, int, int]] = {}
+        for place, commit in enumerate(self.commits):
+            value = of(commit)
+            if value and all(of(self.commits[parent]) != value for parent in commit.parents):
+                key = (place not in self._named, commit.time, place)
+                began[value] = min(began.get(value, key), key)
+        return {value: self.commits[place] for value, (_, _, place) in began.items()}
+
+    @cached_property
+    def first_with_model(self) -> dict[str, Commit]:
+        """{content: the first commit whose dvc.lock holds it}."""
+        return self._began(lambda commit: commit.content)
+
+    @cached_property
+    def first_with_lock(self) -> dict[str, Commit]:
+        """{name of a dvc.lock: the first commit that has it}."""
+        return self._began(lambda commit: commit.lock)
+
+    @cached_property
+    def first_with_customers(self) -> dict[str, Commit]:
+        """{md5 of customers.csv: the first commit that names it}."""
+        return self._began(lambda commit: commit.customers)
+
+    def lock_at(self, sha: str) -> str | None:
+        """The name of a commit's dvc.lock; the commit may be one that no ref reaches any more."""
+        if sha in self.places:
+            return self.commits[self.places[sha]].lock
+        (name,) = self.repository.ids([f"{sha}:{DVC_LOCK}"])
+        if name and name not in self.locks:
+            ((_, text),) = self.repository.blobs([name])
+            self.locks[name] = parse_lock(text)
+        return name
+
+    @cached_property
+    def refs_with(self) -> dict[str, list[Ref]]:
+        """{content: the branches, tags and experiments that hold it}."""
+        found: dict[str, list[Ref]] = {}
+        for ref in self.repository.refs:
+            if content := self.commits[self.places[ref.commit]].content:
+                found.setdefault(content, []).append(ref)
+        return found
+
+    def taken_over(self, content: str) -> bool:
+        """Whether a branch, a tag or the checkout holds or held a model; else it is an experiment's alone."""
+        return self.places[self.first_with_model[content].sha] in self._named
+
+    def refs_after(self, content: str) -> list[Ref]:
+        """The branches and tags that once held a model and have gone on to another."""
+        holders = [commit.sha for commit in self.commits if commit.content == content]
+        since = self._reach(list(holders), lambda place: self._children[place]) - {
+            self.places[sha] for sha in holders
+        }
+        return [
+            ref
+            for ref in self.repository.refs
+            if ref.kind != "experiment" and self.places[ref.commit] in since
+        ]
+
+    @cached_property
+    def contents(self) -> dict[str, list[str]]:
+        """{content: the names of the dvc.locks that hold it}, each in the order of the history."""
+        found: dict[str, list[str]] = {}
+        for name in dict.fromkeys([*(commit.lock for commit in self.commits), self.worktree]):
+            if name and (content := self.locks[name].content):
+                found.setdefault(content, []).append(name)
+        return found
+
+    def model(self, content: str, name: str | None = None) -> Model:
+        """A model, with the numbers and code of one of its dvc.locks: by default of the first."""
+        if name is None:
+            first = self.first_with_model.get(content)
+            name = first.lock if first and first.lock else self.contents[content][0]
+        lock = self.locks[name]
+        *files, last = self._records.get(content) or [{}]
+        return Model(
+            content,
+            lock,
+            self.first_with_lock.get(name),
+            {entry["path"]: entry["md5"] for entry in files} or lock.md5s,
+            last.get("params", {}),
+            self._records.get(lock.md5s.get(MEASURED, "")) or {},
+            self.prepared(lock),
+        )
+
+    def prepared(self, lock: Lockfile) -> dict[str, Any]:
+        """The rows and positives of each side of the split; empty where they were not committed."""
+        return self._records.get(lock.md5s.get(PREPARED, "")) or {}
+
+    @cached_property
+    def named_by(self) -> dict[str, dict[str, set[str]]]:
+        """{md5: {path: the models that it belongs to or was there for}} of all that was ever recorded;
+        an md5 of data that no model was made from stands with no model."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for content, names in self.contents.items():
+            *files, _ = self._records.get(content) or [{}]
+            entries = {(entry["md5"], entry["path"]) for entry in files}
+            entries |= {(md5, path) for name in names for path, md5 in self.locks[name].md5s.items()}
+            for md5, path in entries:
+                found.setdefault(md5, {}).setdefault(path, set()).add(content)
+        for md5 in [*self.first_with_customers, self.worktree_customers]:
+            if md5:
+                found.setdefault(md5, {}).setdefault(CUSTOMERS, set())
+        return found
+
+
+def _commit(
+    held: Index, sha: str, time: int, parents: list[int], lock: str | None, pointer: str | None
+) -> Commit:
+    named = held.locks[lock] if lock else None
+    customers = held.pointers[pointer] if pointer else named and named.md5s.get(CUSTOMERS)
+    return Commit(sha, time, parents, named and named.content, lock, customers or None)

@@ -1,0 +1,137 @@
+"""The index of Git's history: what every commit's dvc.lock says, read once.
+
+It lies beside DVC's own temporary files (in a bare repository: in the repository itself) and holds
+nothing that Git does not. It is written whole, checked when it is read, brought up to date by the new
+commits alone, and made anew where it is missing, damaged, or of another layout.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters.dvc_files import (
+    DVC_LOCK,
+    POINTER,
+    RECORDS,
+    Lockfile,
+    parse_lock,
+    parse_pointer,
+    parse_record,
+)
+from predictflow.adapters.git import Repository
+from stages.support import files
+
+LAYOUT = 1
+SHALLOW = "^"  # before a commit that a shallow clone ends at
+
+# Goes through so many things and shows how far it is.
+Track = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass
+class Index:
+    """What the commits of a repository hold.
+
+    Attributes:
+        tips: what it is up to date with: the commits that refs point to, and where a shallow clone ends.
+        commits: [id, time in seconds since 1970, the parents' places in this list, the blobs of dvc.lock
+            and of customers.csv.dvc or None], every parent before its children.
+        locks: each dvc.lock by its blob.
+        pointers: the md5 of the customers by the blob of customers.csv.dvc.
+        records: by md5, the JSON of those of RECORDS that some dvc.lock names.
+    """
+
+    tips: list[str] = field(default_factory=list)
+    commits: list[list[Any]] = field(default_factory=list)
+    locks: dict[str, Lockfile] = field(default_factory=dict)
+    pointers: dict[str, str] = field(default_factory=dict)
+    records: dict[str, Any] = field(default_factory=dict)
+
+
+def read_index(
+    repository: Repository, track: Track = lambda things, total: things, keep: bool = True
+) -> Index:
+    """The index, up to date; `keep` writes it for the next call."""
+    path = location(repository)
+    index = _load(path)
+    tips = _tips(repository)
+    if index.tips != tips:
+        index = _update(repository, index, tips, track)
+        if keep:
+            _save(path, index)
+    return index
+
+
+def location(repository: Repository) -> Path:
+    if repository.root and (repository.root / ".dvc").is_dir():
+        return repository.root / ".dvc/tmp/predictflow/history"
+    return repository.git_folder / "predictflow/history"
+
+
+def _tips(repository: Repository) -> list[str]:
+    tips = {ref.commit for ref in repository.refs}
+    if repository.head:
+        tips.add(repository.head)
+    if repository.shallow:
+        tips |= {SHALLOW + commit for commit in (repository.git_folder / "shallow").read_text().split()}
+    return sorted(tips)
+
+
+def _load(path: Path) -> Index:
+    try:
+        digest, text = path.read_bytes().split(b"\n", 1)
+    except (OSError, ValueError):
+        return Index()
+    if hashlib.md5(text).hexdigest().encode() != digest:
+        return Index()
+    held = json.loads(text)
+    if held.pop("layout") != LAYOUT:
+        return Index()
+    held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
+    return Index(**held)
+
+
+def _save(path: Path, index: Index) -> None:
+    text = json.dumps({"layout": LAYOUT} | vars(index), default=vars, separators=(",", ":")).encode()
+    try:
+        with files.whole(path) as temporary:
+            temporary.write_bytes(hashlib.md5(text).hexdigest().encode() + b"\n" + text)
+    except OSError:
+        pass  # a repository that may only be read: the next call reads it all again
+
+
+def _update(repository: Repository, old: Index, tips: list[str], track: Track) -> Index:
+    """Read what the commits that `old` lacks hold; leave out the commits that nothing reaches any more."""
+    listed = repository.read(
+        *("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin"),
+        given="\n".join(tip for tip in tips if not tip.startswith(SHALLOW)),
+    )
+    commits = [line.split() for line in listed.splitlines()]
+    held = {sha: (lock, pointer) for sha, _, _, lock, pointer in old.commits}
+    added = [sha for _, sha, *_ in commits if sha not in held]
+    ids = {path: repository.ids([f"{sha}:{path}" for sha in added]) for path in (DVC_LOCK, POINTER, *RECORDS)}
+    held |= zip(added, zip(ids[DVC_LOCK], ids[POINTER], strict=True), strict=True)
+    index = Index(tips, records=dict(old.records))
+    places: dict[str, int] = {}
+    for time, sha, *parents in commits:
+        places[sha] = len(places)
+        index.commits.append([sha, int(time), [places[parent] for parent in parents], *held[sha]])
+    locks = {lock for *_, lock, _ in index.commits if lock}
+    pointers = {pointer for *_, pointer in index.commits if pointer}
+    index.locks = {blob: lock for blob, lock in old.locks.items() if blob in locks}
+    index.pointers = {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers}
+    new_records = {blob for path in RECORDS for blob in ids[path] if blob}
+    wanted = sorted((locks - set(index.locks)) | (pointers - set(index.pointers)) | new_records)
+    for blob, text in track(repository.blobs(wanted), len(wanted)):
+        if blob in locks:
+            index.locks[blob] = parse_lock(text)
+        elif blob in pointers:
+            index.pointers[blob] = parse_pointer(text)
+        else:
+            index.records[hashlib.md5(text).hexdigest()] = parse_record(text)
+    named = {lock.md5s.get(path) for lock in index.locks.values() for path in RECORDS}
+    index.records = {md5: record for md5, record in index.records.items() if md5 in named}
+    return index

@@ -1,0 +1,1 @@
+"""A lost store comes back; what nothing refers to goes."""

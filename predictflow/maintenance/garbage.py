@@ -1,0 +1,278 @@
+"""What nothing refers to any more, found and removed."""
+
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from predictflow.adapters import git_worktree, mlflow_tables, processes
+from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.adapters.mlflow_sqlite import Database
+from predictflow.errors import CouldNotTell, Unreachable
+from predictflow.formatting import some_of
+from predictflow.lineage.project import Project
+from predictflow.maintenance.reachability import Needed, needed
+from predictflow.reproduction import environments
+from stages.support import params
+from stages.support.errors import UserError
+from stages.tracking.store import HOST, SQLITE, Store, open_store, tracking_uri
+
+OWN = Path("mlflow_data")  # where the project's own store lies
+EXPERIMENTS = Path(".dvc/tmp/exps")
+KILLED = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+DAY = 86_400  # seconds
+KINDS = {
+    "runs": "runs of no model that anything holds",
+    "artifacts": "artifact folders of no run",
+    "databases": "databases that restore has put aside",
+    "rebuilds": "worktrees of rebuilds that were killed",
+    "environments": "environments of rebuilds that nobody used for a while",
+    "experiments": "folders of experiments that were killed",
+    "temporary": "temporary files",
+    "cache": "objects of DVC's cache",
+    "run_cache": "entries of DVC's run cache whose outputs are gone",
+}
+
+
+@dataclass
+class Rubbish:
+    """What nothing refers to.
+
+    Attributes:
+        things: {kind, as in KINDS: {name: size in bytes}}; a run by its id, an object by its md5, all others
+            by their paths from the project's top folder. A kind of which there is nothing is left out.
+        in_trash: whether runs go to MLflow's trash only.
+        left_alone: what was not looked through for a good reason, each with its cure.
+    """
+
+    things: dict[str, dict[str, int]] = field(default_factory=dict)
+    in_trash: bool = False
+    left_alone: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, things: dict[str, int]) -> None:
+        if things:
+            self.things[kind] = dict(sorted(things.items()))
+
+
+def find_garbage(project: Project, unused_days: int) -> Rubbish:
+    """What nothing refers to; nothing is changed.
+
+    Raises UserError while something is at work in the project, and CouldNotTell where Git, the store or the
+    cache cannot be read to the end.
+    """
+    root = project.repository.root
+    if root is None:
+        raise CouldNotTell("a bare repository has nothing to prune.\nCure: call it in a clone.")
+    if busy := processes.at_work(root):
+        raise UserError(
+            f"somebody is at work in this project, and what he makes is referred to by nobody yet:\n"
+            f"  {some_of(busy, 3)}\nCure: wait until it ends; `dvc queue stop` ends the queue's workers."
+        )
+    rubbish = Rubbish()
+    runs, versions, ids = _stores(project)
+    need = needed(project, versions)
+    if project.unseen:
+        raise _could_not_tell(project.unseen[-1])
+    if project.model and (damage := project.chain(project.model).damage):
+        raise CouldNotTell(
+            f"the receipts are broken: {damage[0].told}\nCure: `predictflow history` tells more."
+        )
+    artifacts = root / OWN / "artifacts"
+    rubbish.in_trash = not _is_ours(root)
+    _look_for_runs(rubbish, need, runs, artifacts)
+    orphans = (path for path in _inside(artifacts) if RUN_ID.fullmatch(path.name) and path.name not in ids)
+    rubbish.add("artifacts", _sized(root, orphans))
+    rubbish.add("databases", _sized(root, (root / OWN).glob("*-broken-*/")))
+    dead = (path for path in _inside(root / git_worktree.FOLDER) if path.is_dir())
+    rubbish.add("rebuilds", _sized(root, dead))
+    rubbish.add("environments", _sized(root, _unused(root / environments.FOLDER, unused_days)))
+    folders = [folder for name in KILLED for folder in (root / EXPERIMENTS).glob(name)]
+    rubbish.add("experiments", _sized(root, folders))
+    rubbish.add("temporary", _sized(root, _temporary(project)))
+    try:
+        _look_into_cache(project, rubbish, need)
+    except (OSError, ValueError, Unreachable) as error:
+        raise _could_not_tell(f"DVC's cache: {error}") from error
+    return rubbish
+
+
+def _could_not_tell(why: str) -> CouldNotTell:
+    return CouldNotTell(
+        f"what is needed is not known to the end: {why}\n"
+        "Cure: `predictflow restore` brings a lost store back; `git fetch --unshallow` the older commits."
+    )
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether the store that the stages write to is the project's own."""
+    where = tracking_uri()
+    return where.startswith(SQLITE) and Path(where.removeprefix(SQLITE)).parent == root / OWN
+
+
+def _stores(project: Project) -> tuple[list[Run], list[Version], set[str]]:
+    """The runs of the store at hand, the versions of all stores, and the ids of all runs that may have
+    artifacts here: a second database, as of a rebuild by hand, keeps them in the same folder."""
+    root = project.repository.root
+    runs, versions = project.all_runs, list(project.versions)
+    ids = set()
+    for path in sorted((root / OWN).glob("*.db")):
+        other = Database(path)
+        every = project.look(other.every_run, [])
+        ids.update(run.id for run in every)
+        if tracking_uri() == f"{SQLITE}{path}":
+            runs = every
+        else:
+            versions += project.look(other.versions, [])
+    return runs, versions, ids
+
+
+def _look_for_runs(rubbish: Rubbish, need: Needed, runs: Iterable[Run], artifacts: Path) -> None:
+    """On a server there are the runs of others, whose commits are not here: only those of this machine go."""
+    import socket
+
+    found = {}
+    for run in runs:
+        alive = run.status == "RUNNING" and not processes.gone(run.tags)
+        of_others = rubbish.in_trash and run.tags.get(HOST) != socket.gethostname()
+        if not (need.run(run) or alive or of_others):
+            found[run.id] = 0 if rubbish.in_trash else _size(artifacts / run.id)
+    rubbish.add("runs", found)
+
+
+def _unused(folder: Path, days: int) -> Iterator[Path]:
+    """Environments whose mark, touched at each use, is old; a half-made one has none."""
+    for path in _inside(folder):
+        mark = path / environments.WHOLE
+        if path.is_dir() and (not mark.exists() or time.time() - mark.stat().st_mtime > days * DAY):
+            yield path
+
+
+def _temporary(project: Project) -> Iterator[Path]:
+    """What a killed command has half written: `.<name>.tmp`, never one that Git knows."""
+    words = (
+        "ls-files",
+        "-z",
+        "--others",
+        "--",
+        ":(glob)**/.*.tmp",
+        ":(exclude).venv",
+        ":(exclude).dvc/cache",
+    )
+    for name in project.repository.read(*words).split("\0"):
+        if name:
+            yield project.repository.root / name
+
+
+def _look_into_cache(project: Project, rubbish: Rubbish, need: Needed) -> None:
+    root = project.repository.root
+    cache = project.storage.cache
+    if cache.resolve() != root.resolve() / ".dvc/cache":
+        rubbish.left_alone.append(
+            f"DVC's cache, {cache}: it lies outside this project, so others may need what is in it."
+            " Cure: `dvc gc -w --all-branches --all-tags --all-experiments -p OTHER_PROJECT`"
+        )
+        return
+    held = {f"{path.parent.name}{path.name}": path for path in cache.glob("files/md5/??/*") if path.is_file()}
+    going = unused(held, need.md5s)
+    rubbish.add("cache", {md5: held[md5].stat().st_size for md5 in going})
+    left = held.keys() - going
+    entries = (path for path in cache.glob("runs/??/*/*") if path.is_file())
+    rubbish.add("run_cache", _sized(root, (path for path in entries if not _can_be_restored(path, left))))
+
+
+def unused(held: Iterable[str], md5s: set[str]) -> set[str]:
+    """The objects of a cache that nothing needs; what a killed `dvc pull` has half written is among them."""
+    return set(held) - md5s
+
+
+def _can_be_restored(entry: Path, held: set[str]) -> bool:
+    """Whether all outputs of an entry of the run cache are there: else DVC runs the stage, and finds this
+    entry again the next time instead of the new one (dvc#9420)."""
+    import yaml
+
+    try:
+        outs = yaml.load(entry.read_bytes(), yaml.CBaseLoader)["outs"]
+        return all(out.get("hash") != "md5" or out["md5"] in held for out in outs)
+    except (yaml.YAMLError, KeyError, TypeError):
+        return False
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The visible things in a folder; none where there is no such folder."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+
+
+def _sized(root: Path, paths: Iterable[Path]) -> dict[str, int]:
+    return {path.relative_to(root).as_posix(): _size(path) for path in paths}
+
+
+def _size(path: Path) -> int:
+    """Of a file, or of all files in a folder; bytes."""
+    every = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+    return sum(one.lstat().st_size for one in every if one.is_symlink() or one.is_file())
+
+
+def remove_garbage(folder: Path, shown: Rubbish, unused_days: int) -> None:
+    """Remove what was shown and still is rubbish, while neither DVC nor another command can begin.
+
+    Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
+    to, last what it is known by. Raises what `look` raises.
+    """
+    project = Project(folder)
+    with _alone(project) as store:
+        project = Project(folder)
+        now = find_garbage(project, unused_days)
+        things = {
+            kind: [name for name in names if name in now.things.get(kind, {})]
+            for kind, names in shown.things.items()
+        }
+        root = project.repository.root
+        if runs := things.pop("runs", []):
+            _remove_runs(store, root, runs, now.in_trash)
+        if things.pop("rebuilds", []):
+            git_worktree.clear(project.repository)
+        for md5 in things.pop("cache", []):
+            project.storage.place(md5).unlink(missing_ok=True)
+        for name in things.get("environments", []):
+            (root / name / environments.WHOLE).unlink(missing_ok=True)  # nobody takes half of one for whole
+        for names in things.values():
+            for name in names:
+                _remove(root / name)
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[Store]:
+    """The store, while its lock and DVC's are held. Raises UserError where DVC holds its own."""
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(Repo(str(project.repository.root)).lock)
+        except LockError as error:
+            raise UserError(f"DVC is at work: {error}\nCure: wait until it ends.") from error
+        store = open_store(params.load())
+        held.enter_context(store.lock)
+        yield store
+
+
+def _remove_runs(store: Store, root: Path, run_ids: list[str], in_trash: bool) -> None:
+    """The rows first: files without a run are found again, a run without its files would seem whole."""
+    if in_trash:
+        for run_id in run_ids:
+            store.client.delete_run(run_id)
+        return
+    mlflow_tables.delete_runs(tracking_uri(), run_ids)
+    for run_id in run_ids:  # not at the address that MLflow has: the project may have moved from there
+        _remove(root / OWN / "artifacts" / run_id)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,155 @@
+"""What something still refers to: runs, and objects of DVC's cache.
+
+Nothing is fetched and no remote is asked. It is more than `dvc gc -w --all-branches --all-tags
+--all-experiments` keeps: also what registered versions and receipts name, whether or not they were committed,
+what lies in stashes, in DVC's queue and in other worktrees, and every state of the customers that any commit
+names, for no stage can make those again.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK
+from predictflow.adapters.git import EXPERIMENT
+from predictflow.adapters.mlflow_entities import MD5, Run, Version
+from predictflow.lineage.project import Project
+from stages.support import hashes
+from stages.tracking.provenance import PROVENANCE
+from stages.tracking.store import HOST
+
+POINTERS = ".dvc"  # how the names of DVC's files end
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What must stay.
+
+    Attributes:
+        contents: models that a commit, a stash, a working tree, a version or a receipt holds.
+        runs: ids that a version or a receipt names.
+        md5s: objects of DVC's cache; the files of a folder (`….dir`) are among them.
+    """
+
+    contents: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    md5s: set[str] = field(default_factory=set)
+
+    def run(self, run: Run) -> bool:
+        """Whether a run must stay. One that carries no mark of the stages is somebody else's."""
+        ours = run.content or HOST in run.tags
+        return not ours or run.id in self.runs or run.content in self.contents
+
+
+def needed(project: Project, versions: Iterable[Version]) -> Needed:
+    """What must stay, as Git, the working trees, the receipts and all `versions` say."""
+    history, found = project.history, Needed()
+    loose = [*_stashed(project), *_checked_out(project)]
+    kept = {ref.commit for ref in project.repository.refs} | set(loose)
+    found.contents.update(history.contents)
+    for sha in loose:
+        if lock := history.lock_at(sha):
+            found.contents.add(history.locks[lock].content or "")
+    of_versions = set()
+    for version in versions:
+        of_versions.add(version.content or "")
+        found.runs.add(version.run_id or "")
+        found.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5))
+    for receipt in project.chain(project.model).receipts if project.model else ():
+        of_versions.add(receipt.body["content"])
+        found.runs.add((receipt.body["run"] or {}).get("id") or "")
+        found.md5s.update(receipt.body["md5s"].values())
+    found.contents.update(of_versions)
+    for content in of_versions & history.contents.keys():
+        firsts = (history.first_with_lock.get(name) for name in history.contents[content])
+        kept.update(first.sha for first in firsts if first)
+    found.md5s.update(found.contents)  # provenance.json, for DVC's run cache
+    found.md5s.update(history.first_with_customers)
+    found.md5s.update(lock.md5s[CUSTOMERS] for lock in history.locks.values() if CUSTOMERS in lock.md5s)
+    found.md5s.update(_named_by_commits(project, kept))
+    for folder in _worktrees(project):
+        found.md5s.update(_named_by_files(project, folder))
+        if (folder / PROVENANCE).is_file():  # also of a stage that has failed since
+            found.contents.add(hashes.md5(folder / PROVENANCE))
+    found.md5s.update(_inside(project, found.md5s))
+    return found
+
+
+def _stashed(project: Project) -> Iterator[str]:
+    """What lies in Git's stash, in DVC's queue, and what DVC puts aside while it works."""
+    read = project.repository.read
+    for ref in read("for-each-ref", "--format=%(refname)", "refs/exps", "refs/stash").splitlines():
+        if EXPERIMENT.fullmatch(ref) is None:
+            yield from filter(None, [project.repository.commit(ref)])
+            yield from read("log", "--walk-reflogs", "--format=%H", ref, "--").splitlines()
+
+
+def _checked_out(project: Project) -> Iterator[str]:
+    for line in project.repository.read("worktree", "list", "--porcelain").splitlines():
+        if line.startswith("HEAD ") and project.repository.commit(line[5:]):
+            yield line[5:]
+
+
+def _worktrees(project: Project) -> Iterator[Path]:
+    for line in project.repository.read("worktree", "list", "--porcelain").splitlines():
+        if line.startswith("worktree ") and Path(line[9:]).is_dir():
+            yield Path(line[9:])
+
+
+def _named_by_commits(project: Project, commits: Iterable[str]) -> set[str]:
+    """The md5s in every dvc.lock and .dvc file of some commits."""
+    blobs = set()
+    for sha in commits:
+        for entry in project.repository.read("ls-tree", "-r", "-z", sha).split("\0"):
+            about, _, path = entry.partition("\t")
+            if path == DVC_LOCK or path.endswith((POINTERS, f"/{DVC_LOCK}")):
+                blobs.add(about.split()[2])
+    return {md5 for _, text in project.repository.blobs(sorted(blobs)) for md5 in _md5s(_yaml(text))}
+
+
+def _named_by_files(project: Project, folder: Path) -> set[str]:
+    """The same of a working tree, whether Git knows the file or not."""
+    patterns = (f":(glob)**/*{POINTERS}", f":(glob)**/{DVC_LOCK}")
+    words = ("-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--")
+    listed = project.repository.read(*words, *patterns)
+    files = (folder / name for name in listed.split("\0") if name)
+    return {md5 for file in files if file.is_file() for md5 in _md5s(_yaml(file.read_bytes()))}
+
+
+def _inside(project: Project, md5s: Iterable[str]) -> set[str]:
+    """The files of those folders whose lists the cache holds."""
+    found = set()
+    for md5 in md5s:
+        if md5.endswith(".dir") and (listed := project.storage.cached(md5)):
+            found.update(entry["md5"] for entry in json.loads(listed.read_bytes()))
+    return found
+
+
+def _md5s(tree: Any) -> Iterator[str]:
+    """Every md5 that a file of DVC's names, wherever it stands."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _md5s(item)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            if key == "md5" and isinstance(value, str):
+                yield value
+            else:
+                yield from _md5s(value)
+
+
+def _yaml(text: bytes) -> Any:
+    """Raises UserError for a file that cannot be read: what it names is not known."""
+    import yaml
+
+    from predictflow.errors import CouldNotTell
+
+    try:
+        return yaml.load(text, yaml.CBaseLoader)
+    except yaml.YAMLError as error:
+        raise CouldNotTell(
+            f"a dvc.lock or .dvc file cannot be read, so nobody knows what it needs: {error}\n"
+            "Cure: resolve its conflict (`git status`); one in an old commit goes with its branch or tag."
+        ) from error

@@ -1,0 +1,1 @@
+"""May a version take a stage, and how it does."""

@@ -1,0 +1,75 @@
+"""Environments made from the locks of a commit, kept in .dvc/tmp/predictflow/environments/ and used again."""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from predictflow.adapters import child_processes, pip
+from predictflow.adapters.child_processes import Children, Stopped
+from predictflow.errors import CouldNotTell
+
+FOLDER = Path(".dvc/tmp/predictflow/environments")
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+WHOLE = "installed"  # a file in an environment that has everything, as in the Makefile's
+
+
+def make(root: Path, project: Path, running: Children, log: Path) -> Path:
+    """The environment of the locks in `project`, made where it is not there yet; its folder.
+
+    Raises CouldNotTell where it cannot be made (nothing is kept then), and Stopped.
+    """
+    from filelock import FileLock, Timeout
+
+    if missing := [name for name in LOCKS if not (project / name).is_file()]:
+        raise CouldNotTell(
+            f"the commit has no {' and no '.join(missing)}, so what it ran in is not known.\n"
+            "Cure: `--env current` runs it in today's environment."
+        )
+    folder = root / FOLDER / _key(project)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_suffix(".lock"))
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=child_processes.LOOK)
+        except Timeout:  # somebody else is making it
+            if running.stopped.is_set():
+                raise Stopped from None
+    try:
+        if not (folder / WHOLE).exists():
+            _install(folder, project, running, log)
+        (folder / WHOLE).touch()  # each time: `prune` asks when it was used last
+    finally:
+        lock.release()
+    return folder
+
+
+def _key(project: Path) -> str:
+    """What an environment is made of: the locks and the Python."""
+    made_of = [sys.version.encode(), *((project / name).read_bytes() for name in LOCKS)]
+    return hashlib.md5(b"".join(hashlib.md5(part).digest() for part in made_of)).hexdigest()
+
+
+def _install(folder: Path, project: Path, running: Children, log: Path) -> None:
+    uv = shutil.which("uv", path=f"{Path(sys.prefix, 'bin')}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise CouldNotTell(
+            "uv, which makes environments, is not installed.\n"
+            "Cure: `make repro` installs it; or `--env current`."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    python = ["--python", str(folder / "bin/python")]
+    locks = [word for name in LOCKS for word in ("-r", str(project / name))]
+    env = child_processes.environ() | pip.index()
+    for words in (
+        ["venv", "--python", sys.executable, str(folder)],
+        ["pip", "install", "--system-certs", *python, "--require-hashes", "--no-deps", *locks],
+    ):
+        if running.run([uv, *words], folder.parent, env, log):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise CouldNotTell(
+                f"the environment of {' and '.join(LOCKS)} cannot be made:\n{child_processes.end_of(log)}\n"
+                "Cure: the package index must be in reach and have these versions for this Python"
+                f" ({sys.version.split()[0]}); or `--env current`."
+            )

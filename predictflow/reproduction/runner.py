@@ -1,0 +1,324 @@
+"""One model made again from its commit: in a worktree, an environment and a store of its own.
+
+Nothing of it stays: DVC does not put what it makes into any cache (--no-commit), and of the user's own cache
+only an object that had to be fetched is new.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from predictflow.adapters import child_processes, git_worktree
+from predictflow.adapters.child_processes import Children
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, POINTER, parse_pointer
+
+# IMPORTS
+from predictflow.adapters.dvc_storage import Storage
+from predictflow.adapters.git import Repository
+from predictflow.errors import CouldNotTell, Unreachable
+from predictflow.formatting import Json
+from predictflow.reproduction import environments, verdict
+from predictflow.reproduction.verdict import ENVIRONMENT, MODEL, Inputs, Predictions, Verdict
+from stages.support import environment, hashes
+from stages.support.errors import UserError
+from stages.support.params import FILE as PARAMS
+
+TEST = "data/prepared/test.parquet"
+RUNNING = re.compile(r"^Running stage '([^']*)'", re.MULTILINE)
+HERE = Path(__file__).parents[2]  # where `import predictflow` finds this code
+REPRO = ("repro", "--force", "--no-run-cache", "--no-commit", "evaluate")
+
+Tell = Callable[[str], None]
+
+
+class Failed(CouldNotTell):
+    """A model that could not be made again, and which of its inputs differ."""
+
+    def __init__(self, told: str, inputs: list[Json]) -> None:
+        super().__init__(told)
+        self.inputs = inputs
+
+
+@dataclass(frozen=True)
+class Done:
+    """A model that was made again.
+
+    Attributes:
+        requirements: the md5 of the requirements.lock that it was made with.
+        machine: what it was made on; empty where that could not be told.
+        unseen: what could not be compared, each with its reason.
+    """
+
+    verdict: Verdict
+    requirements: str
+    machine: dict[str, str]
+    unseen: list[str]
+
+
+def rebuild(
+    repository: Repository,
+    storage: Storage,
+    commit: str,
+    machine: dict[str, str],
+    current: bool,
+    running: Children,
+    tell: Tell,
+) -> Done:
+    """Make the model of a commit again; several may be made at once, each in a thread.
+
+    Args:
+        machine: what it was made on, as far as that was recorded.
+        current: in today's environment, not in that of the commit.
+        tell: is told each step.
+
+    Raises CouldNotTell where it cannot be made, and Stopped.
+    """
+    tell("checkout")
+    with git_worktree.checked_out(repository, commit, running) as folder:
+        return _Rebuild(folder, repository, storage, running).make(machine, current, tell)
+
+
+class _Rebuild:
+    """One rebuild, in a scratch folder: the worktree in project/, and all else beside it."""
+
+    def __init__(self, folder: Path, repository: Repository, storage: Storage, running: Children) -> None:
+        self._folder, self._project, self._log = folder, folder / git_worktree.PROJECT, folder / "log"
+        self._repository, self._storage, self._running = repository, storage, running
+        self._root = repository.root
+        self._prefix = Path(sys.prefix)
+
+    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> Done:
+        if not (self._project / DVC_LOCK).is_file():
+            raise CouldNotTell(f"the commit has no {DVC_LOCK}.\nCure: name a commit that holds a model.")
+        text = (self._project / DVC_LOCK).read_bytes()
+        recorded = _stages(text)
+        tell("data")
+        self._bring_customers()
+        if current:
+            self._take_todays_lock(verdict.read_inputs(recorded)[0].get(ENVIRONMENT))
+        else:
+            tell("environment")
+            self._prefix = environments.make(self._root, self._project, self._running, self._log)
+        unseen: list[str] = []
+        found_on: dict[str, str] = {}
+        try:
+            found_on = self._ask("machine")
+        except Unreachable as error:
+            unseen.append(f"the machine: {error}")
+        inputs = self._differing(recorded, machine, found_on)
+        found = self._run(tell, inputs)
+        predictions = None
+        if found != recorded:
+            tell("predictions")
+            try:
+                predictions = self._predictions(text, recorded, found)
+            except Unreachable as error:
+                unseen.append(f"the predictions: {error}")
+        lock = hashes.md5(self._project / ENVIRONMENT)
+        return Done(verdict.decide(recorded, found, inputs, predictions), lock, found_on, unseen)
+
+    # --- What it is made from ---
+
+    def _bring_customers(self) -> None:
+        """The customers of the commit, from the cache, the working tree or the remote."""
+        pointer = self._project / POINTER
+        md5 = parse_pointer(pointer.read_bytes()) if pointer.is_file() else ""
+        if not md5:
+            raise CouldNotTell(
+                f"the commit has no {POINTER} that names its customers.\nCure: `dvc add {CUSTOMERS}`."
+            )
+        here = self._root / CUSTOMERS
+        try:
+            path = self._storage.cached(md5)
+            if path is None and here.is_file() and hashes.md5(here) == md5:
+                path = here
+            if path is None:
+                self._fetch(POINTER)
+                path = self._storage.cached(md5)
+        except Unreachable as error:
+            raise CouldNotTell(f"{error}\nCure: mend .dvc/config.") from error
+        if path is None:
+            raise CouldNotTell(
+                f"{CUSTOMERS} (md5 {md5}) is neither in DVC's cache nor on its remote:\n"
+                f"{child_processes.end_of(self._log)}\n"
+                "Cure: `dvc push --all-commits` where it is, or bring it into data/ and `dvc add` it."
+            )
+        shutil.copyfile(path, self._project / CUSTOMERS)
+
+    def _fetch(self, *targets: str) -> None:
+        """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""
+        from dvc.config import Config, ConfigError, merge
+
+        try:
+            own = Config(str(self._root / ".dvc"))
+            with Config(str(self._project / ".dvc")).edit("local") as settings:
+                for level in ("repo", "local"):
+                    merge(settings, own.load_one(level))
+                settings["cache"]["dir"] = own["cache"].get("dir") or str(self._root / ".dvc/cache")
+        except ConfigError as error:
+            raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+        words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
+        self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
+
+    def _take_todays_lock(self, recorded: str | None) -> None:
+        """Today's requirements.lock, where today's packages are not those of the commit: its stages would
+        refuse to run. One that is not what dvc.lock names stays, to be found."""
+        lock = self._project / ENVIRONMENT
+        if lock.is_file() and hashes.md5(lock) == recorded:
+            try:
+                environment.check(lock)
+            except UserError:
+                shutil.copyfile(self._root / ENVIRONMENT, lock)
+
+    def _differing(self, recorded: Json, machine: dict[str, str], found_on: dict[str, str]) -> list[Json]:
+        """The inputs that are not what dvc.lock names."""
+        files, params = verdict.read_inputs(recorded)
+        given = {path: hashes.md5(there) for path in files if (there := self._project / path).is_file()}
+        now = _packages(self._project / ENVIRONMENT)
+        before = now
+        if given.get(ENVIRONMENT) != files.get(ENVIRONMENT):
+            before = self._packages_of(files.get(ENVIRONMENT))
+        lying = verdict.read_inputs(_lying(recorded, self._project / PARAMS))[1]
+        return verdict.differing(Inputs(files, params, before, machine), Inputs(given, lying, now, found_on))
+
+    def _packages_of(self, md5: str | None) -> dict[str, str] | None:
+        """The packages of a requirements.lock that some commit holds."""
+        commits = self._repository.read("log", "--all", "--format=%H", "HEAD", "--", ENVIRONMENT).split()
+        ids = {blob for blob in self._repository.ids([f"{sha}:{ENVIRONMENT}" for sha in commits]) if blob}
+        for _, text in self._repository.blobs(sorted(ids)):
+            copy = self._folder / ENVIRONMENT
+            copy.write_bytes(text)
+            if hashes.md5(copy) == md5:
+                return _packages(copy)
+        return None
+
+    # --- How it is made ---
+
+    def _environ(self, prefix: Path) -> dict[str, str]:
+        env = child_processes.environ()
+        return env | {
+            "PATH": f"{prefix / 'bin'}{os.pathsep}{env.get('PATH', '')}",
+            "VIRTUAL_ENV": str(prefix),
+            "DVC_SITE_CACHE_DIR": str(self._folder / "site"),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{self._folder / 'mlflow/mlflow.db'}",
+        }
+
+    def _run(self, tell: Tell, inputs: list[Json]) -> Json:
+        """`dvc repro`; the stages that it has written into dvc.lock."""
+        from configobj import ConfigObj
+
+        settings = ConfigObj({"cache": {"dir": str(self._folder / "cache")}}, encoding="utf-8")
+        with (self._project / ".dvc/config.local").open("wb") as file:
+            settings.write(file)
+
+        def watch() -> None:
+            stages = RUNNING.findall(self._log.read_text(encoding="utf-8", errors="replace"))
+            tell(stages[-1] if stages else "pipeline")
+
+        words = [str(self._prefix / "bin/dvc"), *REPRO]
+        if self._running.run(words, self._project, self._environ(self._prefix), self._log, watch):
+            raise Failed(
+                f"its pipeline failed:\n{child_processes.end_of(self._log)}\n"
+                "Cure: what it says; `--env current` where the environment is to blame.",
+                inputs,
+            )
+        return _stages((self._project / DVC_LOCK).read_bytes())
+
+    def _ask(self, *words: str) -> Any:
+        """What the probe answers, with the packages of the rebuild. Raises Unreachable."""
+        log = self._folder / "asked"
+        log.unlink(missing_ok=True)
+        env = self._environ(self._prefix) | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+        python = [str(self._prefix / "bin/python"), "-m", "predictflow.reproduction.probe"]
+        code = self._running.run([*python, *words], self._folder, env, log)
+        said = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["no answer"]
+        if code:
+            raise Unreachable(said[-1])
+        return json.loads(said[-1])
+
+    # --- What came of it ---
+
+    def _predictions(self, text: bytes, recorded: Json, found: Json) -> Predictions:
+        """How far the two models' probabilities of the recorded test customers are from each other.
+
+        Raises Unreachable where the recorded ones are not to be had, or cannot be scored.
+        """
+        before, after = verdict.outs(recorded), verdict.outs(found)
+        if before.get(MODEL) == after.get(MODEL):
+            return Predictions(None, 0.0)
+        if missing := sorted({MODEL, TEST} - before.keys()):
+            raise Unreachable(f"{DVC_LOCK} does not name {' and '.join(missing)}")
+        try:
+            self._lay_out(before)
+        except Unreachable:
+            (self._project / DVC_LOCK).write_bytes(text)  # which names what is to be fetched
+            self._fetch(MODEL, TEST)
+            self._lay_out(before)
+        folders = (self._folder / "recorded", self._project / MODEL)
+        return Predictions(**self._ask("difference", str(self._folder / "test.parquet"), *map(str, folders)))
+
+    def _lay_out(self, outs: dict[str, str]) -> None:
+        """The recorded model in recorded/, and its test customers beside it. Raises Unreachable."""
+        shutil.copyfile(self._held(TEST, outs[TEST]), self._folder / "test.parquet")
+        for entry in json.loads(self._held(MODEL, outs[MODEL]).read_bytes()):
+            path = self._folder / "recorded" / entry["relpath"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._held(f"{MODEL}/{entry['relpath']}", entry["md5"]), path)
+
+    def _held(self, path: str, md5: str) -> Path:
+        held = self._storage.cached(md5)
+        if held is None:
+            raise Unreachable(
+                f"{path} as it was recorded (md5 {md5}) is neither in DVC's cache nor on its remote"
+            )
+        if hashes.md5(held) != md5.removesuffix(".dir"):
+            raise Unreachable(f"{path} (md5 {md5}) is damaged in DVC's cache (`rm {held}`, then `dvc fetch`)")
+        return held
+
+
+def _stages(text: bytes) -> Json:
+    """The stages of a dvc.lock."""
+    tree = _yaml(text)
+    return tree.get("stages") or {}
+
+
+def _yaml(text: bytes) -> Json:
+    """A YAML file as DVC reads it. Raises CouldNotTell for one that is none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise CouldNotTell(
+            f"the commit's {DVC_LOCK} or {PARAMS} is no YAML: {error}\nCure: another commit."
+        ) from None
+    return tree if isinstance(tree, dict) else {}
+
+
+def _lying(recorded: Json, path: Path) -> Json:
+    """The params of a dvc.lock with the values that params.yaml gives them."""
+    tree = _yaml(path.read_bytes()) if path.is_file() else {}
+    return {
+        name: {"params": {PARAMS.as_posix(): {key: _at(tree, key) for key in keys}}}
+        for name, stage in recorded.items()
+        for keys in stage.get("params", {}).values()
+    }
+
+
+def _at(tree: Any, name: str) -> Any:
+    for key in name.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _packages(lock: Path) -> dict[str, str] | None:
+    if not lock.is_file():
+        return None
+    return environment.pins(lock.read_text(encoding="utf-8", errors="replace"))

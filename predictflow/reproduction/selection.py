@@ -1,0 +1,89 @@
+"""Which models are to be made again, and what the verdict on each is about."""
+
+from dataclasses import dataclass
+
+from predictflow.adapters.mlflow_entities import Version
+from predictflow.errors import CouldNotTell
+from predictflow.formatting import SHORT
+from predictflow.ledger.chain import registrations
+from predictflow.ledger.receipts import Receipt
+from predictflow.lineage.handles import resolve
+from predictflow.lineage.project import Project
+from stages.support.errors import UserError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model that is to be made again.
+
+    Attributes:
+        named: what was asked for, or a version's name.
+        commit: where it is made; None where no commit holds it.
+        versions: registered versions that the verdict is about; empty where it is about another commit.
+        registered: the receipt that registers it; None likewise, or where it was never promoted.
+    """
+
+    named: str
+    content: str
+    commit: str | None
+    versions: list[Version]
+    registered: Receipt | None
+
+
+def select_models(project: Project, handle: str | None, every: bool, since: str | None) -> list[Wanted]:
+    """Raises what `resolve` raises, and UserError or CouldNotTell where there is nothing to make."""
+    if every:
+        return _versions(project)
+    if since is not None:
+        return _since(project, since)
+    target = resolve(project, handle)
+    if target.model is None:
+        raise UserError(
+            f"{handle} ({target.named}) is no model.\n"
+            f"Cure: `predictflow lineage {handle}` lists the models made from it; rebuild one of those."
+        )
+    commit = project.repository.commit(handle) if handle else project.repository.head
+    if commit is None or target.lock is None or project.history.lock_at(commit) != target.lock:
+        commit = None  # not a commit by itself: the first one that holds the model
+    return [_want(project, handle or "the working tree", target.model, commit)]
+
+
+def _versions(project: Project) -> list[Wanted]:
+    """Each content once, under the name of its newest version."""
+    if not project.versions and project.unseen:
+        raise CouldNotTell(
+            f"the registry cannot be asked: {project.unseen[-1]}\nCure: set MLFLOW_TRACKING_URI."
+        )
+    wanted = []
+    for content, versions in project.versions_with.items():
+        own = [version for version in versions if version.model == project.model]
+        if own:
+            wanted.append(_want(project, own[0].name, content or "", None))
+    if not wanted:
+        raise UserError(f"{project.model} has no registered version.\nCure: `dvc repro` registers one.")
+    return sorted(wanted, key=lambda one: int(one.named.rpartition("/")[2]))
+
+
+def _since(project: Project, since: str) -> list[Wanted]:
+    start = project.repository.commit(since)
+    if start is None:
+        raise UserError(f"{since} is no branch, tag or commit.\nCure: `git log --oneline` lists commits.")
+    shas = set(project.repository.read("rev-list", f"{start}..HEAD").split())
+    firsts = project.history.first_with_model.items()
+    made = sorted((first.time, first.sha, content) for content, first in firsts if first.sha in shas)
+    if not made:
+        raise UserError(f"no commit since {since} holds a new model.\nCure: an earlier revision.")
+    return [_want(project, sha[:SHORT], content, sha) for _, sha, content in made]
+
+
+def _want(project: Project, named: str, content: str, commit: str | None) -> Wanted:
+    first = project.history.first_with_model.get(content)
+    chain = project.chain(project.model) if project.model else None
+    registered_by = registrations(chain.receipts).values() if chain else ()
+    registered = next((one for one in registered_by if one.body["content"] == content), None)
+    holder = registered.commit if registered else first and first.sha
+    commit = commit or holder
+    if commit != holder:  # the verdict on another commit with this model is no word about the version
+        return Wanted(named, content, commit, [], None)
+    versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
+    return Wanted(named, content, commit, versions, registered)

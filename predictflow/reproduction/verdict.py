@@ -1,0 +1,158 @@
+"""The verdict on a rebuilt model: what was recorded against what came out. Nothing is looked up here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.formatting import Json
+from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
+from stages.support.params import flat
+
+TOLERANCE = 1e-6  # of a probability
+ENVIRONMENT = "requirements.lock"
+MODEL = "models/churn-predictor"
+MACHINE = {"python": "Python", "cpu": "CPU kernel", "threads": "threads"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model was made from.
+
+    Attributes:
+        files: {path: md5} of what a stage read and none wrote: data, code, requirements.lock.
+        params: {dotted name: value}.
+        packages: {package: version}; None where the lock of that md5 is not to be found.
+        machine: the values of MACHINE; empty where nobody recorded them.
+    """
+
+    files: dict[str, str | None]
+    params: Json
+    packages: dict[str, str] | None = None
+    machine: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Two models' probabilities of the same test customers.
+
+    Attributes:
+        customers: how many; None where the models' files are the same, so that nobody needed to be scored.
+        largest: the largest difference, from 0 to 1.
+    """
+
+    customers: int | None
+    largest: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a rebuilt model compares.
+
+    Attributes:
+        grade: one of GRADES.
+        entries: how many entries of dvc.lock were compared.
+        differs: those that differ: `stage`, `of` (cmd, deps, params or outs), `name`, `recorded`, `found`.
+        predictions: None where they were not compared.
+        inputs: those that differ, the first one first: `kind`, `name`, `recorded`, `found`. One of the
+            machine is listed also where it was not recorded (None), for it may be what differs.
+    """
+
+    grade: str
+    entries: int
+    differs: list[Json]
+    predictions: Predictions | None
+    inputs: list[Json]
+
+
+def decide(recorded: Json, found: Json, inputs: list[Json], predictions: Predictions | None) -> Verdict:
+    """The verdict; nothing but its arguments decides it.
+
+    Args:
+        recorded, found: the stages of dvc.lock as the commit has it, and as the rebuild has written it.
+        inputs: those that differ.
+        predictions: None where they were not or could not be compared.
+    """
+    before, after = entries(recorded), entries(found)
+    differs = [
+        {"stage": stage, "of": of, "name": name, "recorded": before.get(key), "found": after.get(key)}
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+        for stage, of, name in [key]
+    ]
+    if recorded == found:
+        return Verdict(IDENTICAL, len(before), [], Predictions(None, 0.0), [])
+    same = predictions is not None and predictions.largest <= TOLERANCE
+    return Verdict(SAME if same else DIFFERENT, len(before), differs, predictions, inputs)
+
+
+def entries(stages: Json) -> dict[tuple[str, str, str], Any]:
+    """{(stage, cmd, deps, params or outs, name): md5 or value} of the stages of a dvc.lock."""
+    return {(name, *key): value for name, stage in stages.items() for key, value in _entries(stage)}
+
+
+def _entries(stage: Json) -> Iterator[tuple[tuple[str, str], Any]]:
+    yield ("cmd", ""), stage.get("cmd")
+    for of in ("deps", "outs"):
+        for entry in stage.get(of, []):
+            yield (of, entry["path"]), entry.get("md5")
+    for tree in stage.get("params", {}).values():
+        for name, value in _flat(tree).items():
+            yield ("params", name), value
+
+
+def _flat(tree: Json) -> Json:
+    """{dotted name: value}, the declared columns each by its name."""
+    columns = tree.get("data", {}).get("columns", {}) if isinstance(tree.get("data"), dict) else {}
+    return flat(tree) | {f"data.columns.{name}": told for name, told in columns.items()}
+
+
+def outs(stages: Json) -> dict[str, str]:
+    """{path: md5} of what the stages wrote."""
+    return {name: md5 for (_, of, name), md5 in entries(stages).items() if of == "outs"}
+
+
+def read_inputs(stages: Json) -> tuple[dict[str, str], Json]:
+    """({path: md5}, {dotted name: value}) of what the stages of a dvc.lock were given."""
+    files, params, written = {}, {}, outs(stages)
+    for (_, of, name), value in entries(stages).items():
+        if of == "deps" and name not in written:
+            files[name] = value
+        elif of == "params":
+            params[name] = value
+    return files, params
+
+
+def differing(recorded: Inputs, found: Inputs) -> list[Json]:
+    """The inputs that differ: data, params, code, packages, then the machine."""
+    told = [_told("data", CUSTOMERS, recorded.files, found.files)]
+    told += [_told("param", name, recorded.params, found.params) for name in recorded.params | found.params]
+    told += [_told("code", name, recorded.files, found.files) for name in recorded.files if _is_code(name)]
+    lock = _told("environment", ENVIRONMENT, recorded.files, found.files)
+    packages = []
+    if recorded.packages is not None and found.packages is not None:
+        names = sorted(recorded.packages.keys() | found.packages.keys())
+        packages = [_told("package", name, recorded.packages, found.packages) for name in names]
+    told += packages
+    if lock["recorded"] != lock["found"] and not any(_differs(one) for one in packages):
+        told.append(lock)  # its versions are the same, or not known
+    told += [
+        _told("machine", name, _named(recorded.machine), _named(found.machine)) for name in MACHINE.values()
+    ]
+    return [one for one in told if _differs(one)]
+
+
+def _is_code(path: str) -> bool:
+    return path not in (CUSTOMERS, ENVIRONMENT)
+
+
+def _told(kind: str, name: str, recorded: Json, found: Json) -> Json:
+    return {"kind": kind, "name": name, "recorded": recorded.get(name), "found": found.get(name)}
+
+
+def _differs(told: Json) -> bool:
+    return told["recorded"] != told["found"]
+
+
+def _named(machine: dict[str, str]) -> dict[str, str]:
+    return {name: machine[key] for key, name in MACHINE.items() if key in machine}

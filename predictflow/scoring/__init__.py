@@ -1,0 +1,1 @@
+"""A model folder scores customers."""

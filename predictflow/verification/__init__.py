@@ -1,0 +1,1 @@
+"""Is what lies here the content that is meant?"""

@@ -1,0 +1,1 @@
+"""The customer file, its schema, the split and the index."""

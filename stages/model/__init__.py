@@ -1,0 +1,1 @@
+"""The models, their folder and their measures."""

@@ -1,0 +1,1 @@
+"""What every stage needs: params, files, hashes, errors, the environment."""

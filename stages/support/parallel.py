@@ -1,0 +1,50 @@
+"""Work done in a process of its own while this one does something else."""
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from stages.support.errors import UserError
+
+
+@contextmanager
+def beside(work: Callable[..., Any], *args: Any) -> Iterator[Future]:
+    """Start `work(*args)`; whatever ends the block early, or kills this process, ends it too.
+
+    A stage spends most of its time on importing its libraries, MLflow above all: with the work on one
+    core and MLflow on the other it waits for the longer of the two, not for both.
+    """
+    with ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+        try:
+            yield pool.submit(work, *args)
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def finish(work: Future) -> Any:
+    """What the work gave. Raises what it raised, and UserError where it was killed."""
+    try:
+        return work.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process of this stage was killed, perhaps for want of memory.\nCure: `dvc repro` again."
+        ) from error
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: it would write its outputs into a later run."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

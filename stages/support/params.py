@@ -1,0 +1,104 @@
+"""params.yaml, read as DVC reads it (YAML 1.2: a bare Yes is text, not true)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.support.errors import UserError
+
+FILE = Path("params.yaml")
+SEEDS = 2**32 - 1  # the largest seed that every library takes
+
+
+class Params:
+    """The params of the project, asked for by dotted name: `params["train.model"]`."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.tree = tree
+
+    def __getitem__(self, name: str) -> Any:
+        """Raises UserError where params.yaml has no such key."""
+        value = self.tree
+        for key in name.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise UserError(
+                    f"params.yaml has no key {name}.\n"
+                    "Cure: add it; `git log -p params.yaml` shows what it was."
+                )
+            value = value[key]
+        return value
+
+    def number(self, name: str, low: float, high: float) -> float:
+        """A number between `low` and `high`. Raises UserError for anything else."""
+        value = self[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise UserError(
+                f"{name} in params.yaml is {value!r}.\nCure: give it a number from {low:g} to {high:g}."
+            )
+        return value
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        """A whole number between `low` and `high`. Raises UserError for anything else."""
+        value = self.number(name, low, high)
+        if not isinstance(value, int):
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a whole number.")
+        return value
+
+    def text(self, name: str) -> str:
+        """A text that is not empty. Raises UserError for anything else."""
+        value = self[name]
+        if not isinstance(value, str) or not value:
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a text, in quotes.")
+        return value
+
+    def choice(self, name: str, among: dict[str, Any]) -> Any:
+        """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
+        value = self[name]
+        if not isinstance(value, str) or value not in among:
+            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}.")
+        return among[value]
+
+    def subset(self, *names: str) -> dict[str, Any]:
+        """{name: value} of the named keys, for the record."""
+        return {name: self[name] for name in names}
+
+
+def load(path: Path = FILE) -> Params:
+    """Raises UserError where the file is missing or is no YAML."""
+    try:
+        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not here.\nCure: run this in the project's top folder.") from None
+    except (UnicodeError, YAMLError) as error:
+        raise UserError(f"{path} is not YAML: {error}\nCure: correct that line.") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")
+    return Params(tree)
+
+
+def hold(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:
+    """Raise UserError where params.yaml by now says something else than the stage has worked with.
+
+    DVC reads the params again after the stage, and would record what was never used.
+    """
+    now = used(load())
+    for name, then in used(settings).items():
+        if now[name] != then:
+            raise UserError(
+                f"{name} in {FILE} changed while the stage was running.\nCure: run `dvc repro` again."
+            )
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """{dotted name: leaf} of nested dicts; the declared columns are left to provenance.json."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}.{key}".removeprefix(".")
+        if name != "data.columns":
+            leaves |= flat(value, name)
+    return leaves

@@ -1,0 +1,206 @@
+"""The MLflow store: made once, opened by every stage, and no run in it left open by a kill."""
+
+import gc
+import getpass
+import logging
+import os
+import re
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from stages.support import git
+from stages.support.errors import UserError
+from stages.support.params import Params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SQLITE = "sqlite:///"
+CONTENT = "predictflow.content"
+RESTORED = "predictflow.restored"
+HOST, PID, BEGAN = "predictflow.host", "predictflow.pid", "predictflow.began"
+
+
+def root() -> Path:
+    """The user's own repository, also while DVC runs a stage elsewhere (`--temp`, the queue)."""
+    here = Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    inside = here.as_posix().partition("/.dvc/tmp/exps/")[0]
+    return Path(inside)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store and the experiment in it.
+
+    Attributes:
+        lock: under which the processes of this machine take turns at what must be done once.
+    """
+
+    client: "MlflowClient"
+    experiment_id: str
+    lock: FileLock
+
+    def find(self, content: str) -> "Run | None":
+        """The newest run of a content; inside an experiment of DVC's, of this experiment alone."""
+        wanted = f"tags.`{CONTENT}` = '{content}'"
+        if name := os.environ.get("DVC_EXP_NAME"):
+            wanted += f" and tags.`dvc.exp_name` = '{name}'"
+        runs = self.client.search_runs([self.experiment_id], wanted, max_results=1)
+        return runs[0] if runs else None
+
+    def create(self, name: str, tags: dict[str, str] | None = None) -> str:
+        """Begin a run and return its id; DVC's experiment, if there is one, gives it its name."""
+        experiment = {
+            "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+            "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        }
+        experiment = {tag: value for tag, value in experiment.items() if value}
+        tags = (tags or {}) | experiment | git.state() | _this_process()
+        tags["mlflow.user"] = _user()
+        tags["mlflow.source.name"] = "dvc.yaml"
+        tags["mlflow.source.git.commit"] = tags["git.commit"]
+        run_name = experiment.get("dvc.exp_name", name)
+        return self.client.create_run(self.experiment_id, tags=tags, run_name=run_name).info.run_id
+
+    @contextmanager
+    def running(self, run_id: str) -> Iterator[None]:
+        """Keep a run RUNNING, marked with this process, then end it as FINISHED or FAILED."""
+        import mlflow
+        from mlflow.entities import RunTag
+
+        mine = [RunTag(key, value) for key, value in _this_process().items()]
+        self.client.log_batch(run_id, tags=mine)
+        with mlflow.start_run(run_id=run_id):
+            yield
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else mlflow_data/mlflow.db in the user's repository.
+
+    A database's path is made absolute from there, so that an experiment in a folder of its own finds it.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow_data/mlflow.db"
+    if given.startswith(SQLITE):
+        return f"{SQLITE}{root() / given.removeprefix(SQLITE)}"
+    return given
+
+
+def _lock(where: str) -> FileLock:
+    """Under which the processes of this machine take turns at what must be done once: beside a database,
+    so that all its users share it."""
+    database = where.removeprefix(SQLITE) if where.startswith(SQLITE) else root() / "mlflow_data/server"
+    folder = Path(database).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def reach() -> None:
+    """Raise UserError, within seconds and before anything is trained, where the store does not answer."""
+    where = tracking_uri()
+    try:
+        if where.startswith(("http://", "https://")):
+            import requests
+
+            requests.get(where, timeout=5)
+        elif where.startswith(SQLITE):
+            with _lock(where):
+                _write_ahead(Path(where.removeprefix(SQLITE)))
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(where, error) from error
+
+
+def open_store(settings: Params) -> Store:
+    """Open the store, make it where there is none, end the runs that a kill left open.
+
+    Raises UserError where it cannot be read.
+    """
+    reach()
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    gc.disable()  # an import makes no garbage: without the search for it MLflow starts a fifth faster
+    import mlflow
+    import mlflow.store.tracking.sqlalchemy_store
+
+    gc.enable()
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    where, name = tracking_uri(), settings["tracking.experiment"]
+    try:
+        mlflow.set_tracking_uri(where)
+        # Two processes that make a store's tables at the same time break it for good.
+        with _lock(where) as lock:
+            client = mlflow.MlflowClient(where)
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                experiment = client.get_experiment(client.create_experiment(name, _artifacts(where)))
+    except Exception as error:
+        raise _unusable(where, error) from error
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the experiment {name} lies in MLflow's trash.\n"
+            f"Cure: `mlflow experiments restore -x {experiment.experiment_id}`, or another"
+            " tracking.experiment in params.yaml."
+        )
+    store = Store(client, experiment.experiment_id, lock)
+    _end_the_dead(store)
+    return store
+
+
+def _artifacts(where: str) -> str | None:
+    """Beside the database; MLflow's own choice is ./mlruns of whatever folder it is called in."""
+    if not where.startswith(SQLITE):
+        return None
+    return (Path(where.removeprefix(SQLITE)).parent / "artifacts").as_uri()
+
+
+def _unusable(where: str, error: Exception) -> UserError:
+    where = re.sub("//[^@/]*@", "//…@", where)  # no password in a log
+    return UserError(
+        f"the tracking store {where} cannot be used: {error}\n"
+        "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
+        " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again."
+    )
+
+
+def _write_ahead(database: Path) -> None:
+    """SQLite's write-ahead log: readers and one writer at a time do not lock each other out."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _this_process() -> dict[str, str]:
+    """What tells this process from every other, also from a later one with the same pid."""
+    import psutil
+
+    began = psutil.Process().create_time()
+    return {HOST: socket.gethostname(), PID: str(os.getpid()), BEGAN: str(round(began, 2))}
+
+
+def _end_the_dead(store: Store) -> None:
+    """End as KILLED the runs that say RUNNING though their process, on this host, is gone."""
+    import psutil
+
+    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        if tags.get(HOST) != socket.gethostname():
+            continue
+        try:
+            began = psutil.Process(int(tags[PID])).create_time()
+        except psutil.NoSuchProcess:
+            began = 0.0
+        if str(round(began, 2)) != tags[BEGAN]:
+            store.client.set_terminated(run.info.run_id, "KILLED")
