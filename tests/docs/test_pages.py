@@ -4,7 +4,6 @@ A page begins where the README ends.
 """
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -109,8 +108,10 @@ def inline(text: str) -> list[str]:
 def test_a_command_within_a_sentence_and_its_options_are_there(page: str):
     context = click.Context(cli.predictflow)
     for told in inline(text_of(page)):
-        name, *words = re.sub(r"^predictflow (--repo \S+ )?", "", told).split()
-        command = cli.predictflow.get_command(context, name)
+        words = re.sub(r"^predictflow (--repo \S+ )?", "", told).split()
+        command = cli.predictflow
+        if not words[0].startswith("-"):
+            command = cli.predictflow.get_command(context, words.pop(0))
         assert command is not None, told
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word.rstrip(",;") for word in words if word.startswith("--")} <= options, told
@@ -149,6 +150,36 @@ def test_make_help_lists_every_target(project: Project):
         assert f"make {target} " in listed, target
 
 
+# --- Who notices ----------------------------------------------------------------------------------------
+
+
+def tampering() -> list[tuple[str, list[str]]]:
+    """(what somebody does, the commands that notice) of each row of the table in docs/guarantee.md."""
+    text = text_of("docs/guarantee.md").replace("\\|", "¦")
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([^|]+) \|$", text, re.MULTILINE)
+    return [(does.strip("`").replace("¦", "|"), re.findall("`([^`]+)`", notice)) for does, notice in rows]
+
+
+@pytest.mark.parametrize(("does", "notice"), tampering(), ids=lambda value: str(value)[:60])
+def test_who_notices_that_somebody_tampers(
+    does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
+):
+    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    project = Project(tmp_path / "top/project", tmp_path / "top/home")
+    project.run("sh", "-c", does)
+    assert notice
+    for command in notice:
+        project.run("sh", "-c", command, code=1)
+
+
+def test_nobody_notices_anything_where_nobody_tampers(after_the_readme: Path):
+    project = Project(after_the_readme / "project", after_the_readme / "home")
+    commands = {command for _, notice in tampering() for command in notice}
+    assert len(commands) >= 4 <= len(tampering())
+    for command in sorted(commands):
+        project.run("sh", "-c", command)
+
+
 # --- The player itself ----------------------------------------------------------------------------------
 
 
@@ -174,4 +205,3 @@ def test_a_block_is_cut_into_commands():
     first, second = steps(block)
     assert (first.command, first.prints, first.code) == ("one \\\n    more", "said\n", 0)
     assert (second.command, second.prints, second.code) == ("two", "", 1)
-    assert shlex.split(first.command) == ["one", "more"]
