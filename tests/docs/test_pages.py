@@ -27,6 +27,8 @@ from tests.docs.pages import (
 # Texts of blocks that nobody can play here, each with its reason.
 EXCUSED = {
     "gh workflow run": "it starts a flow at GitHub",
+    "../again": "it makes an environment from PyPI; tests/rebuild/test_by_hand.py plays the rest",
+    "dvc queue start": "two more trainings; tests/pipeline/test_experiments.py starts the queue's workers",
 }
 HELD_OTHERWISE = {
     "docs/reference/commands.md": "test_reference.py holds it to the commands' own help",
