@@ -7,14 +7,14 @@ from stages.support.errors import UserError
 
 
 @dataclass(frozen=True)
-class Decision:
+class BarsDecision:
     """Passed or not, and a sentence for every bar."""
 
     passed: bool
     reasons: list[str]
 
 
-def decide(metrics: dict[str, float], gate: dict[str, Any]) -> Decision:
+def decide(metrics: dict[str, float], gate: dict[str, Any]) -> BarsDecision:
     """Hold metrics against {"minimum": {metric: bar}, "maximum": {metric: bar}}.
 
     Raises UserError for a metric that was never measured or a bar that is no number.
@@ -42,4 +42,4 @@ def decide(metrics: dict[str, float], gate: dict[str, Any]) -> Decision:
             passed &= reached
             words = "reaches" if reached else "misses"
             reasons.append(f"{metric} {value:g} {words} the {side} {bar:g}")
-    return Decision(passed, reasons)
+    return BarsDecision(passed, reasons)

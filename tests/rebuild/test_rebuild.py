@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.git_worktree import FOLDER
+from predictflow.adapters.git_worktree import WORKTREES
+from predictflow.adapters.mlflow_entities import REBUILT_TAG
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.ledger.chain import read_chain
-from predictflow.ledger.rebuilds import REBUILT_TAG, read_rebuilds
+from predictflow.ledger.rebuilds import read_rebuilds
 from stages.support.environment import pins
 from tests import customers
 from tests.conftest import BIN, Project
@@ -75,7 +76,7 @@ def of_the_user(project: Project) -> dict[str, object]:
 
 def scratch(project: Project) -> list[str]:
     """What is left of rebuilds: folders, and Git's entries for their worktrees."""
-    left = [path.name for path in (project.folder / FOLDER).glob("[!.]*")]
+    left = [path.name for path in (project.folder / WORKTREES).glob("[!.]*")]
     return left + [path.name for path in (project.folder / ".git/worktrees").glob("*")]
 
 
@@ -84,7 +85,7 @@ def working_in(project: Project) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if Path(process.cwd()).is_relative_to(project.folder / FOLDER):
+            if Path(process.cwd()).is_relative_to(project.folder / WORKTREES):
                 found.append(process.pid)
         except (psutil.Error, OSError):
             pass
@@ -287,7 +288,7 @@ def begun(project: Project, *words: str) -> subprocess.Popen:
             signal.SIGINT, signal.SIG_DFL
         ),  # who tests in the background has none
     )
-    logs = (project.folder / FOLDER).glob
+    logs = (project.folder / WORKTREES).glob
     until(lambda: any(b"Running stage 'prepare'" in log.read_bytes() for log in logs("*/log")), "a stage")
     return process
 
