@@ -27,8 +27,8 @@ from tests.docs.pages import (
 # Texts of blocks that nobody can play here, each with its reason.
 EXCUSED = {
     "gh workflow run": "it starts a flow at GitHub",
-    "../again": "it makes an environment from PyPI; tests/rebuild/test_by_hand.py plays the rest",
-    "dvc queue start": "two more trainings; tests/pipeline/test_experiments.py starts the queue's workers",
+    "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
+    "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
 }
 HELD_OTHERWISE = {
     "docs/reference/commands.md": "test_reference.py holds it to the commands' own help",
@@ -126,6 +126,20 @@ def test_what_a_page_links_to_is_there(page: str):
         assert target.exists(), path
         if heading:
             assert heading in anchors(target.read_text(encoding="utf-8")), f"{path}#{heading}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "predictflow/README.md"])
+def test_the_code_that_a_page_names_is_there(page: str):
+    """Paths of code from the top of the project; in the map those of predictflow/ too."""
+    outside = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    named = [told for told in re.findall(r"`([\w./-]+)`", outside) if re.search(r"\w/\w|\w/$|\.py$", told)]
+    tops = [REPOSITORY, (REPOSITORY / page).parent]
+    code = [told for told in named if re.match(r"(stages|predictflow|tests|benchmarks|\.github|\.ci)/", told)]
+    if page == "predictflow/README.md":
+        code, tops = [told for told in named if told.endswith((".py", "/"))], [*tops, REPOSITORY / "stages"]
+        rooms = {path.name for path in tops[1].iterdir() if (path / "__init__.py").exists()}
+        assert rooms <= {told.rstrip("/") for told in code}, "a room is not on the map"
+    assert [told for told in code if not any((top / told).exists() for top in tops)] == []
 
 
 def anchors(text: str) -> set[str]:
