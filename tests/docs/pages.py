@@ -81,6 +81,10 @@ def matches(told: str, printed: str) -> bool:
     return re.fullmatch("".join(map(pattern, told.splitlines())), said) is not None
 
 
+def _end(printed: str, most: int = 3000) -> str:
+    return printed if len(printed) <= most else f"[…]{printed[-most:]}"
+
+
 class Player:
     """Does what pages say, in a project; its servers listen where nobody else does."""
 
@@ -112,9 +116,11 @@ class Player:
             text=True,
             timeout=WAIT,
         )
-        assert done.returncode == step.code, f"$ {command}\nended with {done.returncode}:\n{done.stdout}"
+        assert done.returncode == step.code, (
+            f"$ {command}\nended with {done.returncode}:\n{_end(done.stdout)}"
+        )
         if step.prints is not None:
-            told = f"$ {command}\nshould print:\n{step.prints}\nbut printed:\n{done.stdout}"
+            told = f"$ {command}\nshould print:\n{step.prints}\nbut printed:\n{_end(done.stdout)}"
             assert matches(step.prints, done.stdout), told
 
     def _port(self, name: str) -> str:
