@@ -112,7 +112,9 @@ def test_every_section_is_told_in_both_directions(history: History):
     project.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")
     project.edit("params.yaml", "rounds: 25", "rounds: 30")
     (project.folder / "stages/words.py").write_text("WORDS = 1\n")
-    project.edit("stages/evaluate.py", "from pathlib import", "from stages import words\nfrom pathlib import")
+    project.edit(
+        "stages/evaluate.py", "from typing import Any", "from typing import Any\nfrom stages import words"
+    )
     evaluated = "      - stages/tracking/store.py\n    params:\n      - data.target"
     added = evaluated.replace("    params", "      - stages/words.py\n    params")
     project.edit("dvc.yaml", evaluated, added)
@@ -349,8 +351,8 @@ def test_the_json_is_the_same_every_time_and_nothing_is_said_beside_it(history: 
 READ_SLOWLY = """
 import sys
 from pathlib import Path
-from predictflow import diff
-diff.PATIENCE = 0
+from predictflow.commands import diff
+diff.QUIET_SECONDS = 0
 with diff._reading(8) as open_binary:
     with open_binary(Path(sys.argv[1])) as file:
         file.read()

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,8 +25,10 @@ EXPERIMENT = "1"  # the first one that is made, after MLflow's own
 def address(log: Path, process: subprocess.Popen) -> str:
     """Where a server answers that writes to a log; empty while it does not yet."""
     for word in log.read_text().split():
-        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-            return word
+        if word.startswith("http://127.0.0.1:"):
+            with suppress(requests.ConnectionError, requests.Timeout):  # it is still starting
+                if requests.get(f"{word}/health", timeout=5).ok:
+                    return word
     assert process.poll() is None, log.read_text()
     return ""
 

@@ -40,26 +40,29 @@ GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": ""
 # Pushes what was written last.
 PUSHER = """
 from pathlib import Path
-from predictflow import receipts
-from predictflow.repository import Repository
+from predictflow.adapters.git import Repository
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.origin import publish_receipts
 repository = Repository(Path.cwd())
-receipts.publish(repository, "churn-predictor", receipts.read(repository, "churn-predictor").receipts[-1:])
+publish_receipts(repository, "churn-predictor", read_chain(repository, "churn-predictor").receipts[-1:])
 """
 
 # One writer of two: reads the chain, says so, and writes when it is told to.
 WRITER = """
 import sys
 from pathlib import Path
-from predictflow import receipts
-from predictflow.repository import Repository
+from predictflow.adapters.git import Repository
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.receipts import StaleLedger
+from predictflow.ledger.writer import write_receipt
 repository = Repository(Path.cwd())
-chain = receipts.read(repository, "churn-predictor")
+chain = read_chain(repository, "churn-predictor")
 print("ready", flush=True)
 sys.stdin.readline()
 try:
     last = chain.last
-    receipts.write(repository, chain, "promoted", 1, last.commit, last.body, stage=sys.argv[1])
-except receipts.Quicker as error:
+    write_receipt(repository, chain, "promoted", 1, last.commit, last.body, stage=sys.argv[1])
+except StaleLedger as error:
     sys.exit(str(error))
 """
 
