@@ -57,7 +57,7 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
 
 
 def told(rubbish: Garbage) -> dict[str, Any]:
-    """The answer; predictflow/README.md says what each key means."""
+    """The answer; docs/reference/json.md says what each key means."""
     groups = [
         {"kind": kind, "count": len(names), "size": sum(names.values()), "names": list(names)}
         for kind, names in rubbish.things.items()

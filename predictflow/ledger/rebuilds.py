@@ -24,7 +24,7 @@ REBUILD_LAYOUT = 1
 IDENTICAL, SAME, DIFFERENT = "identical", "same predictions", "different"
 GRADES = (IDENTICAL, SAME, DIFFERENT)  # the best first
 
-# What a rebuild comes to; predictflow/README.md says what each means.
+# What a rebuild comes to; docs/reference/json.md says what each means.
 RESULT_KEYS = {
     "verdict",
     "entries",

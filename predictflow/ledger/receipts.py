@@ -63,7 +63,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Receipt(Tag):
-    """A receipt. Its `body` has all of RECEIPT_KEYS; predictflow/README.md says what each means."""
+    """A receipt. Its `body` has all of RECEIPT_KEYS; docs/reference/json.md says what each means."""
 
     body: Json
 

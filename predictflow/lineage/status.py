@@ -23,7 +23,7 @@ WORDS = {"1": 7, "?": 0, CONFLICT: 9}  # that stand before the path, by the kind
 
 
 def status(project: Project, ask_remote: bool) -> Json:
-    """Where a project stands; predictflow/README.md says what each key means."""
+    """Where a project stands; docs/reference/json.md says what each key means."""
     if project.repository.root is None:
         answer = _of_store(project) | _git(project) | {"storage": None, "pipeline": None}
     else:

@@ -42,7 +42,7 @@ class RestoreReport:
 
 
 def restore_store(project: Project) -> dict[str, Any]:
-    """Write what the store lacks; predictflow/README.md says what each key of the answer means.
+    """Write what the store lacks; docs/reference/json.md says what each key of the answer means.
 
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """

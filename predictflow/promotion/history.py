@@ -13,7 +13,7 @@ from stages.tracking.registry import STAGES
 
 
 def history_answer(chain: Chain, at: int | None = None, rebuilds: Iterable[RebuildReceipt] = ()) -> Json:
-    """What a chain and the receipts of rebuilds say, as it was at a moment; predictflow/README.md says what
+    """What a chain and the receipts of rebuilds say, as it was at a moment; docs/reference/json.md says what
     each key means."""
     until = [one for one in chain.receipts if at is None or one.time <= at]
     stands = standing_receipts(until)

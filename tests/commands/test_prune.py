@@ -18,7 +18,8 @@ from predictflow.maintenance.garbage import GARBAGE_KINDS
 from predictflow.reproduction import environments
 from tests.people.history import History, Made
 from tests.people.killer import PRUNING, kill
-from tests.people.project import REPOSITORY, Project
+from tests.people.manual import json_keys_of
+from tests.people.project import Project
 
 MODEL = "churn-predictor"
 GC = ("dvc", "gc", "--dry", "-w", "--all-branches", "--all-tags", "--all-experiments")
@@ -431,8 +432,7 @@ def test_in_a_store_of_others_runs_go_to_the_trash_and_only_those_of_this_machin
 
 
 def test_every_key_of_its_json_is_documented(promoted: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow prune ")[2].partition("\n### ")[0]
+    section = json_keys_of("prune")
     litter(promoted)
     answer = promoted.answer("prune", "--dry-run")
     for key in {*answer, *answer["groups"][0]} - {"not_looked_at"}:

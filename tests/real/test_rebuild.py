@@ -22,8 +22,8 @@ from predictflow.ledger.chain import read_chain
 from predictflow.ledger.rebuilds import read_rebuilds
 from stages.support.environment import pins
 from tests.people import customers
-from tests.people.manual import keys
-from tests.people.project import BIN, REPOSITORY, Project
+from tests.people.manual import json_keys_of, keys
+from tests.people.project import BIN, Project
 from tests.people.waiting import until
 
 MODEL = "churn-predictor"
@@ -160,8 +160,7 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
     }
     assert told["versions"] == [] and told["receipt"] is None, "the version's own commit was not tried"
     assert REBUILT_TAG not in warm.versions()[0].tags
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow rebuild ")[2].partition("\n### ")[0]
+    section = json_keys_of("rebuild")
     assert [key for key in keys(told) if f"`{key}`" not in section] == []
     after = of_the_user(warm)
     assert after["rows"] == before["rows"]
