@@ -23,7 +23,8 @@ hook:  ## let `git checkout` bring the data of that commit with it (as `dvc inst
 PYTEST = $(BIN)/python -m predictflow.telco && $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: $(INSTALLED)  ## run the tests: of each room, of the commands, and a witness for each promise
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(PYTEST) -m 'not slow and (not real or witness)'
 
 test-real: $(INSTALLED)  ## run the rest of what needs pipelines, processes and servers (a quarter of an hour)

@@ -21,8 +21,8 @@ from stages.data.customer_file import CustomerFile
 from stages.data.schema import Schema
 from stages.model.families import FAMILIES, Family, Sample
 from stages.model.serving import LOADERS, features
-from stages.prepare import CUSTOMERS
 from stages.support import errors, params
+from stages.support.paths import CUSTOMERS
 
 FOLDS, TIMES = 5, 2
 

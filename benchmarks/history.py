@@ -27,7 +27,7 @@ from benchmarks.tables import show
 from predictflow.adapters.dvc_files import CUSTOMERS
 from predictflow.adapters.git import Repository
 from predictflow.lineage.index import location
-from stages.tracking.provenance import FOLDER
+from stages.support.paths import MODEL_FOLDER
 
 # Runs a command and prints its seconds, those of the CPU, its peak memory and its exit code. From a small
 # process of its own: Linux counts as a program's what the process held before it became that program.
@@ -85,7 +85,7 @@ def cases(history: History) -> list[Case]:
         ),
         Case(
             "lineage of a model's folder",
-            ["lineage", FOLDER.as_posix()],
+            ["lineage", MODEL_FOLDER.as_posix()],
             lambda answer: answer["model"]["content"],
             last.content,
         ),

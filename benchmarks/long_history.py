@@ -23,8 +23,8 @@ from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, POINTE
 from stages.data import customer_index
 from stages.model import bars
 from stages.support import params
-from stages.tracking.provenance import FOLDER, PROVENANCE
-from stages.tracking.store import RESTORED
+from stages.support.paths import MODEL_FOLDER, PARAMS, PROVENANCE, TEST_INDEX, TRAIN_INDEX
+from stages.tracking.store import RESTORED_TAG
 
 ROWS = 7_043  # customers in each state of the data, as many as the telco data has
 MOVES = 20  # customers who go, and as many who come, from one state to the next
@@ -155,7 +155,7 @@ class Customers:
         numbers = range(MOVES * state, MOVES * state + ROWS)
         found = {CUSTOMERS: self._header + b"".join(self._lines[number] for number in numbers)}
         counts: dict[str, Any] = {}
-        for side, path in (("test", customer_index.TEST), ("train", customer_index.TRAIN)):
+        for side, path in (("test", TEST_INDEX), ("train", TRAIN_INDEX)):
             members = [number for number in numbers if (number % HELD_OUT == 0) == (side == "test")]
             found[path.as_posix()] = b"".join(sorted(self._digests[number] for number in members))
             found[path.with_suffix(".parquet").as_posix()] = f"{side} of state {state}\n".encode()
@@ -194,7 +194,7 @@ class Models:
         paths = listed.stdout.decode().rstrip("\0").split("\0")
         self.committed: Files = {path: (clone / path).read_bytes() for path in paths}
         self._plan = plan
-        self._settings = params.load(clone / params.FILE)
+        self._settings = params.load(clone / PARAMS)
         self._customers = Customers(self._settings, plan.versions)
 
     def __iter__(self) -> Iterator[tuple[Model, Files]]:
@@ -225,7 +225,7 @@ class Models:
         *recorded, last = json.loads(self.committed[RECORD])
         paths = [one["path"] for one in recorded]
         for path in paths:
-            if path.startswith(f"{FOLDER}/"):
+            if path.startswith(f"{MODEL_FOLDER}/"):
                 add(path, f"{path} of model {number}\n".encode())
         last["params"]["models.xgboost"]["rounds"] = model.rounds
         add(RECORD, as_json([*({"md5": entries[path].md5, "path": path} for path in paths), last]))
@@ -239,7 +239,7 @@ class Models:
             one = entries.get(path) or folder_entry(path, entries)
             return f"{head}{one.md5}{size}{one.size}" + (f"{nfiles}{one.files}" if nfiles else "")
 
-        for path in (params.FILE.as_posix(), DVC_LOCK):
+        for path in (PARAMS.as_posix(), DVC_LOCK):
             text = ROUNDS.sub(f"rounds: {model.rounds}", self.committed[path].decode(), count=1)
             files[path] = ENTRY.sub(locked, text).encode()
         return model, files
@@ -322,7 +322,7 @@ def make(bench: Bench, plan: Plan, tell: Callable[[str], None]) -> History:
             _commit(importer, plan, model.number, tracked if tips else models.committed | tracked, tips)
         )
         if model.number % plan.each == 0:
-            for path in (CUSTOMERS, customer_index.TRAIN.as_posix(), customer_index.TEST.as_posix()):
+            for path in (CUSTOMERS, TRAIN_INDEX.as_posix(), TEST_INDEX.as_posix()):
                 digest = model.entries[path].md5
                 _write(project / ".dvc/cache/files/md5" / digest[:2] / digest[2:], files[path])
     ids = importer.close()
@@ -391,7 +391,7 @@ def _fill_store(history: History) -> None:
         store.row_factory = sqlite3.Row
         for table in (*OF_A_VERSION, "registered_model_aliases"):
             store.execute(f"UPDATE {table} SET version = {plan.versions}")
-        store.execute("DELETE FROM tags WHERE key = ?", [RESTORED])
+        store.execute("DELETE FROM tags WHERE key = ?", [RESTORED_TAG])
         rows = {
             table: store.execute(f"SELECT * FROM {table}").fetchall() for table in OF_A_RUN + OF_A_VERSION
         }

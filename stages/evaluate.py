@@ -5,32 +5,29 @@ from stages.support import environment, errors
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
 
-from pathlib import Path
 from typing import Any
 
 from stages.support import files, params
-from stages.support.hashes import hold, md5s
+from stages.support.hashes import ensure_unchanged, md5s
 from stages.support.parallel import beside, finish
-from stages.tracking.provenance import FOLDER, PROVENANCE
-from stages.tracking.runs import EVALUATION, PREPARED, complete, resumed
+from stages.support.paths import EVALUATION, MEASURED, MODEL_FOLDER, PREPARED, PROVENANCE, TEST
+from stages.tracking.runs import complete, resumed
 from stages.tracking.store import open_store, reach
 
-TEST = Path("data/prepared/test.parquet")
-METRICS = EVALUATION / "metrics.json"
 PLOTS = EVALUATION / "plots"
 
 
 def main() -> None:
     settings = params.load()
     reach()
-    model = sorted(path for path in FOLDER.iterdir() if path.is_file())
+    model = sorted(path for path in MODEL_FOLDER.iterdir() if path.is_file())
     inputs = md5s(TEST, PREPARED, PROVENANCE, *model)
     with beside(evaluate, settings) as told:
         store = open_store(settings)
         with resumed(store) as run_id:
             print(finish(told))
-            hold(inputs)
-            params.hold(used, settings)
+            ensure_unchanged(inputs)
+            params.ensure_unchanged(used, settings)
             complete(store, run_id, evaluated=True)
 
 
@@ -51,11 +48,11 @@ def evaluate(settings: params.Params) -> str:
         settings.number("evaluate.customer_value", 0, 1e9),
         settings.number("evaluate.success_rate", 0, 1),
     )
-    bins = settings.whole("evaluate.calibration_bins", 2, 1000)
+    bins = settings.integer("evaluate.calibration_bins", 2, 1000)
     confidence = settings.number("evaluate.confidence", 0.5, 0.9999)
     target_of = settings["data.target"]
 
-    test, model = pd.read_parquet(TEST), Model(FOLDER)
+    test, model = pd.read_parquet(TEST), Model(MODEL_FOLDER)
     target = test[target_of["column"]].to_numpy()
     frame = features(test, model.columns)
     probabilities = model.score(frame).round(measures.DECIMALS)
@@ -64,12 +61,12 @@ def evaluate(settings: params.Params) -> str:
     labels = (str(target_of["negative"]), str(target_of["positive"]))
     points = measures.curves(target, probabilities, numbers["threshold"], bins, labels)
     points["importance"] = measures.importance(
-        model.score, frame, target, settings.whole("seed", 0, params.SEEDS)
+        model.score, frame, target, settings.integer("seed", 0, params.SEEDS)
     )
     for name, table in points.items():
-        with files.whole(PLOTS / f"{name}.csv") as temporary:
+        with files.atomic_write(PLOTS / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
-    files.write_json(METRICS, numbers)
+    files.write_json(MEASURED, numbers)
     return (
         f"ROC AUC {numbers['roc_auc']:.3f} ({numbers['roc_auc_low']:.3f} to"
         f" {numbers['roc_auc_high']:.3f}), Brier {numbers['brier']:.3f}; calling the customers from"

@@ -19,15 +19,12 @@ from stages.data.schema import Schema
 from stages.data.split import held_out
 from stages.support import files, params
 from stages.support.hashes import md5, unchanged
+from stages.support.paths import CUSTOMERS, PREPARED, TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
 
-CUSTOMERS = Path("data/customers.csv")
-TRAIN = Path("data/prepared/train.parquet")
-TEST = Path("data/prepared/test.parquet")
-INDEXES = {TRAIN: customer_index.TRAIN, TEST: customer_index.TEST}
-METRICS = Path("metrics/prepare/metrics.json")
+INDEXES = {TRAIN: TRAIN_INDEX, TEST: TEST_INDEX}
 
 
-class Side:
+class SplitSide:
     """One side of the split, written batch by batch.
 
     Attributes:
@@ -73,7 +70,10 @@ def main() -> None:
             " `python -m predictflow.telco`."
         )
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
-        sides = {path: Side(stack.enter_context(files.whole(path)), schema, id_salt) for path in INDEXES}
+        sides = {
+            path: SplitSide(stack.enter_context(files.atomic_write(path)), schema, id_salt)
+            for path in INDEXES
+        }
         for side in sides.values():
             stack.callback(side.close)
         for batch, frame in enumerate(CustomerFile(CUSTOMERS, schema).batches()):
@@ -91,10 +91,10 @@ def main() -> None:
                 )
         for path, side in sides.items():
             customer_index.write(INDEXES[path], side.digests)
-    params.hold(used, settings)
-    metrics = {path.stem: side.counts() for path, side in sides.items()}
-    metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in (*INDEXES, *INDEXES.values())}
-    files.write_json(METRICS, metrics)
+    params.ensure_unchanged(used, settings)
+    counts = {path.stem: side.counts() for path, side in sides.items()}
+    written = {path.as_posix(): md5(path) for path in (*INDEXES, *INDEXES.values())}
+    files.write_json(PREPARED, counts | {"md5": inputs | written})
     print(f"{sides[TRAIN].rows} customers to learn from, {sides[TEST].rows} held out to test on")
 
 

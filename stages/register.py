@@ -12,23 +12,21 @@ from typing import Any
 from stages.model import bars
 from stages.support import files, git, params
 from stages.support.hashes import md5, unchanged
+from stages.support.paths import MARKER, MEASURED, MODEL_FOLDER, PARAMS, PREPARED, PROVENANCE
 from stages.tracking import provenance, registry
 from stages.tracking.notes import describe
-from stages.tracking.provenance import PROVENANCE, Provenance
-from stages.tracking.runs import EVALUATION, PREPARED, complete, resumed
-from stages.tracking.store import Store, open_store
-
-METRICS = EVALUATION / "metrics.json"
-MARKER = Path("mlflow_data/registered.json")
+from stages.tracking.provenance import Provenance
+from stages.tracking.runs import complete, resumed
+from stages.tracking.store import MD5_PREFIX, TrackingStore, open_store
 
 
 def main() -> None:
     settings = params.load()
     model = settings["tracking.model"]
-    with unchanged(PROVENANCE, METRICS, PREPARED):
+    with unchanged(PROVENANCE, MEASURED, PREPARED):
         recorded = provenance.read()
         verify(recorded)
-        metrics = files.read_json(METRICS)
+        metrics = files.read_json(MEASURED)
         decision = bars.decide(metrics, settings["register.gate"])
         store = open_store(settings)
         with resumed(store) as run_id:
@@ -37,8 +35,8 @@ def main() -> None:
         if decision.passed:
             register(store, model, recorded, run_id, metrics)
         else:
-            print(f"not registered: the model misses a bar of register.gate in {params.FILE}")
-    params.hold(used, settings)
+            print(f"not registered: the model misses a bar of register.gate in {PARAMS}")
+    params.ensure_unchanged(used, settings)
     files.write_json(
         MARKER,
         {
@@ -59,7 +57,7 @@ def verify(recorded: Provenance) -> None:
     """Raises UserError where a file of the model is not the one that provenance.json names."""
     for name, digest in recorded.md5s.items():
         path = Path(name)
-        if path.parent == provenance.FOLDER and (not path.exists() or md5(path) != digest):
+        if path.parent == MODEL_FOLDER and (not path.exists() or md5(path) != digest):
             raise errors.UserError(
                 f"{path} is not the file that {PROVENANCE} names (md5 {digest}).\n"
                 "Cure: `dvc checkout`, or `dvc repro --force train`."
@@ -67,14 +65,14 @@ def verify(recorded: Provenance) -> None:
 
 
 def register(
-    store: Store,
+    store: TrackingStore,
     model: str,
     recorded: Provenance,
     run_id: str,
     metrics: dict[str, float],
 ) -> None:
     """Register the content once; what was never in a stage goes to Staging, but not in an experiment."""
-    tags = {f"md5/{name}": digest for name, digest in recorded.md5s.items()} | git.state()
+    tags = {f"{MD5_PREFIX}{name}": digest for name, digest in recorded.md5s.items()} | git.state()
     made_by = store.client.get_run(run_id).data.tags
     if "dvc.exp_name" in made_by:
         tags["dvc.exp_name"] = made_by["dvc.exp_name"]
@@ -88,7 +86,7 @@ def register(
     version = registry.register(store, model, recorded.content, run_id, tags, text)
     stage = version.current_stage
     if stage == "None" and "DVC_EXP_NAME" not in os.environ:
-        stage = "Staging"
+        stage = registry.RegistryStage.STAGING
         registry.move(store, model, version.version, stage)
     where = "in no stage" if stage == "None" else f"in {stage}"
     print(f"{model} version {version.version}, {where}: content {recorded.content}")

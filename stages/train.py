@@ -1,6 +1,7 @@
 """train.parquet → models/churn-predictor/, models/provenance.json and metrics/train/, and a run."""
 
 from stages.support import environment, errors
+from stages.support.paths import REQUIREMENTS
 
 if __name__ == "__main__":
     errors.run(environment.check)  # before the imports below: they are what it checks
@@ -20,13 +21,13 @@ from stages.model import folder as model_folder
 from stages.model.families import FAMILIES, Family, Sample
 from stages.model.serving import features
 from stages.support import files, git, params
-from stages.support.hashes import hold, md5, md5s
+from stages.support.hashes import ensure_unchanged, md5, md5s
 from stages.support.parallel import beside, finish
+from stages.support.paths import MODEL_FOLDER, PREPARED, PROVENANCE, TRAIN
 from stages.tracking import provenance
-from stages.tracking.runs import PREPARED, autolog, complete
+from stages.tracking.runs import autolog, complete
 from stages.tracking.store import open_store, reach
 
-TRAIN = Path("data/prepared/train.parquet")
 LIVE = Path("metrics/train")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
     # Two fits run at once: threads that waited by spinning would take each other's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    inputs = md5s(TRAIN, PREPARED, environment.LOCK)
+    inputs = md5s(TRAIN, PREPARED, REQUIREMENTS)
     with beside(draw_curve, settings) as curve:
         store = open_store(settings)
         run_id = store.create(settings["train.model"])
@@ -50,18 +51,21 @@ def main() -> None:
                 model = family.fit(
                     learn,
                     settings[f"models.{settings['train.model']}"],
-                    settings.whole("seed", 0, params.SEEDS),
+                    settings.integer("seed", 0, params.SEEDS),
                 )
                 finish(curve)
             write(family, model, settings)
-            hold(inputs)
-            params.hold(used, settings)
+            ensure_unchanged(inputs)
+            params.ensure_unchanged(used, settings)
             complete(store, run_id, evaluated=False)
-    print(f"content {md5(provenance.PROVENANCE)}: the model, its data, environment and params")
+    print(f"content {md5(PROVENANCE)}: the model, its data, environment and params")
 
 
 def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:
-    """The training customers, and True for those of the fixed fold that the curve is measured on."""
+    """The training customers, and True for those of the fixed fold that the curve is measured on.
+
+    Their rows are converted as serving converts them: Parquet brings a category back in another dtype.
+    """
     frame = pd.read_parquet(TRAIN)
     learn = Sample(features(frame, columns(settings)), frame[settings["data.target.column"]].to_numpy())
     validation = held_out(
@@ -92,7 +96,7 @@ def draw_curve(settings: params.Params) -> None:
         learn[~validation],
         learn[validation],
         settings[f"models.{name}"],
-        settings.whole("seed", 0, params.SEEDS),
+        settings.integer("seed", 0, params.SEEDS),
     )
     with Live(str(LIVE), dvcyaml=False, save_dvc_exp=False) as live:
         for step, point in points:
@@ -122,15 +126,15 @@ def settings_refused(settings: params.Params) -> Iterator[None]:
 
 def write(family: Family, model: Any, settings: params.Params) -> None:
     """Write the model's folder and its provenance."""
-    lock = environment.LOCK
+    lock = REQUIREMENTS
     model_folder.write(
-        provenance.FOLDER,
+        MODEL_FOLDER,
         family.file,
         lambda path: family.write(model, path),
         columns(settings),
         environment.pins(lock.read_text(encoding="utf-8")),
     )
-    made = md5s(lock, *(path for path in provenance.FOLDER.iterdir() if path.is_file()))
+    made = md5s(lock, *(path for path in MODEL_FOLDER.iterdir() if path.is_file()))
     provenance.write(files.read_json(PREPARED)["md5"] | made, used(settings))
 
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 # Of the one who calls: they would lead Python, Git, DVC and MLflow to another project than the one at hand.
-ASTRAY = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "DVCLIVE_")
-ASTRAY += (
+MISLEADING_VARIABLES = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "DVCLIVE_")
+MISLEADING_VARIABLES += (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -19,14 +19,14 @@ ASTRAY += (
     "GIT_PREFIX",
     "GIT_OBJECT_DIRECTORY",
 )
-GRACE = 10  # seconds that a process has to end when it is asked to, before it is killed
-LOOK = 0.2  # seconds between two looks at a process
-END = 25  # lines of a log that are shown
+GRACE_SECONDS = 10  # seconds that a process has to end when it is asked to, before it is killed
+POLL_SECONDS = 0.2  # seconds between two looks at a process
+LOG_LINES = 25  # lines of a log that are shown
 
 
 def environ() -> dict[str, str]:
     """The variables of this process, but for those that lead astray."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ASTRAY)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(MISLEADING_VARIABLES)}
 
 
 class Stopped(Exception):
@@ -68,7 +68,7 @@ class Children:
             )
         try:
             while process.poll() is None:
-                if self.stopped.wait(LOOK):
+                if self.stopped.wait(POLL_SECONDS):
                     raise Stopped
                 watch()
         finally:
@@ -79,7 +79,7 @@ class Children:
 
 def _end(process: subprocess.Popen) -> None:
     """End a process and all that it has started; asked first, so that DVC can put away what it holds."""
-    for how, patience in ((signal.SIGINT, GRACE), (signal.SIGKILL, None)):
+    for how, patience in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError, PermissionError):  # that is how macOS says that it is gone
             os.killpg(process.pid, how)
         with suppress(subprocess.TimeoutExpired):
@@ -90,7 +90,7 @@ def end_those_in(folder: Path) -> None:
     """Kill the processes that work in a folder, whoever started them: theirs was killed."""
     import psutil
 
-    end = time.monotonic() + GRACE
+    end = time.monotonic() + GRACE_SECONDS
     while working := [process for process in psutil.process_iter() if _works_in(process, folder)]:
         for process in working:
             with suppress(psutil.Error):
@@ -112,4 +112,4 @@ def _works_in(process: object, folder: Path) -> bool:
 def end_of(log: Path) -> str:
     """The last lines of a log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    return "\n".join(f"  | {line}" for line in lines[-END:] if line.strip())
+    return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:] if line.strip())

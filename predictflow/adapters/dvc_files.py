@@ -4,13 +4,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from stages.tracking.provenance import PROVENANCE
+from stages.support import paths
+from stages.support.paths import PROVENANCE
 
 DVC_LOCK = "dvc.lock"
-CUSTOMERS = "data/customers.csv"
+# As dvc.lock writes them:
+CUSTOMERS, TRAIN, TEST = (path.as_posix() for path in (paths.CUSTOMERS, paths.TRAIN, paths.TEST))
+MODEL, REQUIREMENTS = (path.as_posix() for path in (paths.MODEL_FOLDER, paths.REQUIREMENTS))
+MEASURED, PREPARED = (path.as_posix() for path in (paths.MEASURED, paths.PREPARED))
 POINTER = f"{CUSTOMERS}.dvc"
-MEASURED = "metrics/evaluate/metrics.json"
-PREPARED = "metrics/prepare/metrics.json"
 RECORDS = (PROVENANCE.as_posix(), MEASURED, PREPARED)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from predictflow.formatting import Json
 
-PATIENCE = 60  # seconds that DVC may take: it hashes what it has not seen before
+DVC_TIMEOUT = 60  # seconds that DVC may take: it hashes what it has not seen before
 BUSY = re.compile(r"Unable to acquire lock|is busy")
 CURES = {  # by what DVC says
     "not inside of a DVC repository": "git checkout -- .dvc || dvc init",

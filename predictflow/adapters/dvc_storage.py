@@ -9,7 +9,8 @@ from typing import Any
 
 from predictflow.errors import Unreachable, masked
 
-PATIENCE = 30  # seconds that a remote may take
+OBJECTS = "files/md5"  # in a cache or a remote
+REMOTE_TIMEOUT = 30  # seconds that a remote may take
 
 
 class Storage:
@@ -117,8 +118,8 @@ class Storage:
         # A remote that never answers keeps its thread, and DVC has no deadline of its own.
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        thread.join(PATIENCE)
-        answer = told[0] if told else TimeoutError(f"no answer in {PATIENCE} seconds")
+        thread.join(REMOTE_TIMEOUT)
+        answer = told[0] if told else TimeoutError(f"no answer in {REMOTE_TIMEOUT} seconds")
         if isinstance(answer, Exception):
             why = masked(str(answer)) or type(answer).__name__
             raise Unreachable(f"{self._remote} does not answer: {why}") from answer
@@ -142,4 +143,4 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 
 def _object(folder: Path, md5: str) -> Path:
-    return folder / "files/md5" / md5[:2] / md5[2:]
+    return folder / OBJECTS / md5[:2] / md5[2:]

@@ -11,9 +11,9 @@ from pathlib import Path
 from stages.support.errors import UserError
 
 # Not refs/exps/exec/…, refs/exps/stash or the queue's: those are DVC's own bookkeeping.
-EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
-KINDS = {"refs/heads/": "branch", "refs/remotes/": "branch", "refs/tags/": "tag"}
-AT_ONCE = 500  # blobs held in memory
+EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
+REF_KINDS = {"refs/heads/": "branch", "refs/remotes/": "branch", "refs/tags/": "tag"}
+BLOBS_AT_ONCE = 500  # blobs held in memory
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class Repository:
             target, commit = objects[-2:]  # what an annotated tag points to comes last
             if target != "commit":
                 continue
-            if experiment := EXPERIMENT.fullmatch(name):
+            if experiment := EXPERIMENT_REF.fullmatch(name):
                 found.append(Ref("experiment", experiment[1], commit))
-            for prefix, kind in KINDS.items():
+            for prefix, kind in REF_KINDS.items():
                 if name.startswith(prefix) and not name.endswith("/HEAD"):
                     found.append(Ref(kind, name.removeprefix(prefix), commit))
         return found
@@ -123,8 +123,8 @@ class Repository:
 
     def blobs(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
         """(id, bytes) of each blob."""
-        for start in range(0, len(ids), AT_ONCE):
-            chunk = ids[start : start + AT_ONCE]
+        for start in range(0, len(ids), BLOBS_AT_ONCE):
+            chunk = ids[start : start + BLOBS_AT_ONCE]
             answer = self.git("cat-file", "--batch", given="\n".join(chunk)).stdout
             place = 0
             for blob in chunk:

@@ -20,7 +20,7 @@ from stages.support.errors import UserError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-FOLDER = Path(".dvc/tmp/predictflow/rebuild")
+WORKTREES = Path(".dvc/tmp/predictflow/rebuild")
 PROJECT = "project"
 
 
@@ -31,7 +31,7 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
     Nothing of the user's working tree, index or refs changes, and no hook runs. Raises UserError where Git
     cannot do it, and Stopped.
     """
-    top = repository.root / FOLDER
+    top = repository.root / WORKTREES
     folder = top / uuid.uuid4().hex
     with _one_at_a_time(top):
         lock = _lock(folder)
@@ -55,7 +55,7 @@ def clear(repository: Repository) -> None:
     """Remove what killed processes have left: their processes, worktrees, Git's entries for these, stores."""
     from filelock import Timeout
 
-    top = repository.root / FOLDER
+    top = repository.root / WORKTREES
     if not top.is_dir():
         return
     with _one_at_a_time(top):

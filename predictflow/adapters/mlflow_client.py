@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.mlflow_entities import PAGE, TAGS, Run, Version, md5s_by_content
+from predictflow.adapters.mlflow_entities import PAGE_SIZE, TAGS, Run, Version, md5s_by_content
 from predictflow.errors import Unreachable, masked
 from stages.support.errors import UserError
 from stages.tracking.store import reach, tracking_uri
 
 # A server or bucket that fails is asked once more, and waited for; MLflow itself would go on for minutes.
-BRIEFLY = {
+SHORT_TIMEOUTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "AWS_MAX_ATTEMPTS": "2",
@@ -34,7 +34,7 @@ class Client:
     @cached_property
     def _client(self) -> Any:
         reach()
-        _be_brief()
+        _set_short_timeouts()
         import mlflow
 
         return mlflow.MlflowClient(self._uri)
@@ -54,7 +54,7 @@ class Client:
     def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
         found, token = [], None
         while True:
-            page = getattr(self._client, search)(max_results=PAGE, page_token=token, **asked)
+            page = getattr(self._client, search)(max_results=PAGE_SIZE, page_token=token, **asked)
             found += page
             token = page.token
             if not token:
@@ -131,7 +131,7 @@ def download(source: str, folder: Path) -> Path:
 
     Raises Unreachable where they cannot be had: the server does not answer, or a package for it is missing.
     """
-    _be_brief()
+    _set_short_timeouts()
     from mlflow.artifacts import download_artifacts
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # below that it tells addresses with their password
@@ -146,7 +146,7 @@ def download(source: str, folder: Path) -> Path:
     raise Unreachable(f"{masked(source)} cannot be read: {reason}")
 
 
-def _be_brief() -> None:
+def _set_short_timeouts() -> None:
     """Let MLflow give up in time, unless a person has set it otherwise."""
-    for name, value in BRIEFLY.items():
+    for name, value in SHORT_TIMEOUTS.items():
         os.environ.setdefault(name, value)

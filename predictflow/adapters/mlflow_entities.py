@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from stages.tracking.store import BEGAN, CONTENT, HOST, PID, RESTORED
+from stages.tracking.store import BEGAN_TAG, CONTENT_TAG, HOST_TAG, MD5_PREFIX, PID_TAG, RESTORED_TAG
 
-EXPERIMENT, COMMIT, DIRTY = "dvc.exp_name", "git.commit", "git.dirty"
-PROCESS = (HOST, PID, BEGAN)  # which one has made a run
-TAGS = (CONTENT, RESTORED, EXPERIMENT, COMMIT, DIRTY, *PROCESS)
-MD5 = "md5/"  # before a path, in the name of a tag
-PAGE = 1000  # what MLflow hands out at once
+EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG = "dvc.exp_name", "git.commit", "git.dirty"
+PROCESS_TAGS = (HOST_TAG, PID_TAG, BEGAN_TAG)  # which one has made a run
+TAGS = (CONTENT_TAG, RESTORED_TAG, EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG, *PROCESS_TAGS)
+
+PAGE_SIZE = 1000  # what MLflow hands out at once
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Run:
     @property
     def content(self) -> str | None:
         """The model that it made; None for a run that made none."""
-        return self.tags.get(CONTENT)
+        return self.tags.get(CONTENT_TAG)
 
     @property
     def experiment(self) -> str | None:
         """The name of DVC's experiment."""
-        return self.tags.get(EXPERIMENT)
+        return self.tags.get(EXPERIMENT_TAG)
 
     @property
     def restored(self) -> bool:
         """Whether it was written from the recorded files, not by the training itself."""
-        return RESTORED in self.tags
+        return RESTORED_TAG in self.tags
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Version:
 
     @property
     def content(self) -> str | None:
-        return self.tags.get(CONTENT)
+        return self.tags.get(CONTENT_TAG)
 
 
-class Store(Protocol):
+class RunReader(Protocol):
     """What can be asked of a store. Every question may raise Unreachable."""
 
     where: str
@@ -109,7 +109,13 @@ def md5s_by_content(tagged: Iterable[dict[str, str]]) -> dict[str, dict[str, str
     """{content: {path: md5}} of the tags of runs and versions."""
     found: dict[str, dict[str, str]] = {}
     for tags in tagged:
-        if CONTENT in tags:
-            md5s = {tag.removeprefix(MD5): md5 for tag, md5 in tags.items() if tag.startswith(MD5)}
-            found.setdefault(tags[CONTENT], {}).update(md5s)
+        if CONTENT_TAG in tags:
+            md5s = {
+                tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in tags.items() if tag.startswith(MD5_PREFIX)
+            }
+            found.setdefault(tags[CONTENT_TAG], {}).update(md5s)
     return found
+
+
+VERSION_TAG, RECEIPT_TAG = "predictflow.version", "predictflow.receipt"
+REBUILT_TAG = "predictflow.rebuilt"

@@ -10,17 +10,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.mlflow_entities import MD5, PAGE, TAGS, Run, Version, md5s_by_content
+from predictflow.adapters.mlflow_entities import PAGE_SIZE, TAGS, Run, Version, md5s_by_content
 from predictflow.errors import Unreachable
-from stages.tracking.store import CONTENT
+from stages.tracking.store import CONTENT_TAG, MD5_PREFIX
 
-PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
-PATIENCE = 5  # seconds that somebody who writes to a database may hold it
-LIVING = (  # neither they nor their experiment are in MLflow's trash
+PROMPT_TAG = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
+LOCK_TIMEOUT = 5  # seconds that somebody who writes to a database may hold it
+ACTIVE_RUNS = (  # neither they nor their experiment are in MLflow's trash
     "FROM runs JOIN experiments USING (experiment_id)"
     " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
 )
-OPEN = ("-wal", "-journal")  # beside a database that somebody has open
+OPEN_SUFFIXES = ("-wal", "-journal")  # beside a database that somebody has open
 
 
 class Database:
@@ -34,7 +34,7 @@ class Database:
         behind, so a database that nobody has open is read as one that does not change."""
         try:
             before = self._path.stat().st_mtime_ns
-            alone = not any(self._path.with_name(self._path.name + end).exists() for end in OPEN)
+            alone = not any(self._path.with_name(self._path.name + end).exists() for end in OPEN_SUFFIXES)
             rows = self._rows("immutable=1" if alone else "mode=ro", question, values)
             if alone and self._path.stat().st_mtime_ns != before:  # it has changed all the same
                 rows = self._rows("mode=ro", question, values)
@@ -43,11 +43,11 @@ class Database:
             raise Unreachable(f"{self.where} cannot be read: {error}") from error
 
     def _rows(self, how: str, question: str, values: Iterable[Any]) -> list[Any]:
-        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", PATIENCE, uri=True)) as connection:
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", LOCK_TIMEOUT, uri=True)) as connection:
             return connection.execute(question, tuple(values)).fetchall()
 
     def runs(self) -> list[Run]:
-        return self._runs(LIVING)
+        return self._runs(ACTIVE_RUNS)
 
     def every_run(self) -> list[Run]:
         """Those in MLflow's trash too."""
@@ -72,8 +72,8 @@ class Database:
     def _of_runs(self, columns: str, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
         ids = [run.id for run in runs]
         rows = []
-        for start in range(0, len(ids), PAGE):
-            some = ids[start : start + PAGE]
+        for start in range(0, len(ids), PAGE_SIZE):
+            some = ids[start : start + PAGE_SIZE]
             rows += self._ask(f"SELECT run_uuid, {columns} WHERE run_uuid IN {_marks(some)}", *some)
         return _grouped(rows)
 
@@ -90,9 +90,9 @@ class Database:
 
     def md5s(self) -> dict[str, dict[str, str]]:
         of_runs = self._ask(
-            f"SELECT run_uuid, key, value FROM tags WHERE (key = ? OR key GLOB '{MD5}*')"
-            f" AND run_uuid IN (SELECT run_uuid {LIVING})",
-            CONTENT,
+            f"SELECT run_uuid, key, value FROM tags WHERE (key = ? OR key GLOB '{MD5_PREFIX}*')"
+            f" AND run_uuid IN (SELECT run_uuid {ACTIVE_RUNS})",
+            CONTENT_TAG,
         )
         return md5s_by_content([*_grouped(of_runs).values(), *(version.tags for version in self.versions())])
 
@@ -109,7 +109,7 @@ class Database:
             " WHERE current_stage != 'Deleted_Internal' AND name NOT IN"
             " (SELECT name FROM model_version_tags WHERE key = ? AND value = 'true')"
             " ORDER BY name, version DESC",
-            PROMPT,
+            PROMPT_TAG,
         )
         return [
             Version(

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from predictflow.adapters.mlflow_client import Client
-from predictflow.adapters.mlflow_entities import Store
+from predictflow.adapters.mlflow_entities import RunReader
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.errors import Missing, Unreachable
 from stages.tracking.store import SQLITE, tracking_uri
 
 
-def find_store() -> Store:
+def find_store() -> RunReader:
     """The store that the stages write to. Raises Missing where it is not there, Unreachable where that
     cannot be seen."""
     uri = tracking_uri()

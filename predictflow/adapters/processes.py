@@ -1,26 +1,9 @@
-"""Which processes are at work in a project, and which are gone."""
+"""Which processes are at work in a project."""
 
-import socket
-from collections.abc import Mapping
 from pathlib import Path
-
-from stages.tracking.store import BEGAN, HOST, PID
 
 WORKERS = ("dvc", "predictflow")  # commands that read or write the cache and the store
 MODULES = ("dvc.", "stages.", "predictflow.")  # the same, as `python -m`
-
-
-def gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that made a run has ended; False where that cannot be told from here."""
-    import psutil
-
-    if tags.get(HOST) != socket.gethostname() or not {PID, BEGAN} <= tags.keys():
-        return False
-    try:
-        began = psutil.Process(int(tags[PID])).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    return str(round(began, 2)) != tags[BEGAN]
 
 
 def at_work(root: Path) -> list[str]:

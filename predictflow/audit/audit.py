@@ -1,11 +1,11 @@
 """All that does not agree: receipts, registry, store and bytes. Nothing is changed here."""
 
 from predictflow.audit.bytes import check_runs, check_version
-from predictflow.audit.finding import KINDS, Finding
+from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.registry import check_duplicates, check_stage, check_tags, versions_of
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import STAGES
+from stages.tracking.registry import STAGES
 
 
 def find_all(project: Project, model: str) -> list[Finding]:
@@ -20,5 +20,5 @@ def find_all(project: Project, model: str) -> list[Finding]:
             found += check_version(project, chain, version)
         found += check_duplicates(project, model)
         found += check_runs(project)
-    order = list(KINDS)
+    order = list(FINDING_KINDS)
     return sorted(dict.fromkeys(found), key=lambda one: order.index(one.kind))

@@ -9,7 +9,7 @@ FIX = "`predictflow audit --fix`"
 RESTORE = "`predictflow restore`"
 FIRST_RECEIPTS = "the receipts first: they must be whole, and the same on origin"
 # In the order in which they are told.
-KINDS = {
+FINDING_KINDS = {
     "receipt": "receipts",
     "origin": "receipts that origin and this clone do not share",
     "foreign tag": "tags that GTO and DVC believe, and that are no receipts",
@@ -39,7 +39,7 @@ class Finding:
     """A disagreement; or a note, of what is as it may be.
 
     Attributes:
-        kind: one of KINDS.
+        kind: one of FINDING_KINDS.
         about: the tag, version, run or stage.
         told: what is the matter, a sentence.
         cure: a command or what to do, for people; None where there is nothing to do.

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from predictflow.audit.audit import find_all
-from predictflow.audit.finding import FIRST, KINDS, Finding, Step
+from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, Step
 from predictflow.audit.registry import check_stage, check_tags
 
 # IMPORTS
@@ -17,11 +17,11 @@ from predictflow.ledger.origin import bring_back, fetch_last, fetch_receipts, pu
 
 # IMPORTS
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import STAGES
 from stages.support import files, hashes, params
 from stages.support.errors import UserError
 from stages.tracking import registry
-from stages.tracking.store import Store, open_store
+from stages.tracking.registry import STAGES
+from stages.tracking.store import TrackingStore, open_store
 
 READ_ONLY = 0o444  # as DVC keeps the files of its cache
 
@@ -56,7 +56,7 @@ def mend(project: Project, model: str) -> tuple[Project, list[Finding], list[str
 
 def _next(found: list[Finding], tried: set[Step]) -> list[Step]:
     """The steps that come now: receipts before contents, and both before what depends on them."""
-    for kinds in (*FIRST, tuple(KINDS)):
+    for kinds in (*FIRST, tuple(FINDING_KINDS)):
         steps = (step for one in found if one.kind in kinds for step in one.steps)
         new = [step for step in dict.fromkeys(steps) if step not in tried]
         if new:
@@ -108,7 +108,7 @@ class Mender:
             raise Unreachable(masked(str(error))) from error
 
     @cached_property
-    def _store(self) -> Store:
+    def _store(self) -> TrackingStore:
         return open_store(params.load())
 
     def _bring_back(self, name: str, object: str) -> str:
@@ -156,7 +156,7 @@ class Mender:
 
     def _copy(self, source: str, target: str, md5: str) -> str:
         in_cache = Path(target) == self._project.storage.place(md5)
-        with files.whole(Path(target)) as temporary:
+        with files.atomic_write(Path(target)) as temporary:
             shutil.copyfile(source, temporary)
             if hashes.md5(temporary) != md5:
                 raise Unreachable(f"{source} has changed meanwhile")
@@ -165,7 +165,7 @@ class Mender:
         return f"{target} is {source} again"
 
     def _write(self, target: str, text: str) -> str:
-        with files.whole(Path(target)) as temporary:
+        with files.atomic_write(Path(target)) as temporary:
             temporary.write_text(text, encoding="utf-8")
             temporary.chmod(READ_ONLY)
         return f"{target} lists the model's files again"

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from predictflow.audit.bytes import content_doubts
+from predictflow.audit.bytes import content_mismatches
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.registry import check_stage
 from predictflow.ledger.chain import standing_receipts
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import STAGES
+from stages.tracking.registry import STAGES
 
 
 def ask_gate(project: Project, model: str, stage: str, name: str | None = None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
         against += [one.told for one in check_stage(project, chain, stage, sound)]
         for version in project.versions_with.get(receipt.body["content"], []):
             if version.model == model and version.stage == STAGES[stage]:
-                against += [doubt.told for doubt in content_doubts(project, version)]
+                against += [doubt.told for doubt in content_mismatches(project, version)]
         if name not in (None, receipt.name):
             against.append(f"{name} does not stand in {stage}: {receipt.name} does")
     return {

@@ -8,8 +8,8 @@ from predictflow.audit.finding import FIX, Finding, Step, new_finding
 from predictflow.ledger.chain import Chain, registrations
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import STAGES
 from predictflow.verification.content import other_provenance
+from stages.tracking.registry import STAGES
 
 
 def receipt_findings(project: Project, chain: Chain) -> tuple[list[Finding], bool]:

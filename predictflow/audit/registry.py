@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Run, Version
 from predictflow.audit.finding import FIRST_RECEIPTS, FIX, RESTORE, Finding, Step, new_finding
 from predictflow.errors import masked
 from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain, standing_receipts
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import NUMBER, RECEIPT, STAGES
+from stages.tracking.registry import STAGES, RegistryStage
 from stages.tracking.store import tracking_uri
 
 
@@ -73,7 +73,7 @@ def _holders(project: Project, chain: Chain) -> dict[str, Version | None]:
         else:
             found[stage] = None
         new = [version for version in inside if version.content not in spoken_of]
-        if stage == "staging" and found[stage] not in inside and new:
+        if stage == RegistryStage.STAGING.alias and found[stage] not in inside and new:
             aliased = [version for version in new if stage in version.aliases]
             found[stage] = max(aliased or new, key=lambda version: version.number)
     return found
@@ -108,11 +108,11 @@ def check_tags(project: Project, chain: Chain, sound: bool) -> Iterator[Finding]
             yield new_finding("version", f"version {of_it[0].version}", told, RESTORE)
     for version in versions if sound else ():
         of_it = named.get(version.content or "", [])
-        wanted: dict[str, str | None] = {NUMBER: f"v{of_it[0].version}.0.0" if of_it else None}
+        wanted: dict[str, str | None] = {VERSION_TAG: f"v{of_it[0].version}.0.0" if of_it else None}
         if version.content in standing:
-            wanted[RECEIPT] = standing[version.content]
-        elif version.tags.get(RECEIPT) not in {None, *(one.name for one in of_it)}:
-            wanted[RECEIPT] = of_it[-1].name if of_it else None
+            wanted[RECEIPT_TAG] = standing[version.content]
+        elif version.tags.get(RECEIPT_TAG) not in {None, *(one.name for one in of_it)}:
+            wanted[RECEIPT_TAG] = of_it[-1].name if of_it else None
         for tag, value in wanted.items():
             if version.tags.get(tag) != value:
                 has, said = version.tags.get(tag) or "none", value or "none"

@@ -7,7 +7,7 @@ import click
 
 from predictflow.audit import fixes
 from predictflow.audit.audit import find_all
-from predictflow.audit.finding import KINDS, Finding
+from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.console import open_console, print_gaps, print_json
 
 # IMPORTS
@@ -70,7 +70,7 @@ def _draw(answer: dict[str, Any]) -> None:
         console.print(f"not mended: {told}", style="red", markup=False)
     for kind, group in groupby(answer["findings"], key=lambda one: one["kind"]):
         same = list(group)
-        console.print(f"{KINDS[kind]} ({len(same)})", style="bold", markup=False)
+        console.print(f"{FINDING_KINDS[kind]} ({len(same)})", style="bold", markup=False)
         for one in same:
             console.print(f"  {one['told']}", style="red", markup=False)
             console.print(f"    Cure: {one['cure']}", markup=False)

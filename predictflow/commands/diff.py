@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from predictflow.lineage.customer_files import Open
 
-PATIENCE = 2  # seconds that pass without a word
+QUIET_SECONDS = 2  # seconds that pass without a word
 EXAMPLES = 3  # ids that are shown of many
 NOTHING = "-"  # where one side has no such thing
 
@@ -74,7 +74,7 @@ def _reading(total: int) -> "Iterator[Open | None]":
 
     progress = Progress(console=Console(stderr=True), transient=True)
     task = progress.add_task("comparing the customers", total=total)
-    timer = threading.Timer(PATIENCE, progress.start)
+    timer = threading.Timer(QUIET_SECONDS, progress.start)
     timer.start()
     try:
         yield lambda path: progress.open(path, "rb", total=total, task_id=task)

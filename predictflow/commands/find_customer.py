@@ -13,13 +13,14 @@ from stages.data import customer_index
 from stages.support import hashes
 from stages.support.errors import UserError
 from stages.support.params import flat
+from stages.support.paths import TEST_INDEX, TRAIN_INDEX
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 # The sets in the order in which they are looked into.
-SETS = {"training": customer_index.TRAIN, "test": customer_index.TEST}
-FETCH = f"dvc fetch --all-commits {customer_index.TRAIN} {customer_index.TEST}"
+SETS = {"training": TRAIN_INDEX, "test": TEST_INDEX}
+FETCH = f"dvc fetch --all-commits {TRAIN_INDEX} {TEST_INDEX}"
 
 
 @click.command(short_help="Which registered models have learned from a customer?")

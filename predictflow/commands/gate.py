@@ -9,8 +9,8 @@ from predictflow.commands.completion import complete_handle
 from predictflow.console import open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
 from predictflow.lineage.project import Project
-from predictflow.promotion.transition import STAGES
 from stages.support.errors import UserError
+from stages.tracking.registry import STAGES
 
 HANDLE = re.compile(r"(?P<model>[^@#/]+)[@#](?P<stage>" + "|".join(STAGES) + r")(?P<receipt>#\d+)?")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.formatting import SHORT, some_of, stage_and_aliases
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-IN_GIT = ("stages/", "requirements.lock")  # what DVC does not cache
+IN_GIT = ("stages/", REQUIREMENTS)  # what DVC does not cache
 CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
 ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
 RECEIPTS = RUNS = 3  # that are told; the others are counted

@@ -11,6 +11,7 @@ from predictflow.ledger.receipts import PROMOTED
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
 from stages.support.errors import UserError
+from stages.tracking.registry import STAGES
 
 
 @click.command(short_help="Put a version in a stage, with a receipt.")
@@ -18,7 +19,7 @@ from stages.support.errors import UserError
 @click.option(
     "--to",
     "stage",
-    type=click.Choice([*transition.STAGES, "archived"]),
+    type=click.Choice([*STAGES, "archived"]),
     required=True,
     help="Where it goes; archived takes it out of its stage.",
 )

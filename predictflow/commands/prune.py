@@ -7,7 +7,7 @@ import click
 
 from predictflow.console import fact, open_console, print_json
 from predictflow.lineage.project import Project
-from predictflow.maintenance.garbage import KINDS, Rubbish, find_garbage, remove_garbage
+from predictflow.maintenance.garbage import GARBAGE_KINDS, Garbage, find_garbage, remove_garbage
 
 NAMED = 3  # things of a kind that are shown by name; --json has all
 
@@ -56,8 +56,8 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
     context.exit(1 if wanted and not answer["removed"] else 0)
 
 
-def told(rubbish: Rubbish) -> dict[str, Any]:
-    """The answer; predictflow/README.md says what each key means."""
+def told(rubbish: Garbage) -> dict[str, Any]:
+    """The answer; docs/reference/json.md says what each key means."""
     groups = [
         {"kind": kind, "count": len(names), "size": sum(names.values()), "names": list(names)}
         for kind, names in rubbish.things.items()
@@ -79,7 +79,7 @@ def _draw(answer: dict[str, Any]) -> None:
     console = open_console()
     for group in answer["groups"]:
         size = decimal(group["size"]) if group["size"] else ""
-        console.print(fact(f"{group['count']:,}", KINDS[group["kind"]], size))
+        console.print(fact(f"{group['count']:,}", GARBAGE_KINDS[group["kind"]], size))
         if group["kind"] not in ("cache", "run_cache"):  # md5s say nothing to a person
             for name in group["names"][:NAMED]:
                 console.print(f"  {name}", markup=False, style="dim")

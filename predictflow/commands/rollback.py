@@ -10,11 +10,12 @@ from predictflow.ledger.receipts import ROLLED_BACK
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
 from stages.support.errors import UserError
+from stages.tracking.registry import STAGES, RegistryStage
 
 
 @click.command(short_help="Put the version back that was in a stage before.")
 @click.option(
-    "--to", "stage", type=click.Choice([*transition.STAGES]), default="production", show_default=True
+    "--to", "stage", type=click.Choice([*STAGES]), default=RegistryStage.PRODUCTION.alias, show_default=True
 )
 @click.option("--reason", "why", help="Why; it stands in the receipt.")
 @click.option("--dry-run", is_flag=True, help="Tell what would come back and change nothing.")

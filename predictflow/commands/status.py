@@ -14,14 +14,14 @@ from predictflow.lineage.answers import HEADLINE
 from predictflow.lineage.next_steps import changed_outputs
 from predictflow.lineage.project import Project
 from predictflow.lineage.status import status
-from stages.tracking.registry import ALIASES
+from stages.tracking.registry import RegistryStage
 
 MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
 NAMED = 3  # files and params that are told of a stage; the others are counted
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60}  # in seconds
 
 
-@click.command
+@click.command(short_help="Where do things stand, and what is to be done next?")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_obj
@@ -55,7 +55,7 @@ def _draw(answer: Json) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     rows = [
-        *((stage, _told_of_stage(answer[stage.lower()])) for stage in sorted(ALIASES)),
+        *((stage, _told_of_stage(answer[stage.alias])) for stage in RegistryStage),
         ("working tree", _told_of_model(answer["working_tree"])),
         ("pipeline", _told_of_pipeline(answer["pipeline"], answer["conflicts"])),
         ("commit", _told_of_commit(answer)),

@@ -18,10 +18,10 @@ from predictflow.ledger.receipts import (
     tag_name,
 )
 
-GTO = re.compile(
+GTO_NAME = re.compile(
     r"(?:@v(?P<version>\d+)\.\d+\.\d+[^#!]*!?|@deprecated|@created|#[A-Za-z0-9][\w/-]*!?)(?:#(?P<counter>\d+))?"
 )
-FIELDS = (
+TAG_FIELDS = (
     *("refname:strip=2", "objecttype", "objectname", "*objecttype", "*objectname", "tag", "taggerdate:unix"),
     *("taggername", "taggeremail", "contents", "contents:signature"),
 )
@@ -67,13 +67,15 @@ class Chain:
 
 def read_chain(repository: Repository, model: str) -> Chain:
     """All receipts of a model, in one question to Git, and what is wrong with them."""
-    form = "".join(f"%({field})%00" for field in FIELDS)
+    form = "".join(f"%({field})%00" for field in TAG_FIELDS)
     told = repository.read("for-each-ref", f"--format={form}", *tag_patterns(model)).split("\0")
     names, tags, receipts, damage = [], [], [], []
-    for start in range(0, len(told) - 1, len(FIELDS)):
-        name, kind, object, of, commit, title, date, *who, text, signature = told[start : start + len(FIELDS)]
+    for start in range(0, len(told) - 1, len(TAG_FIELDS)):
+        name, kind, object, of, commit, title, date, *who, text, signature = told[
+            start : start + len(TAG_FIELDS)
+        ]
         name = name.removeprefix("\n")
-        if not GTO.fullmatch(name.removeprefix(in_tag(model))):
+        if not GTO_NAME.fullmatch(name.removeprefix(in_tag(model))):
             continue
         names.append(name)
         if kind != "tag":
@@ -216,7 +218,7 @@ def registrations(receipts: list[Receipt]) -> dict[int, Receipt]:
 
 def version_numbers(chain: Chain) -> set[int]:
     """Those that a tag of any kind has registered."""
-    parts = (GTO.fullmatch(name.removeprefix(in_tag(chain.model))) for name in chain.names)
+    parts = (GTO_NAME.fullmatch(name.removeprefix(in_tag(chain.model))) for name in chain.names)
     return {int(part["version"]) for part in parts if part and part["version"]}
 
 

@@ -87,8 +87,8 @@ def publish_receipts(repository: Repository, model: str, written: list[Receipt])
     Their names alone do not keep two writers apart (one may write of Production, the other of Staging), so
     origin also holds the id of the last one, which moves only from what it was.
 
-    Raises UserError where origin does not take them, and Quicker where it holds a receipt that is not here;
-    `written` are taken back then. Does nothing where there is no origin.
+    Raises UserError where origin does not take them, and StaleLedger where it holds a receipt that is not
+    here; `written` are taken back then. Does nothing where there is no origin.
     """
     try:
         push_receipts(repository, model, written)

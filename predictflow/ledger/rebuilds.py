@@ -13,21 +13,40 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.mlflow_entities import Version
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
 from predictflow.errors import Unreachable
 from predictflow.formatting import Json, moment
 from predictflow.ledger.origin import has_origin
 from predictflow.ledger.receipts import MESSAGE, Receipt, canonical, in_tag
 from predictflow.ledger.writer import identity, write_tag
 
-LAYOUT = 1
+REBUILD_LAYOUT = 1
 IDENTICAL, SAME, DIFFERENT = "identical", "same predictions", "different"
 GRADES = (IDENTICAL, SAME, DIFFERENT)  # the best first
-REBUILT_TAG = "predictflow.rebuilt"  # on MLflow's version: `identical 2026-11-21T09:30:00Z`
-# What a rebuild comes to; predictflow/README.md says what each means.
-GIVEN = {"verdict", "entries", "differs", "predictions", "inputs", "environment", "requirements", "machine"}
-KEYS = GIVEN | {"receipt", "action", "model", "version", "content", "commit", "registered", "who", "when"}
-FIELDS = (
+
+# What a rebuild comes to; docs/reference/json.md says what each means.
+RESULT_KEYS = {
+    "verdict",
+    "entries",
+    "differs",
+    "predictions",
+    "inputs",
+    "environment",
+    "requirements",
+    "machine",
+}
+REBUILD_KEYS = RESULT_KEYS | {
+    "receipt",
+    "action",
+    "model",
+    "version",
+    "content",
+    "commit",
+    "registered",
+    "who",
+    "when",
+}
+REBUILD_TAG_FIELDS = (
     "refname:strip=2",
     "objecttype",
     "*objectname",
@@ -39,12 +58,12 @@ FIELDS = (
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildReceipt:
     """A receipt of a rebuild.
 
     Attributes:
         time: seconds since 1970.
-        body: all of KEYS.
+        body: all of REBUILD_KEYS.
         broken: what is wrong with it, in words.
     """
 
@@ -61,19 +80,19 @@ def rebuild_prefix(model: str) -> str:
     return f"{in_tag(model)}/rebuilt/"
 
 
-def read_rebuilds(repository: Repository, model: str) -> list[Rebuilt]:
+def read_rebuilds(repository: Repository, model: str) -> list[RebuildReceipt]:
     """All receipts of rebuilds of a model, the newest last. A tag of that name with no such message is
     passed over."""
-    form = "".join(f"%({field})%00" for field in FIELDS)
+    form = "".join(f"%({field})%00" for field in REBUILD_TAG_FIELDS)
     told = repository.read("for-each-ref", f"--format={form}", f"refs/tags/{rebuild_prefix(model)}").split(
         "\0"
     )
     found = []
-    for start in range(0, len(told) - 1, len(FIELDS)):
-        name, _, commit, *who, date, text = told[start : start + len(FIELDS)]
+    for start in range(0, len(told) - 1, len(REBUILD_TAG_FIELDS)):
+        name, _, commit, *who, date, text = told[start : start + len(REBUILD_TAG_FIELDS)]
         body = _body(text)
         if body is not None:
-            one = Rebuilt(name.removeprefix("\n"), commit, int(date or 0), " ".join(who), body, [])
+            one = RebuildReceipt(name.removeprefix("\n"), commit, int(date or 0), " ".join(who), body, [])
             one.broken.extend(_broken(model, one))
             found.append(one)
     return sorted(found, key=lambda one: (one.time, one.name))
@@ -85,13 +104,15 @@ def _body(text: str) -> Json | None:
         return None
     try:
         body = json.loads(parts[1])
-        known = canonical(body) == parts[1] and set(body) == KEYS and body["receipt"] == LAYOUT
+        known = (
+            canonical(body) == parts[1] and set(body) == REBUILD_KEYS and body["receipt"] == REBUILD_LAYOUT
+        )
     except (ValueError, RecursionError):
         return None
     return body if known and body["verdict"] in GRADES and isinstance(body["machine"], dict) else None
 
 
-def _broken(model: str, one: Rebuilt) -> list[str]:
+def _broken(model: str, one: RebuildReceipt) -> list[str]:
     """Where a receipt's body and its tag do not say the same."""
     body = one.body
     if body["model"] != model or not one.name.startswith(f"{rebuild_prefix(model)}v{body['version']}.0.0/"):
@@ -100,19 +121,19 @@ def _broken(model: str, one: Rebuilt) -> list[str]:
     return [f"its {key} is {told}, its body says {body[key]}" for key, told in pairs if body[key] != told]
 
 
-def write_rebuild(repository: Repository, registered: Receipt, given: Json) -> Rebuilt:
+def write_rebuild(repository: Repository, registered: Receipt, given: Json) -> RebuildReceipt:
     """Write the next receipt of a version's rebuilds.
 
     Args:
         registered: the receipt that registers the version.
-        given: the values of GIVEN.
+        given: the values of RESULT_KEYS.
 
     Raises UserError where Git cannot write it.
     """
     model, version = registered.body["model"], registered.version
     now = int(time.time())
-    body = {key: given[key] for key in GIVEN} | {
-        "receipt": LAYOUT,
+    body = {key: given[key] for key in RESULT_KEYS} | {
+        "receipt": REBUILD_LAYOUT,
         "action": "rebuilt",
         "model": model,
         "version": version,
@@ -147,7 +168,7 @@ def fetch_rebuilds(repository: Repository, model: str) -> None:
         _ask_origin(repository, *words, failed="origin's receipts of rebuilds were not fetched")
 
 
-def push_rebuilds(repository: Repository, written: list[Rebuilt]) -> None:
+def push_rebuilds(repository: Repository, written: list[RebuildReceipt]) -> None:
     """Push them to origin, if there is one. Raises Unreachable where it does not take them: they stay."""
     if written and has_origin(repository):
         names = [f"refs/tags/{one.name}" for one in written]
@@ -170,7 +191,7 @@ def newest_verdict(repository: Repository, version: Version) -> tuple[str, int] 
     return max(told)[::-1] if told else None
 
 
-def recorded_machine(told: list[Rebuilt], content: str) -> dict[str, str]:
+def recorded_machine(told: list[RebuildReceipt], content: str) -> dict[str, str]:
     """The machine on which a content was last rebuilt to the byte; empty where that is not recorded."""
     whole = [one for one in told if one.body["content"] == content and not one.broken]
     same = [one for one in whole if one.body["verdict"] == GRADES[0]]

@@ -14,14 +14,25 @@ from dataclasses import dataclass
 
 from predictflow.formatting import Json
 from stages.support.errors import UserError
+from stages.tracking.registry import STAGES
 
-LAYOUT = 1
+RECEIPT_LAYOUT = 1
 REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED = "registered", "promoted", "rolled back", "archived"
-RECEIPT_STAGES = ("production", "staging")
 # What the writer of a receipt tells of a version: all that a new registry needs, but for its files.
-GIVEN = {"content", "md5s", "run", "registered", "tags", "description", "decision"}
-KEYS = GIVEN | {"receipt", "action", "model", "version", "stage", "from", "commit", "who", "when", "why"}
-KEYS |= {"previous"}
+VERSION_KEYS = {"content", "md5s", "run", "registered", "tags", "description", "decision"}
+RECEIPT_KEYS = VERSION_KEYS | {
+    "receipt",
+    "action",
+    "model",
+    "version",
+    "stage",
+    "from",
+    "commit",
+    "who",
+    "when",
+    "why",
+}
+RECEIPT_KEYS |= {"previous"}
 # What GTO allows as a name, and what it reads as its tag behind the name.
 NAME = re.compile(r"([A-Za-z0-9_./-]+:)?[A-Za-z0-9]([A-Za-z0-9/_-]*[A-Za-z0-9])?")
 MESSAGE = re.compile(r"[^\n]+\n\n(\{[^\n]*\})\n*")
@@ -52,7 +63,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Receipt(Tag):
-    """A receipt. Its `body` has all of KEYS; predictflow/README.md says what each means."""
+    """A receipt. Its `body` has all of RECEIPT_KEYS; docs/reference/json.md says what each means."""
 
     body: Json
 
@@ -91,7 +102,9 @@ def parse_body(text: str) -> Json | None:
         return None
     try:
         body = json.loads(parts[1])
-        known = canonical(body) == parts[1] and set(body) == KEYS and body["receipt"] == LAYOUT
+        known = (
+            canonical(body) == parts[1] and set(body) == RECEIPT_KEYS and body["receipt"] == RECEIPT_LAYOUT
+        )
     except (ValueError, RecursionError):
         return None
     return body if known and _typed(body) else None
@@ -103,7 +116,7 @@ def _typed(body: Json) -> bool:
     texts = (body[key] for key in ("model", "commit", "content", "description", "who", "when"))
     return (
         action in (REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED)
-        and (stage is None if action == REGISTERED else stage in RECEIPT_STAGES)
+        and (stage is None if action == REGISTERED else stage in STAGES)
         and type(body["version"]) is int
         and (body["from"] is None or type(body["from"]) is int)
         and all(isinstance(text, str) for text in texts)

@@ -9,9 +9,9 @@ from predictflow.adapters.git import Repository
 from predictflow.formatting import moment
 from predictflow.ledger.chain import Chain, next_counter, next_time, read_chain, standing_receipts
 from predictflow.ledger.receipts import (
-    GIVEN,
-    LAYOUT,
     NAME,
+    RECEIPT_LAYOUT,
+    VERSION_KEYS,
     Receipt,
     StaleLedger,
     canonical,
@@ -45,8 +45,8 @@ def write_receipt(
         sign: with the key that Git is set up with.
         now: seconds since 1970; by default the clock's.
 
-    Raises Quicker where the chain has gone on since it was read, UserError where Git cannot write the tag;
-    then nothing was written.
+    Raises StaleLedger where the chain has gone on since it was read, UserError where Git cannot write the
+    tag; then nothing was written.
     """
     if not NAME.fullmatch(chain.model):
         raise UserError(
@@ -59,8 +59,8 @@ def write_receipt(
             raise stale_ledger(chain, held.last.who if held.last and held.last != chain.last else "somebody")
         former = standing_receipts(chain.receipts).get(stage or "")
         date = next_time(chain, time.time() if now is None else now)
-        body = {key: given[key] for key in GIVEN} | {
-            "receipt": LAYOUT,
+        body = {key: given[key] for key in VERSION_KEYS} | {
+            "receipt": RECEIPT_LAYOUT,
             "action": action,
             "model": chain.model,
             "version": version,

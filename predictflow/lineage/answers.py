@@ -1,11 +1,10 @@
 """What is known of a model and of a file, put together from Git, the store, the cache and the remote.
 
-Every function returns plain values for JSON; predictflow/README.md says what each key means.
+Every function returns plain values for JSON; docs/reference/json.md says what each key means.
 """
 
-from predictflow.adapters import processes
-from predictflow.adapters.dvc_files import CUSTOMERS, Lockfile
-from predictflow.adapters.mlflow_entities import COMMIT, DIRTY, Run, Version
+from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS, TEST, TRAIN, Lockfile
+from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, Run, Version
 from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.rebuilds import read_rebuilds, rebuild_prefix
@@ -13,11 +12,11 @@ from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.history import Commit, Model
 from predictflow.lineage.project import Project
 from stages.support.params import flat
-from stages.tracking.provenance import FOLDER
+from stages.support.paths import MODEL_FOLDER
+from stages.tracking.store import is_gone
 
 HEADLINE = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_error", "profit_per_customer")
-SIDES = {"data/prepared/train.parquet": "train", "data/prepared/test.parquet": "test"}
-ENVIRONMENT = "requirements.lock"
+SIDES = {TRAIN: "train", TEST: "test"}
 REBUILD = (
     "git checkout {}",
     "MLFLOW_TRACKING_URI=sqlite:///mlflow_data/rebuild.db make repro",
@@ -51,7 +50,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "model": {
             "content": content,
             "kind": params.get("train.model"),
-            "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{FOLDER}/")},
+            "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{MODEL_FOLDER}/")},
         },
         "runs": runs(project, project.runs.get(content, [])),
         "versions": [version(one) for one in project.versions_with.get(content, [])],
@@ -65,7 +64,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "metrics": model.metrics,
         "params": params,
         "code": model.code,
-        "environment": {"path": ENVIRONMENT, "md5": model.md5s.get(ENVIRONMENT)},
+        "environment": {"path": REQUIREMENTS, "md5": model.md5s.get(REQUIREMENTS)},
         "prepared": [
             file(project, path, model.md5s[path], model.lock.sizes.get(path)) | model.prepared.get(side, {})
             for path, side in SIDES.items()
@@ -152,8 +151,8 @@ def runs(project: Project, of_content: list[Run]) -> list[Json]:
             "began": moment(run.began / 1000),
             "experiment": run.experiment,
             "restored": run.restored,
-            "made_at": run.tags.get(COMMIT),
-            "uncommitted_changes": run.tags.get(DIRTY) == "true",
+            "made_at": run.tags.get(COMMIT_TAG),
+            "uncommitted_changes": run.tags.get(DIRTY_TAG) == "true",
             "metrics": metrics.get(run.id, {}),
         }
         for run in of_content
@@ -162,7 +161,7 @@ def runs(project: Project, of_content: list[Run]) -> list[Json]:
 
 def _status(run: Run) -> str:
     """What a kill has left RUNNING, the next stage ends as KILLED; it is told so at once."""
-    return "KILLED" if run.status == "RUNNING" and processes.gone(run.tags) else run.status
+    return "KILLED" if run.status == "RUNNING" and is_gone(run.tags) else run.status
 
 
 def version(one: Version) -> Json:

@@ -1,6 +1,6 @@
 """What differs between two models, or between the customers of two: plain values for JSON.
 
-predictflow/README.md says what each key means.
+docs/reference/json.md says what each key means.
 """
 
 import hashlib
@@ -9,21 +9,19 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED
-from predictflow.adapters.mlflow_entities import COMMIT
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, REQUIREMENTS
+from predictflow.adapters.mlflow_entities import COMMIT_TAG
 from predictflow.formatting import SHORT, Json
 from predictflow.lineage import answers
-from predictflow.lineage.answers import ENVIRONMENT
-from predictflow.lineage.customer_files import CustomerFile, Difference, Open, Unlike, compare
+from predictflow.lineage.customer_files import CustomerChanges, CustomerCsv, MalformedCustomers, Open, compare
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.environment import PIN
 from stages.support.errors import UserError
-from stages.support.params import FILE as PARAMS
 from stages.support.params import flat
-from stages.tracking.provenance import PROVENANCE
+from stages.support.paths import PARAMS, PROVENANCE
 
 OF_A_RUN = ("data.", "models.", "prepare.", "seed", "train.")  # MLflow notes some of its own beside them
 OF_TRAINING = ("train.", "validation.")  # metrics that a run holds beside those of the evaluation
@@ -34,7 +32,7 @@ Reading = Callable[[int], AbstractContextManager[Open | None]]
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedSide:
     """One of the two that are compared. Of customers, only their md5 and params are known.
 
     Attributes:
@@ -64,34 +62,34 @@ class Side:
     revision: str | None = None
 
 
-def find(project: Project, letter: str, handle: str | None) -> Side:
+def find(project: Project, letter: str, handle: str | None) -> ComparedSide:
     """Raises UserError for a handle of something that cannot be compared, and what `resolve` raises."""
     target = resolve(project, handle)
-    side = Side(letter, handle, target.named)
+    side = ComparedSide(letter, handle, target.named)
     if target.model:
         return _of_model(project, side, target.model, target.lock)
     return _of_customers(project, replace(side, customers=target.file))
 
 
-def _of_model(project: Project, side: Side, content: str, lock: str | None = None) -> Side:
+def _of_model(project: Project, side: ComparedSide, content: str, lock: str | None = None) -> ComparedSide:
     model = answers.recorded(project, content, lock)
     side = replace(
         side,
         model=model,
         customers=model.md5s.get(CUSTOMERS),
-        environment=model.md5s.get(ENVIRONMENT),
+        environment=model.md5s.get(REQUIREMENTS),
         metrics=model.metrics or None,
     )
     if model.lock.md5s:
         return _of_lock(project, side, model)
     params = {name: value for name, value in model.params.items() if name.startswith(OF_A_RUN)}
     metrics = {name: value for name, value in model.metrics.items() if not name.startswith(OF_TRAINING)}
-    commits = [run.tags[COMMIT] for run in project.runs.get(content, []) if COMMIT in run.tags]
+    commits = [run.tags[COMMIT_TAG] for run in project.runs.get(content, []) if COMMIT_TAG in run.tags]
     revision = commits[0] if commits else None
     return replace(side, params=params, metrics=metrics or None, revision=revision)
 
 
-def _of_lock(project: Project, side: Side, model: Model) -> Side:
+def _of_lock(project: Project, side: ComparedSide, model: Model) -> ComparedSide:
     """What a model's dvc.lock tells of it, also where the stages after train have not run since."""
     revision = model.commit.sha if model.commit else None
     if revision is None and side.handle:
@@ -112,7 +110,7 @@ def _of_lock(project: Project, side: Side, model: Model) -> Side:
     )
 
 
-def _of_customers(project: Project, side: Side) -> Side:
+def _of_customers(project: Project, side: ComparedSide) -> ComparedSide:
     """Customers, with the params of the first model that was made from them."""
     history, md5 = project.history, side.customers
     named = history.named_by.get(md5) or project.in_store.get(md5, {})
@@ -170,7 +168,7 @@ def _params(stage: Json) -> Json:
     return {name: value for tree in _trees(stage) for name, value in flat(tree).items()}
 
 
-def between(project: Project, a: Side, b: Side, reading: Reading) -> Json:
+def between(project: Project, a: ComparedSide, b: ComparedSide, reading: Reading) -> Json:
     """Every section of two models; of the data alone where one is no model.
 
     A section is None where it could not be compared, and empty where nothing differs.
@@ -194,7 +192,7 @@ def between(project: Project, a: Side, b: Side, reading: Reading) -> Json:
     }
 
 
-def _told(project: Project, side: Side) -> Json:
+def _told(project: Project, side: ComparedSide) -> Json:
     return {
         "handle": side.handle,
         "is": side.named,
@@ -214,16 +212,16 @@ def _rows(project: Project, md5: str) -> int | None:
     return None
 
 
-def _unseen(project: Project, what: str, side: Side, why: str) -> None:
+def _unseen(project: Project, what: str, side: ComparedSide, why: str) -> None:
     """Note what could not be looked at."""
     project.unseen.append(f"the {what} of {side.letter.upper()}: {why}")
 
 
-def _known(project: Project, a: Side, b: Side, name: str) -> bool:
+def _known(project: Project, a: ComparedSide, b: ComparedSide, name: str) -> bool:
     """Whether both sides tell of something; what one of them does not is noted."""
     unknown = [side for side in (a, b) if getattr(side, name) is None]
     for side in unknown:
-        _unseen(project, name, side, WHY[name])
+        _unseen(project, name, side, WHY_UNKNOWN[name])
     return not unknown
 
 
@@ -237,7 +235,7 @@ def _differing(one: Json, other: Json) -> Json:
     return differing
 
 
-def _data(project: Project, a: Side, b: Side, reading: Reading) -> Json:
+def _data(project: Project, a: ComparedSide, b: ComparedSide, reading: Reading) -> Json:
     if a.customers == b.customers:
         return {}
     files = [_file(project, side) for side in (a, b)]
@@ -254,7 +252,7 @@ def _data(project: Project, a: Side, b: Side, reading: Reading) -> Json:
     }
 
 
-def _file(project: Project, side: Side) -> CustomerFile | None:
+def _file(project: Project, side: ComparedSide) -> CustomerCsv | None:
     """The customers of a side, as they lie on this machine, and how they are written."""
     path = _lying(project, side)
     written = [side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id")]
@@ -267,11 +265,11 @@ def _file(project: Project, side: Side) -> CustomerFile | None:
     elif None in written:
         _unseen(project, "customers", side, f"no {PARAMS} tells how {side.customers} is written")
     else:
-        return CustomerFile(path, *written)
+        return CustomerCsv(path, *written)
     return None
 
 
-def _lying(project: Project, side: Side) -> Path | None:
+def _lying(project: Project, side: ComparedSide) -> Path | None:
     """Where the customers lie: in the cache, in the working tree, or where the handle says."""
     root = project.repository.root
     if root and (cached := project.look(lambda: project.storage.cached(side.customers), None)):
@@ -282,21 +280,26 @@ def _lying(project: Project, side: Side) -> Path | None:
 
 
 def _compared(
-    project: Project, a: Side, b: Side, before: CustomerFile, after: CustomerFile, reading: Reading
-) -> Difference | None:
+    project: Project,
+    a: ComparedSide,
+    b: ComparedSide,
+    before: CustomerCsv,
+    after: CustomerCsv,
+    reading: Reading,
+) -> CustomerChanges | None:
     try:
         with reading(before.path.stat().st_size + after.path.stat().st_size) as open_binary:
             return compare(before, after, open_binary)
-    except Unlike as error:
+    except MalformedCustomers as error:
         _unseen(project, "customers", a if error.file is before else b, str(error))
         return None
 
 
-def _columns(project: Project, a: Side, b: Side) -> Json:
+def _columns(project: Project, a: ComparedSide, b: ComparedSide) -> Json:
     return _differing(a.columns, b.columns)
 
 
-def _params_of(project: Project, a: Side, b: Side) -> Json:
+def _params_of(project: Project, a: ComparedSide, b: ComparedSide) -> Json:
     one, other = a.params, b.params
     if a.model == b.model or _known(project, a, b, "evaluation"):
         one, other = (side.params | (side.evaluation or {}) for side in (a, b))
@@ -305,7 +308,7 @@ def _params_of(project: Project, a: Side, b: Side) -> Json:
     return _differing(one, other)
 
 
-def _code(project: Project, a: Side, b: Side) -> Json:
+def _code(project: Project, a: ComparedSide, b: ComparedSide) -> Json:
     return {
         path: {
             "change": "added" if "a" not in md5s else "removed" if "b" not in md5s else "changed",
@@ -315,7 +318,7 @@ def _code(project: Project, a: Side, b: Side) -> Json:
     }
 
 
-def _shown_by(project: Project, a: Side, b: Side, path: str) -> str | None:
+def _shown_by(project: Project, a: ComparedSide, b: ComparedSide, path: str) -> str | None:
     """The command that shows how a file differs; None where Git does not hold what dvc.lock names."""
     for side in (a, b):
         if _md5(project, side, path) != side.code.get(path):
@@ -327,7 +330,7 @@ def _shown_by(project: Project, a: Side, b: Side, path: str) -> str | None:
     return f"git diff {commits} -- {path}"
 
 
-def _md5(project: Project, side: Side, path: str) -> str | None:
+def _md5(project: Project, side: ComparedSide, path: str) -> str | None:
     text = _text(project, side.revision, path)
     return None if text is None else hashlib.md5(text).hexdigest()
 
@@ -336,7 +339,7 @@ def _tracked(project: Project, path: str) -> bool:
     return project.repository.git("ls-files", "--error-unmatch", path).returncode == 0
 
 
-def _environment(project: Project, a: Side, b: Side) -> Json:
+def _environment(project: Project, a: ComparedSide, b: ComparedSide) -> Json:
     if a.environment == b.environment:
         return {}
     packages = {side.letter: _packages(project, side) for side in (a, b)}
@@ -345,21 +348,21 @@ def _environment(project: Project, a: Side, b: Side) -> Json:
     return {"md5": md5s, "packages": _differing(packages["a"], packages["b"]) if known else None}
 
 
-def _packages(project: Project, side: Side) -> Json | None:
+def _packages(project: Project, side: ComparedSide) -> Json | None:
     """{package: version, or versions with their markers} on any platform."""
-    if _md5(project, side, ENVIRONMENT) != side.environment:
+    if _md5(project, side, REQUIREMENTS) != side.environment:
         where = f"commit {side.revision[:10]}" if side.revision else "the working tree"
-        why = f"{where} does not hold the {ENVIRONMENT} of md5 {side.environment}"
+        why = f"{where} does not hold the {REQUIREMENTS} of md5 {side.environment}"
         _unseen(project, "packages", side, why)
         return None
     found: dict[str, list[str]] = {}
-    text = _text(project, side.revision, ENVIRONMENT).decode("utf-8", "replace")
+    text = _text(project, side.revision, REQUIREMENTS).decode("utf-8", "replace")
     for name, version, marker in PIN.findall(text):
         found.setdefault(name, []).append(f"{version} ; {marker}" if marker else version)
     return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
-def _metrics(project: Project, a: Side, b: Side) -> Json:
+def _metrics(project: Project, a: ComparedSide, b: ComparedSide) -> Json:
     differing = _differing(flat(a.metrics), flat(b.metrics))
     for values in differing.values():
         if len(values) == 2:
@@ -375,7 +378,7 @@ SECTIONS = {
     "metrics": _metrics,
 }
 NO_LOCK = "no commit holds its dvc.lock"
-WHY = {  # something is not known of a side
+WHY_UNKNOWN = {  # something is not known of a side
     "customers": "nothing tells their md5",
     "evaluation": "no dvc.lock tells how it was measured",
     "columns": NO_LOCK,

@@ -18,7 +18,7 @@ Open = Callable[[Path], BinaryIO]
 
 
 @dataclass(frozen=True)
-class CustomerFile:
+class CustomerCsv:
     """A CSV of customers, and what the `data` block of params.yaml says of it."""
 
     path: Path
@@ -27,16 +27,16 @@ class CustomerFile:
     id: str
 
 
-class Unlike(Exception):
+class MalformedCustomers(Exception):
     """A file that is not what its params say: what is wrong, and where. Rows count as in a spreadsheet."""
 
-    def __init__(self, file: CustomerFile, wrong: str) -> None:
+    def __init__(self, file: CustomerCsv, wrong: str) -> None:
         super().__init__(wrong)
         self.file = file
 
 
 @dataclass(frozen=True)
-class Difference:
+class CustomerChanges:
     """What became of the customers between two files.
 
     Attributes:
@@ -55,13 +55,13 @@ class Difference:
     columns_added: list[str]
 
 
-def compare(before: CustomerFile, after: CustomerFile, open_binary: Open | None = None) -> Difference:
+def compare(before: CustomerCsv, after: CustomerCsv, open_binary: Open | None = None) -> CustomerChanges:
     """Compare two files by the names of their columns, wherever these stand.
 
     Args:
         open_binary: opens a file to read its bytes; one that counts them can show how far the reading is.
 
-    Raises Unlike for a file that is not what its params say, or that gives an id twice.
+    Raises MalformedCustomers for a file that is not what its params say, or that gives an id twice.
     """
     names = [_header(file) for file in (before, after)]
     ids = {before.id, after.id}
@@ -85,7 +85,7 @@ def compare(before: CustomerFile, after: CustomerFile, open_binary: Open | None 
         else:
             changed.append(id)
         held[id] = None  # met
-    return Difference(
+    return CustomerChanges(
         [id for id, values in held.items() if values is not None],
         list(added),
         changed,
@@ -95,15 +95,17 @@ def compare(before: CustomerFile, after: CustomerFile, open_binary: Open | None 
     )
 
 
-def _repeats(file: CustomerFile, id: str) -> Unlike:
-    return Unlike(file, f"the id {id!r} stands there twice, so which customer is which cannot be told")
+def _repeats(file: CustomerCsv, id: str) -> MalformedCustomers:
+    return MalformedCustomers(
+        file, f"the id {id!r} stands there twice, so which customer is which cannot be told"
+    )
 
 
-def _header(file: CustomerFile) -> list[str]:
+def _header(file: CustomerCsv) -> list[str]:
     return next(_rows(file, None))[1]
 
 
-def _customers(file: CustomerFile, columns: list[str], open_binary: Open | None) -> Iterator[tuple[str, int]]:
+def _customers(file: CustomerCsv, columns: list[str], open_binary: Open | None) -> Iterator[tuple[str, int]]:
     """(id, a hash of the values in some columns) of each customer, in the file's order."""
     rows = _rows(file, open_binary)
     names = next(rows)[1]
@@ -114,11 +116,11 @@ def _customers(file: CustomerFile, columns: list[str], open_binary: Open | None)
         if not any(row):
             continue  # an empty line is no customer
         if len(row) != width:
-            raise Unlike(file, f"row {number} has {len(row)} of {width} fields")
+            raise MalformedCustomers(file, f"row {number} has {len(row)} of {width} fields")
         yield row[id], hash(values(row))
 
 
-def _rows(file: CustomerFile, open_binary: Open | None) -> Iterator[tuple[int, list[str]]]:
+def _rows(file: CustomerCsv, open_binary: Open | None) -> Iterator[tuple[int, list[str]]]:
     """(number, fields) of each row, the header first, which is checked."""
     csv.field_size_limit(WIDEST)
     number = 1
@@ -130,11 +132,15 @@ def _rows(file: CustomerFile, open_binary: Open | None) -> Iterator[tuple[int, l
             header = next(reader, [])
             for name in dict.fromkeys([file.id, *header]):
                 if header.count(name) != 1:
-                    raise Unlike(file, f"its header has the column {name!r} {header.count(name)} times")
+                    raise MalformedCustomers(
+                        file, f"its header has the column {name!r} {header.count(name)} times"
+                    )
             yield 1, header
             for number, row in enumerate(reader, 2):
                 yield number, row
     except (csv.Error, UnicodeError, LookupError, TypeError) as error:
-        raise Unlike(file, f"after row {number} it cannot be read as {file.encoding}: {error}") from error
+        raise MalformedCustomers(
+            file, f"after row {number} it cannot be read as {file.encoding}: {error}"
+        ) from error
     except OSError as error:
-        raise Unlike(file, str(error)) from error
+        raise MalformedCustomers(file, str(error)) from error

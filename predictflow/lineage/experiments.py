@@ -11,15 +11,15 @@ from predictflow.ledger.rebuilds import rebuild_prefix
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
-from stages.support.params import FILE as PARAMS
 from stages.support.params import flat
+from stages.support.paths import PARAMS
 
 RESTORED = {True: "restored", False: "run"}
 
 
 def experiment_entries(project: Project) -> list[Json]:
     """One entry an experiment, a committed model without one, or a run that neither knows; the newest
-    first. predictflow/README.md says what each key means."""
+    first. docs/reference/json.md says what each key means."""
     history = project.history
     found = []
     for content in history.contents:
@@ -31,8 +31,8 @@ def experiment_entries(project: Project) -> list[Json]:
             of_it = [run for run in runs if run.experiment == ref.name]
             found.append(_of_experiment(project, content, ref, of_it))
         others = [run for run in runs if run.experiment not in names]
-        taken_over = content in history.first_with_model and history.taken_over(content)
-        if others or (taken_over and not experiments):
+        is_on_branch = content in history.first_with_model and history.is_on_branch(content)
+        if others or (is_on_branch and not experiments):
             found.append(_of_commit(project, content, others))
     known = {run["id"] for row in found for run in row["runs"]}
     found += [_of_run(project, run) for run in project.all_runs if run.id not in known]

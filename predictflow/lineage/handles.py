@@ -13,15 +13,16 @@ from predictflow.ledger.chain import registrations, standing_receipts
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.errors import UserError
-from stages.tracking.provenance import FOLDER, PROVENANCE
+from stages.support.paths import MODEL_FOLDER, PROVENANCE
+from stages.tracking.registry import RegistryStage
 
-MD5 = re.compile(r"[0-9a-f]{4,32}(\.dir)?")
-RUN = re.compile(r"[0-9a-f]{4,32}")
-VERSION = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
+MD5_HANDLE = re.compile(r"[0-9a-f]{4,32}(\.dir)?")
+RUN_HANDLE = re.compile(r"[0-9a-f]{4,32}")
+VERSION_HANDLE = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
 # What train and evaluate write names the model; every other file is something that models are made from.
-OF_A_MODEL = (FOLDER.as_posix(), PROVENANCE.as_posix(), "metrics/train/", "metrics/evaluate/")
-LISTED = 20
-LARGE = 500_000_000  # bytes, which take a second or two to hash
+OF_A_MODEL = (MODEL_FOLDER.as_posix(), PROVENANCE.as_posix(), "metrics/train/", "metrics/evaluate/")
+LISTED_TARGETS = 20
+LARGE_FILE = 500_000_000  # bytes, which take a second or two to hash
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def resolve(project: Project, handle: str | None) -> Target:
     found: dict[tuple[str | None, str | None], Target] = {}
     sources = (_paths, _revisions, _experiments, _md5s, _versions, _runs)
     for source in sources:
-        if found and source is _runs and not RUN.fullmatch(handle):
+        if found and source is _runs and not RUN_HANDLE.fullmatch(handle):
             break  # an experiment's own commit says more than its run
         for target in source(project, handle, looked):
             found.setdefault((target.model, target.file), target)
@@ -103,7 +104,7 @@ def _inside(project: Project, path: Path) -> str | None:
 
 def _md5(path: Path) -> str:
     """The md5 of a file of any size; a long wait shows its progress."""
-    if path.stat().st_size < LARGE:
+    if path.stat().st_size < LARGE_FILE:
         return hashes.md5(path)
     from rich.progress import open as open_with_progress
 
@@ -143,7 +144,7 @@ def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterato
 
 
 def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
-    if not MD5.fullmatch(handle):
+    if not MD5_HANDLE.fullmatch(handle):
         return
     digests = [digest for digest in project.history.named_by if digest.startswith(handle)]
     digests = digests or [digest for digest in project.in_store if digest.startswith(handle)]
@@ -154,7 +155,7 @@ def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
 
 
 def _versions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
-    asked = VERSION.fullmatch(handle)
+    asked = VERSION_HANDLE.fullmatch(handle)
     if not asked or (project.start / handle).exists():
         return
     named = [version for version in project.versions if version.model == asked["model"]]
@@ -188,7 +189,7 @@ def _receipts(
     `register` puts every version in Staging without a receipt: there the store alone is asked, if it knows.
     """
     stage = wanted.lower()
-    if in_store and stage == "staging":
+    if in_store and stage == RegistryStage.STAGING.alias:
         return
     chain = project.chain(model)
     if wanted.isdigit():
@@ -235,7 +236,7 @@ def _experiments(project: Project, handle: str, looked: list[str]) -> Iterator[T
 
 def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     """A run by its id, or by the name of an experiment that DVC has forgotten."""
-    hexadecimal = RUN.fullmatch(handle) is not None
+    hexadecimal = RUN_HANDLE.fullmatch(handle) is not None
     named = [
         run
         for run in project.all_runs
@@ -263,12 +264,12 @@ def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
 
 def _ambiguous(project: Project, handle: str, found: list[Target]) -> UserError:
     lines = [f"{handle} may be any of {len(found)}:"]
-    for target in found[:LISTED]:
+    for target in found[:LISTED_TARGETS]:
         kind = "model" if target.model else "file"
         first = project.history.first_with_model.get(target.model or "")
         since = f", since commit {first.sha[:10]}" if first else ""
         lines.append(f"  {target.model or target.file}  {kind}: {target.named}{since}")
-    if len(found) > LISTED:
-        lines.append(f"  and {len(found) - LISTED} more")
+    if len(found) > LISTED_TARGETS:
+        lines.append(f"  and {len(found) - LISTED_TARGETS} more")
     lines.append("Cure: name one of them by its md5.")
     return CouldNotTell("\n".join(lines))

@@ -22,8 +22,8 @@ from predictflow.adapters.dvc_files import (
 
 # IMPORTS
 from predictflow.adapters.git import Ref, Repository
-from predictflow.lineage.index import Index, Track, read_index
-from stages.tracking.provenance import FOLDER
+from predictflow.lineage.index import Index, Progress, read_index
+from stages.support.paths import MODEL_FOLDER
 
 WORKTREE = "the working tree"  # the name of the dvc.lock that lies on the disk
 
@@ -78,7 +78,7 @@ class Model:
     @property
     def files(self) -> dict[str, str]:
         """{name: md5} of the files in the model's folder."""
-        return {Path(path).name: md5 for path, md5 in self.md5s.items() if Path(path).parent == FOLDER}
+        return {Path(path).name: md5 for path, md5 in self.md5s.items() if Path(path).parent == MODEL_FOLDER}
 
 
 class History:
@@ -90,7 +90,7 @@ class History:
     """
 
     def __init__(
-        self, repository: Repository, track: Track = lambda things, total: things, keep: bool = True
+        self, repository: Repository, track: Progress = lambda things, total: things, keep: bool = True
     ) -> None:
         """`keep` writes the index of the history for the next call."""
         self.repository = repository
@@ -191,7 +191,7 @@ class History:
                 found.setdefault(content, []).append(ref)
         return found
 
-    def taken_over(self, content: str) -> bool:
+    def is_on_branch(self, content: str) -> bool:
         """Whether a branch, a tag or the checkout holds or held a model; else it is an experiment's alone."""
         return self.places[self.first_with_model[content].sha] in self._named
 

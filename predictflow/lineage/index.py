@@ -24,11 +24,11 @@ from predictflow.adapters.dvc_files import (
 from predictflow.adapters.git import Repository
 from stages.support import files
 
-LAYOUT = 1
+INDEX_LAYOUT = 1
 SHALLOW = "^"  # before a commit that a shallow clone ends at
 
 # Goes through so many things and shows how far it is.
-Track = Callable[[Iterable[Any], int], Iterable[Any]]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Index:
 
 
 def read_index(
-    repository: Repository, track: Track = lambda things, total: things, keep: bool = True
+    repository: Repository, track: Progress = lambda things, total: things, keep: bool = True
 ) -> Index:
     """The index, up to date; `keep` writes it for the next call."""
     path = location(repository)
@@ -88,22 +88,22 @@ def _load(path: Path) -> Index:
     if hashlib.md5(text).hexdigest().encode() != digest:
         return Index()
     held = json.loads(text)
-    if held.pop("layout") != LAYOUT:
+    if held.pop("layout") != INDEX_LAYOUT:
         return Index()
     held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
     return Index(**held)
 
 
 def _save(path: Path, index: Index) -> None:
-    text = json.dumps({"layout": LAYOUT} | vars(index), default=vars, separators=(",", ":")).encode()
+    text = json.dumps({"layout": INDEX_LAYOUT} | vars(index), default=vars, separators=(",", ":")).encode()
     try:
-        with files.whole(path) as temporary:
+        with files.atomic_write(path) as temporary:
             temporary.write_bytes(hashlib.md5(text).hexdigest().encode() + b"\n" + text)
     except OSError:
         pass  # a repository that may only be read: the next call reads it all again
 
 
-def _update(repository: Repository, old: Index, tips: list[str], track: Track) -> Index:
+def _update(repository: Repository, old: Index, tips: list[str], track: Progress) -> Index:
     """Read what the commits that `old` lacks hold; leave out the commits that nothing reaches any more."""
     listed = repository.read(
         *("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin"),

@@ -2,18 +2,18 @@
 
 import shlex
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, REQUIREMENTS
 from predictflow.formatting import Json
 
 # What decides a model and what tells of it: these at the top of the project, and every .dvc file.
 RECORD = (
     *(".dvc", ".dvcignore", "data", "dvc.lock", "dvc.yaml", "metrics", "models", "params.yaml"),
-    *("requirements.lock", "stages"),
+    *(REQUIREMENTS, "stages"),
 )
 WRITTEN = {DVC_LOCK, "metrics", "models"}  # of the record, by `dvc repro`
 ADD = f"dvc add {CUSTOMERS}"
 
-Step = tuple[str, str]  # a command, and why
+NextStep = tuple[str, str]  # a command, and why
 
 
 def path_of_record(path: str) -> str | None:
@@ -33,7 +33,7 @@ def changed_inputs(changed: Json) -> set[str]:
     return {what for stage in changed.values() for what in stage["inputs"]} - changed_outputs(changed).keys()
 
 
-def next_steps(answer: Json) -> list[Step]:
+def next_steps(answer: Json) -> list[NextStep]:
     """One to three commands, in the order in which they help; none where there is nothing to do."""
     pipeline, git, storage = answer["pipeline"], answer["git"], answer["storage"]
     if pipeline is None:
@@ -79,7 +79,7 @@ def _commit(paths: set[str], git: Json) -> str:
     return f"git add -- {shlex.join(sorted(paths))} && {end}"
 
 
-def _resolve(answer: Json) -> list[Step]:
+def _resolve(answer: Json) -> list[NextStep]:
     """Out of a merge: what the pipeline writes is right on neither side, and written anew."""
     written = [path for path in answer["conflicts"] if path == DVC_LOCK or path_of_record(path) in WRITTEN]
     chosen = [path for path in answer["conflicts"] if path not in written]

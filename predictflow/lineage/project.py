@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 # IMPORTS
 from predictflow.adapters.dvc_storage import Storage
 from predictflow.adapters.git import Repository
-from predictflow.adapters.mlflow_entities import Run, Store, Version
+from predictflow.adapters.mlflow_entities import Run, RunReader, Version
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Unreachable
 from predictflow.ledger.chain import Chain, read_chain
 from predictflow.lineage.history import History
 
 # IMPORTS
-from stages.tracking.provenance import PROVENANCE
+from stages.support.paths import PROVENANCE
 
 Answer = TypeVar("Answer")
 
@@ -75,7 +75,7 @@ class Project:
         return self._chains[model]
 
     @cached_property
-    def _store(self) -> Store | None:
+    def _store(self) -> RunReader | None:
         return self.look(find_store, None)
 
     @cached_property
@@ -127,7 +127,7 @@ class Project:
         for name in ("_store", "runs", "all_runs", "versions", "versions_with", "md5s", "in_store"):
             self.__dict__.pop(name, None)
 
-    def ask_store(self, question: Callable[[Store], Answer], otherwise: Answer) -> Answer:
+    def ask_store(self, question: Callable[[RunReader], Answer], otherwise: Answer) -> Answer:
         """What the store answers; `otherwise` where it can't, which is noted."""
         if self._store is None:
             return otherwise

@@ -5,25 +5,25 @@ import subprocess
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import CUSTOMERS, POINTER, parse_record
-from predictflow.adapters.dvc_status import CURES, PATIENCE, ask_dvc, changed_stages, why_dvc_fails
-from predictflow.adapters.mlflow_entities import COMMIT, Version
+from predictflow.adapters.dvc_status import CURES, DVC_TIMEOUT, ask_dvc, changed_stages, why_dvc_fails
+from predictflow.adapters.mlflow_entities import COMMIT_TAG, Version
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
 from predictflow.formatting import Json, moment
 from predictflow.lineage import answers
 from predictflow.lineage.next_steps import ADD, changed_inputs, changed_outputs, next_steps, path_of_record
 from predictflow.lineage.project import Project
-from stages.register import MARKER
 from stages.support import hashes
 from stages.support.params import flat
-from stages.tracking.registry import ALIASES
+from stages.support.paths import MARKER
+from stages.tracking.registry import RegistryStage
 
 CONFLICT = "u"  # in `git status --porcelain=v2`
 WORDS = {"1": 7, "?": 0, CONFLICT: 9}  # that stand before the path, by the kind of a line
 
 
 def status(project: Project, ask_remote: bool) -> Json:
-    """Where a project stands; predictflow/README.md says what each key means."""
+    """Where a project stands; docs/reference/json.md says what each key means."""
     if project.repository.root is None:
         answer = _of_store(project) | _git(project) | {"storage": None, "pipeline": None}
     else:
@@ -45,20 +45,20 @@ def status(project: Project, ask_remote: bool) -> Json:
 def _of_store(project: Project) -> Json:
     """What the store says; None for what it does not."""
     unseen = len(project.unseen)
-    runs = [run for run in project.all_runs if COMMIT in run.tags]  # a server may hold others' too
+    runs = [run for run in project.all_runs if COMMIT_TAG in run.tags]  # a server may hold others' too
     ours = _versions(project)
     silent = project.unseen[unseen:]
     if project.repository.root and _store_is_missing():  # nothing was registered yet: that is an answer
         silent = []
     answer = {
-        stage.lower(): None
+        stage.alias: None
         if silent
         else [
             answers.version(version) | {"content": content} | _model(project, content)
             for version, content in ours
-            if version.stage == stage or alias in version.aliases
+            if version.stage == stage or stage.alias in version.aliases
         ]
-        for stage, alias in ALIASES.items()
+        for stage in RegistryStage
     }
     running = [moment(run.began / 1000) for run in runs if run.status == "RUNNING"]
     answer["working_tree"] = _working_tree(project, None if silent else ours)
@@ -121,7 +121,7 @@ def _experiments(project: Project) -> Json:
     """How many DVC holds, and how many of them hold a model that no branch and no tag has ever held."""
     history = project.history
     held = sum(ref.kind == "experiment" for ref in project.repository.refs)
-    alone = (refs for content, refs in history.refs_with.items() if not history.taken_over(content))
+    alone = (refs for content, refs in history.refs_with.items() if not history.is_on_branch(content))
     return {"held": held, "on_no_branch": sum(map(len, alone))}
 
 
@@ -211,9 +211,9 @@ def _pipeline(
     """Whether dvc.lock is in step with what lies here, as `dvc status` says, and the cure if it is not."""
     answer: Json = {"in_step": None, "changed": {}, "error": None, "cure": None}
     try:
-        told, errors = dvc.communicate(timeout=PATIENCE)
+        told, errors = dvc.communicate(timeout=DVC_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return answer | {"error": f"`dvc status` has not answered in {PATIENCE} seconds"}
+        return answer | {"error": f"`dvc status` has not answered in {DVC_TIMEOUT} seconds"}
     if dvc.returncode:
         cures = [cure for text, cure in CURES.items() if text in errors]
         return answer | {"error": why_dvc_fails(errors), "cure": cures[0] if cures else None}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
+from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.errors import CouldNotTell, Unreachable
@@ -18,14 +19,14 @@ from predictflow.maintenance.reachability import Needed, needed
 from predictflow.reproduction import environments
 from stages.support import params
 from stages.support.errors import UserError
-from stages.tracking.store import HOST, SQLITE, Store, open_store, tracking_uri
+from stages.tracking.store import HOST_TAG, SQLITE, TrackingStore, is_gone, open_store, tracking_uri
 
-OWN = Path("mlflow_data")  # where the project's own store lies
-EXPERIMENTS = Path(".dvc/tmp/exps")
-KILLED = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
+OWN_STORE = Path("mlflow_data")  # where the project's own store lies
+EXPERIMENTS_FOLDER = Path(".dvc/tmp/exps")
+KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DAY = 86_400  # seconds
-KINDS = {
+GARBAGE_KINDS = {
     "runs": "runs of no model that anything holds",
     "artifacts": "artifact folders of no run",
     "databases": "databases that restore has put aside",
@@ -39,12 +40,12 @@ KINDS = {
 
 
 @dataclass
-class Rubbish:
+class Garbage:
     """What nothing refers to.
 
     Attributes:
-        things: {kind, as in KINDS: {name: size in bytes}}; a run by its id, an object by its md5, all others
-            by their paths from the project's top folder. A kind of which there is nothing is left out.
+        things: {kind, as in GARBAGE_KINDS: {name: size in bytes}}; a run by its id, an object by its md5, all
+            others by their paths from the project's top folder. A kind of which there is nothing is left out.
         in_trash: whether runs go to MLflow's trash only.
         left_alone: what was not looked through for a good reason, each with its cure.
     """
@@ -58,7 +59,7 @@ class Rubbish:
             self.things[kind] = dict(sorted(things.items()))
 
 
-def find_garbage(project: Project, unused_days: int) -> Rubbish:
+def find_garbage(project: Project, unused_days: int) -> Garbage:
     """What nothing refers to; nothing is changed.
 
     Raises UserError while something is at work in the project, and CouldNotTell where Git, the store or the
@@ -72,7 +73,7 @@ def find_garbage(project: Project, unused_days: int) -> Rubbish:
             f"somebody is at work in this project, and what he makes is referred to by nobody yet:\n"
             f"  {some_of(busy, 3)}\nCure: wait until it ends; `dvc queue stop` ends the queue's workers."
         )
-    rubbish = Rubbish()
+    rubbish = Garbage()
     runs, versions, ids = _stores(project)
     need = needed(project, versions)
     if project.unseen:
@@ -81,16 +82,16 @@ def find_garbage(project: Project, unused_days: int) -> Rubbish:
         raise CouldNotTell(
             f"the receipts are broken: {damage[0].told}\nCure: `predictflow history` tells more."
         )
-    artifacts = root / OWN / "artifacts"
+    artifacts = root / OWN_STORE / "artifacts"
     rubbish.in_trash = not _is_ours(root)
     _look_for_runs(rubbish, need, runs, artifacts)
     orphans = (path for path in _inside(artifacts) if RUN_ID.fullmatch(path.name) and path.name not in ids)
     rubbish.add("artifacts", _sized(root, orphans))
-    rubbish.add("databases", _sized(root, (root / OWN).glob("*-broken-*/")))
-    dead = (path for path in _inside(root / git_worktree.FOLDER) if path.is_dir())
+    rubbish.add("databases", _sized(root, (root / OWN_STORE).glob("*-broken-*/")))
+    dead = (path for path in _inside(root / git_worktree.WORKTREES) if path.is_dir())
     rubbish.add("rebuilds", _sized(root, dead))
-    rubbish.add("environments", _sized(root, _unused(root / environments.FOLDER, unused_days)))
-    folders = [folder for name in KILLED for folder in (root / EXPERIMENTS).glob(name)]
+    rubbish.add("environments", _sized(root, _unused(root / environments.ENVIRONMENTS, unused_days)))
+    folders = [folder for name in KILLED_EXPERIMENTS for folder in (root / EXPERIMENTS_FOLDER).glob(name)]
     rubbish.add("experiments", _sized(root, folders))
     rubbish.add("temporary", _sized(root, _temporary(project)))
     try:
@@ -110,7 +111,7 @@ def _could_not_tell(why: str) -> CouldNotTell:
 def _is_ours(root: Path) -> bool:
     """Whether the store that the stages write to is the project's own."""
     where = tracking_uri()
-    return where.startswith(SQLITE) and Path(where.removeprefix(SQLITE)).parent == root / OWN
+    return where.startswith(SQLITE) and Path(where.removeprefix(SQLITE)).parent == root / OWN_STORE
 
 
 def _stores(project: Project) -> tuple[list[Run], list[Version], set[str]]:
@@ -119,7 +120,7 @@ def _stores(project: Project) -> tuple[list[Run], list[Version], set[str]]:
     root = project.repository.root
     runs, versions = project.all_runs, list(project.versions)
     ids = set()
-    for path in sorted((root / OWN).glob("*.db")):
+    for path in sorted((root / OWN_STORE).glob("*.db")):
         other = Database(path)
         every = project.look(other.every_run, [])
         ids.update(run.id for run in every)
@@ -130,14 +131,14 @@ def _stores(project: Project) -> tuple[list[Run], list[Version], set[str]]:
     return runs, versions, ids
 
 
-def _look_for_runs(rubbish: Rubbish, need: Needed, runs: Iterable[Run], artifacts: Path) -> None:
+def _look_for_runs(rubbish: Garbage, need: Needed, runs: Iterable[Run], artifacts: Path) -> None:
     """On a server there are the runs of others, whose commits are not here: only those of this machine go."""
     import socket
 
     found = {}
     for run in runs:
-        alive = run.status == "RUNNING" and not processes.gone(run.tags)
-        of_others = rubbish.in_trash and run.tags.get(HOST) != socket.gethostname()
+        alive = run.status == "RUNNING" and not is_gone(run.tags)
+        of_others = rubbish.in_trash and run.tags.get(HOST_TAG) != socket.gethostname()
         if not (need.run(run) or alive or of_others):
             found[run.id] = 0 if rubbish.in_trash else _size(artifacts / run.id)
     rubbish.add("runs", found)
@@ -146,7 +147,7 @@ def _look_for_runs(rubbish: Rubbish, need: Needed, runs: Iterable[Run], artifact
 def _unused(folder: Path, days: int) -> Iterator[Path]:
     """Environments whose mark, touched at each use, is old; a half-made one has none."""
     for path in _inside(folder):
-        mark = path / environments.WHOLE
+        mark = path / environments.INSTALLED
         if path.is_dir() and (not mark.exists() or time.time() - mark.stat().st_mtime > days * DAY):
             yield path
 
@@ -167,7 +168,7 @@ def _temporary(project: Project) -> Iterator[Path]:
             yield project.repository.root / name
 
 
-def _look_into_cache(project: Project, rubbish: Rubbish, need: Needed) -> None:
+def _look_into_cache(project: Project, rubbish: Garbage, need: Needed) -> None:
     root = project.repository.root
     cache = project.storage.cache
     if cache.resolve() != root.resolve() / ".dvc/cache":
@@ -176,7 +177,9 @@ def _look_into_cache(project: Project, rubbish: Rubbish, need: Needed) -> None:
             " Cure: `dvc gc -w --all-branches --all-tags --all-experiments -p OTHER_PROJECT`"
         )
         return
-    held = {f"{path.parent.name}{path.name}": path for path in cache.glob("files/md5/??/*") if path.is_file()}
+    held = {
+        f"{path.parent.name}{path.name}": path for path in cache.glob(f"{OBJECTS}/??/*") if path.is_file()
+    }
     going = unused(held, need.md5s)
     rubbish.add("cache", {md5: held[md5].stat().st_size for md5 in going})
     left = held.keys() - going
@@ -216,7 +219,7 @@ def _size(path: Path) -> int:
     return sum(one.lstat().st_size for one in every if one.is_symlink() or one.is_file())
 
 
-def remove_garbage(folder: Path, shown: Rubbish, unused_days: int) -> None:
+def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
     """Remove what was shown and still is rubbish, while neither DVC nor another command can begin.
 
     Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
@@ -238,14 +241,16 @@ def remove_garbage(folder: Path, shown: Rubbish, unused_days: int) -> None:
         for md5 in things.pop("cache", []):
             project.storage.place(md5).unlink(missing_ok=True)
         for name in things.get("environments", []):
-            (root / name / environments.WHOLE).unlink(missing_ok=True)  # nobody takes half of one for whole
+            (root / name / environments.INSTALLED).unlink(
+                missing_ok=True
+            )  # nobody takes half of one for whole
         for names in things.values():
             for name in names:
                 _remove(root / name)
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[Store]:
+def _alone(project: Project) -> Iterator[TrackingStore]:
     """The store, while its lock and DVC's are held. Raises UserError where DVC holds its own."""
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -260,7 +265,7 @@ def _alone(project: Project) -> Iterator[Store]:
         yield store
 
 
-def _remove_runs(store: Store, root: Path, run_ids: list[str], in_trash: bool) -> None:
+def _remove_runs(store: TrackingStore, root: Path, run_ids: list[str], in_trash: bool) -> None:
     """The rows first: files without a run are found again, a run without its files would seem whole."""
     if in_trash:
         for run_id in run_ids:
@@ -268,7 +273,7 @@ def _remove_runs(store: Store, root: Path, run_ids: list[str], in_trash: bool) -
         return
     mlflow_tables.delete_runs(tracking_uri(), run_ids)
     for run_id in run_ids:  # not at the address that MLflow has: the project may have moved from there
-        _remove(root / OWN / "artifacts" / run_id)
+        _remove(root / OWN_STORE / "artifacts" / run_id)
 
 
 def _remove(path: Path) -> None:

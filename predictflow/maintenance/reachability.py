@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK
-from predictflow.adapters.git import EXPERIMENT
-from predictflow.adapters.mlflow_entities import MD5, Run, Version
+from predictflow.adapters.git import EXPERIMENT_REF
+from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.lineage.project import Project
 from stages.support import hashes
-from stages.tracking.provenance import PROVENANCE
-from stages.tracking.store import HOST
+from stages.support.paths import PROVENANCE
+from stages.tracking.store import HOST_TAG, MD5_PREFIX
 
 POINTERS = ".dvc"  # how the names of DVC's files end
 
@@ -39,7 +39,7 @@ class Needed:
 
     def run(self, run: Run) -> bool:
         """Whether a run must stay. One that carries no mark of the stages is somebody else's."""
-        ours = run.content or HOST in run.tags
+        ours = run.content or HOST_TAG in run.tags
         return not ours or run.id in self.runs or run.content in self.contents
 
 
@@ -56,7 +56,7 @@ def needed(project: Project, versions: Iterable[Version]) -> Needed:
     for version in versions:
         of_versions.add(version.content or "")
         found.runs.add(version.run_id or "")
-        found.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5))
+        found.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5_PREFIX))
     for receipt in project.chain(project.model).receipts if project.model else ():
         of_versions.add(receipt.body["content"])
         found.runs.add((receipt.body["run"] or {}).get("id") or "")
@@ -81,7 +81,7 @@ def _stashed(project: Project) -> Iterator[str]:
     """What lies in Git's stash, in DVC's queue, and what DVC puts aside while it works."""
     read = project.repository.read
     for ref in read("for-each-ref", "--format=%(refname)", "refs/exps", "refs/stash").splitlines():
-        if EXPERIMENT.fullmatch(ref) is None:
+        if EXPERIMENT_REF.fullmatch(ref) is None:
             yield from filter(None, [project.repository.commit(ref)])
             yield from read("log", "--walk-reflogs", "--format=%H", ref, "--").splitlines()
 

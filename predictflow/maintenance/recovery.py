@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from predictflow.adapters.dvc_files import MEASURED, PREPARED
-from predictflow.adapters.mlflow_entities import COMMIT, DIRTY, EXPERIMENT, MD5, Run
+from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, EXPERIMENT_TAG, Run
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import ARCHIVED, Receipt
 from predictflow.lineage.history import WORKTREE, Model
@@ -21,19 +21,19 @@ from predictflow.lineage.project import Project
 from stages.model import bars
 from stages.support.errors import UserError
 from stages.support.params import flat
-from stages.tracking.provenance import FOLDER, PROVENANCE
-from stages.tracking.runs import CURVES, EVALUATION
-from stages.tracking.store import CONTENT, RESTORED
+from stages.support.paths import CURVES, EVALUATION, MODEL_FOLDER, PROVENANCE
+from stages.tracking.registry import STAGES, RegistryStage
+from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, RESTORED_TAG
 
 if TYPE_CHECKING:
-    from stages.tracking.store import Store
+    from stages.tracking.store import TrackingStore
 
 BASELINE = "dvc.baseline_rev"
-FOLDERS = (FOLDER, CURVES, EVALUATION / "plots")  # what DVC keeps of a model for its run
+FOLDERS = (MODEL_FOLDER, CURVES, EVALUATION / "plots")  # what DVC keeps of a model for its run
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RestoreEntry:
     """A model that the store should have.
 
     Attributes:
@@ -69,7 +69,7 @@ class Wanted:
         return next((one.body for one in reversed(self.receipts) if one.body["run"]), {})
 
 
-def plan(project: Project, chain: Chain) -> list[Wanted]:
+def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
     """Every model that a commit holds, in the order in which they came to be registered."""
     history = project.history
     receipts: dict[str, list[Receipt]] = {}
@@ -83,11 +83,11 @@ def plan(project: Project, chain: Chain) -> list[Wanted]:
         passed = [name for name in committed if _was_registered(project, content, name)]
         model = history.model(content, (passed or committed)[-1])
         refs = [ref.name for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
-        experiments = () if history.taken_over(content) else tuple(sorted(refs))
+        experiments = () if history.is_on_branch(content) else tuple(sorted(refs))
         registered = model.commit.time * 1000 if passed else None
         if content in receipts:
             registered = receipts[content][0].body["registered"]
-        wanted.append(Wanted(model, experiments, registered, receipts.get(content, [])))
+        wanted.append(RestoreEntry(model, experiments, registered, receipts.get(content, [])))
     return sorted(wanted, key=lambda one: (one.registered or one.model.commit.time * 1000, one.content))
 
 
@@ -143,16 +143,16 @@ def numbered(
     return {old: number for old, number in changed.items() if old != number}, numbers
 
 
-def stages(wanted: list[Wanted], chain: Chain, taken_over: Callable[[str], bool]) -> dict[str, str]:
+def stages(wanted: list[RestoreEntry], chain: Chain, is_on_branch: Callable[[str], bool]) -> dict[str, str]:
     """{content: MLflow's stage}, as registrations and receipts have put them there one after the other.
 
     Args:
-        taken_over: whether a model is of a branch or tag; an experiment's is registered in no stage.
+        is_on_branch: whether a model is of a branch or tag; an experiment's is registered in no stage.
     """
     events: list[tuple[float, int, str, Receipt | None]] = [
         (one.registered / 1000, 0, one.content, None)
         for one in wanted
-        if one.registered is not None and taken_over(one.content)
+        if one.registered is not None and is_on_branch(one.content)
     ]
     events += [
         (receipt.time, place, receipt.body["content"], receipt)
@@ -161,7 +161,7 @@ def stages(wanted: list[Wanted], chain: Chain, taken_over: Callable[[str], bool]
     ]
     found = {one.content: "None" for one in wanted if one.registered is not None}
     for _, _, content, receipt in sorted(events, key=lambda event: event[:2]):
-        stage = receipt.stage.capitalize() if receipt else "Staging"
+        stage = STAGES[receipt.stage] if receipt else RegistryStage.STAGING
         if receipt and receipt.action == ARCHIVED:
             if found[content] == stage:
                 found[content] = "Archived"
@@ -226,25 +226,25 @@ def evaluated(model: Model) -> bool:
     return MEASURED in model.lock.md5s
 
 
-def tags_of(one: Wanted, experiment: str | None, baseline: str | None) -> dict[str, str]:
+def tags_of(one: RestoreEntry, experiment: str | None, baseline: str | None) -> dict[str, str]:
     """The tags of a run that is made anew: its receipt's, else those that say that it was restored."""
-    md5s = {f"{MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
+    md5s = {f"{MD5_PREFIX}{path}": md5 for path, md5 in one.model.md5s.items()}
     if one.told:
         return one.told["run"]["tags"] | md5s
     tags = {
-        CONTENT: one.content,
-        RESTORED: "true",
-        COMMIT: one.sha,
-        DIRTY: "false",
+        CONTENT_TAG: one.content,
+        RESTORED_TAG: "true",
+        COMMIT_TAG: one.sha,
+        DIRTY_TAG: "false",
         "mlflow.source.name": "dvc.yaml",
         "mlflow.source.git.commit": one.sha,
     }
     if experiment:
-        tags |= {EXPERIMENT: experiment} | ({BASELINE: baseline} if baseline else {})
+        tags |= {EXPERIMENT_TAG: experiment} | ({BASELINE: baseline} if baseline else {})
     return tags | md5s
 
 
-def note_numbers(store: "Store", run_id: str, model: Model) -> None:
+def note_numbers(store: "TrackingStore", run_id: str, model: Model) -> None:
     """The params and last numbers of a model whose files are not here: all that Git has of its run."""
     from mlflow.entities import Metric, Param
 

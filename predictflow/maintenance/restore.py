@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters import mlflow_tables
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG
 from predictflow.audit import fixes
 from predictflow.console import track
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.origin import fetch_receipts
-from predictflow.ledger.rebuilds import REBUILT_TAG, Rebuilt, read_rebuilds
+from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
-from predictflow.maintenance.recovery import Wanted
-from predictflow.promotion.transition import NUMBER, RECEIPT
+from predictflow.maintenance.recovery import RestoreEntry
 from stages.support import params
 from stages.support.errors import UserError
 from stages.tracking.notes import describe
 from stages.tracking.runs import complete
-from stages.tracking.store import SQLITE, Store, open_store, tracking_uri
+from stages.tracking.store import SQLITE, TrackingStore, open_store, tracking_uri
 
 AROUND = ("", "-wal", "-shm", "-journal")  # a database, and the files that SQLite keeps beside it
 
 
 @dataclass
-class Done:
+class RestoreReport:
     """What was restored, in the words of the answer."""
 
     moved_aside: str | None = None
@@ -42,13 +42,13 @@ class Done:
 
 
 def restore_store(project: Project) -> dict[str, Any]:
-    """Write what the store lacks; predictflow/README.md says what each key of the answer means.
+    """Write what the store lacks; docs/reference/json.md says what each key of the answer means.
 
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """
     settings = params.load()
     chain = _chain(project)
-    done = Done(own_ids=tracking_uri().startswith(SQLITE))
+    done = RestoreReport(own_ids=tracking_uri().startswith(SQLITE))
     done.moved_aside = _put_aside() if done.own_ids else None
     wanted = recovery.plan(project, chain)
     _fetch(project, wanted)
@@ -70,7 +70,9 @@ def restore_store(project: Project) -> dict[str, Any]:
     return vars(done) | {"not_looked_at": project.unseen}
 
 
-def _write(project: Project, store: Store, chain: Chain, wanted: list[Wanted], done: Done) -> None:
+def _write(
+    project: Project, store: TrackingStore, chain: Chain, wanted: list[RestoreEntry], done: RestoreReport
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for one in track(wanted, len(wanted), "restoring", most=1):
             _restore_runs(project, store, one, Path(folder), done)
@@ -126,7 +128,7 @@ def _is_sound(path: Path) -> bool:
         return False
 
 
-def _relocate(store: Store) -> bool:
+def _relocate(store: TrackingStore) -> bool:
     """Let the addresses of files follow a store that was moved: MLflow keeps those of where it was made."""
     where = (Path(tracking_uri().removeprefix(SQLITE)).parent / "artifacts").as_uri()
     made_at = store.client.get_experiment(store.experiment_id).artifact_location
@@ -136,7 +138,7 @@ def _relocate(store: Store) -> bool:
     return True
 
 
-def _fetch(project: Project, wanted: list[Wanted]) -> None:
+def _fetch(project: Project, wanted: list[RestoreEntry]) -> None:
     """Bring what DVC's cache lacks from the default remote, as far as it is there: first the lists of the
     folders, then the files that they name."""
     for _ in ("lists", "files"):
@@ -145,7 +147,9 @@ def _fetch(project: Project, wanted: list[Wanted]) -> None:
             project.look(lambda md5s=md5s: project.storage.fetch(md5s), None)
 
 
-def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, done: Done) -> None:
+def _restore_runs(
+    project: Project, store: TrackingStore, one: RestoreEntry, folder: Path, done: RestoreReport
+) -> None:
     """The runs of a model, from the files that are recorded of it, as far as those are here."""
     top = folder / one.content
     lacking = recovery.lay_out(project, one.model, top)
@@ -168,7 +172,9 @@ def _restore_runs(project: Project, store: Store, one: Wanted, folder: Path, don
     shutil.rmtree(top, ignore_errors=True)
 
 
-def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None, done: Done) -> str:
+def _new_run(
+    project: Project, store: TrackingStore, one: RestoreEntry, experiment: str | None, done: RestoreReport
+) -> str:
     told = one.told.get("run") or {}
     parents = one.model.commit.parents
     baseline = project.history.commits[parents[0]].sha if parents else None
@@ -191,14 +197,16 @@ def _new_run(project: Project, store: Store, one: Wanted, experiment: str | None
     return run.info.run_id
 
 
-def _times(one: Wanted) -> tuple[int, int]:
+def _times(one: RestoreEntry) -> tuple[int, int]:
     """When its run began and ended, by its receipt; else when it was committed. Milliseconds since 1970."""
     told = one.told.get("run") or {}
     began = told.get("began") or one.model.commit.time * 1000
     return began, told.get("ended") or began
 
 
-def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done: Done) -> None:
+def _restore_versions(
+    project: Project, store: TrackingStore, wanted: list[RestoreEntry], done: RestoreReport
+) -> None:
     """The versions that are not there, and the receipts' numbers for those that are."""
     from stages.tracking import registry
 
@@ -228,7 +236,7 @@ def _restore_versions(project: Project, store: Store, wanted: list[Wanted], done
         done.versions.append({"version": f"{model}/{number}", "content": one.content, "stage": "None"})
 
 
-def _described(one: Wanted, rebuilds: list[Rebuilt]) -> tuple[dict[str, str], str]:
+def _described(one: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dict[str, str], str]:
     """The tags and the description of a version: its receipts', else as register writes them.
 
     Args:
@@ -240,7 +248,7 @@ def _described(one: Wanted, rebuilds: list[Rebuilt]) -> tuple[dict[str, str], st
     md5s = {f"{recovery.MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
     if one.receipts:
         last = one.receipts[-1]
-        told = {NUMBER: f"v{last.version}.0.0", RECEIPT: last.name}
+        told = {VERSION_TAG: f"v{last.version}.0.0", RECEIPT_TAG: last.name}
         for verdict in rebuilds[-1:]:
             told[REBUILT_TAG] = f"{verdict.body['verdict']} {verdict.body['when']}"
         return last.body["tags"] | md5s | told, last.body["description"]
@@ -253,18 +261,20 @@ def _described(one: Wanted, rebuilds: list[Rebuilt]) -> tuple[dict[str, str], st
     return tags, f"{head}\n\n{describe(recorded, prepared, tags, 'registered')}"
 
 
-def _restore_stages(project: Project, store: Store, chain: Chain, wanted: list[Wanted], done: Done) -> None:
+def _restore_stages(
+    project: Project, store: TrackingStore, chain: Chain, wanted: list[RestoreEntry], done: RestoreReport
+) -> None:
     """Where versions stand that are in no stage yet; who was in Staging all the time stays there."""
     from stages.tracking import registry
 
-    stages = recovery.stages(wanted, chain, project.history.taken_over)
+    stages = recovery.stages(wanted, chain, project.history.is_on_branch)
     here = [one for one in project.versions if one.model == project.model]
-    occupied = any(one.stage == "Staging" for one in here)
+    occupied = any(one.stage == registry.RegistryStage.STAGING for one in here)
     for version in here:
         stage = stages.get(version.content, "None")
         if version.stage != "None" or stage == "None":
             continue
-        if stage == "Staging" and occupied:
+        if stage == registry.RegistryStage.STAGING and occupied:
             stage = "Archived"
         registry.move(store, project.model, str(version.number), stage)
         for told in done.versions:

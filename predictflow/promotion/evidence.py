@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictflow.adapters.dvc_files import TEST
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.errors import Unreachable
 from predictflow.ledger.chain import standing_receipts
@@ -17,16 +18,16 @@ from predictflow.ledger.rebuilds import newest_verdict
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
-from predictflow.verification.content import commit_of, doubts_of, held_in_cache, recorded_version
+from predictflow.verification.content import commit_of, held_in_cache, mismatches_of, recorded_version
 from stages.data import customer_index
 from stages.support import hashes
-from stages.tracking.provenance import FOLDER
+from stages.support.paths import MODEL_FOLDER, TRAIN_INDEX
+from stages.tracking.registry import RegistryStage
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-TEST = "data/prepared/test.parquet"
 OF_DATA = "data/"
 
 
@@ -42,7 +43,7 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     """
     model = recorded_version(project, version)
     commit = commit_of(project, version)
-    disagreements = [doubt.told for doubt in doubts_of(project, version)]
+    disagreements = [doubt.told for doubt in mismatches_of(project, version)]
     missing, remote_unseen = None, None
     if settings.remote and model:
         try:
@@ -74,7 +75,7 @@ def _rebuilt(project: Project, version: Version) -> tuple[str, float] | None:
 
 def _not_on_remote(project: Project, model: Model) -> list[str]:
     """The paths of data and model that the default remote lacks. Raises Unreachable."""
-    folder = FOLDER.as_posix()
+    folder = MODEL_FOLDER.as_posix()
     wanted = {path: md5 for path, md5 in model.md5s.items() if path.startswith((OF_DATA, folder))}
     if folder in model.lock.md5s:
         wanted[folder] = model.lock.md5s[folder]
@@ -85,8 +86,12 @@ def _not_on_remote(project: Project, model: Model) -> list[str]:
 def _comparison(project: Project, version: Version, settings: Settings, doubtful: bool) -> Comparison | None:
     """Champion against challenger, as far as they can be compared; None where there is no champion."""
     chain = project.chain(version.model)
-    receipt = standing_receipts(chain.receipts).get("production")
-    inside = [one for one in project.versions if one.model == version.model and one.stage == "Production"]
+    receipt = standing_receipts(chain.receipts).get(RegistryStage.PRODUCTION.alias)
+    inside = [
+        one
+        for one in project.versions
+        if one.model == version.model and one.stage == RegistryStage.PRODUCTION
+    ]
     names = " and ".join(one.name for one in inside) or "nobody"
     if receipt and receipt.body["content"] == version.content:
         return Comparison(version.name, same=True)
@@ -158,7 +163,7 @@ def _learned(project: Project, champion: Version, model: Model, ids: list[str]) 
     """Which customers the champion has learned from, bool (n,), by its own index and its own salt."""
     import numpy as np
 
-    path = customer_index.TRAIN.as_posix()
+    path = TRAIN_INDEX.as_posix()
     salt = model.params["prepare"].get("id_salt")
     if not salt or path not in model.md5s:
         raise Unreachable(f"{champion.name} was made before there was an index of whom a model learned from")
@@ -174,7 +179,7 @@ def _scores(project: Project, version: Version, model: Model, rows: "pd.DataFram
 
     with tempfile.TemporaryDirectory() as folder:
         for name, md5 in model.files.items():
-            shutil.copyfile(held_in_cache(project, f"{FOLDER}/{name}", md5), Path(folder, name))
+            shutil.copyfile(held_in_cache(project, f"{MODEL_FOLDER}/{name}", md5), Path(folder, name))
         try:
             return scorer(Path(folder))(rows)
         except Unscorable as error:

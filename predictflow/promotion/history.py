@@ -5,21 +5,22 @@ from typing import Any
 
 from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain, standing_receipts
-from predictflow.ledger.rebuilds import Rebuilt
-from predictflow.ledger.receipts import ARCHIVED, RECEIPT_STAGES, Receipt
+from predictflow.ledger.rebuilds import RebuildReceipt
+from predictflow.ledger.receipts import ARCHIVED, Receipt
 from predictflow.lineage import answers
 from predictflow.lineage.answers import HEADLINE
+from stages.tracking.registry import STAGES
 
 
-def history_answer(chain: Chain, at: int | None = None, rebuilds: Iterable[Rebuilt] = ()) -> Json:
-    """What a chain and the receipts of rebuilds say, as it was at a moment; predictflow/README.md says what
+def history_answer(chain: Chain, at: int | None = None, rebuilds: Iterable[RebuildReceipt] = ()) -> Json:
+    """What a chain and the receipts of rebuilds say, as it was at a moment; docs/reference/json.md says what
     each key means."""
     until = [one for one in chain.receipts if at is None or one.time <= at]
     stands = standing_receipts(until)
     return {
         "model": chain.model,
         "at": None if at is None else moment(at),
-        "standing": {stage: _stands(stands.get(stage)) for stage in RECEIPT_STAGES},
+        "standing": {stage: _stands(stands.get(stage)) for stage in STAGES},
         "receipts": [_receipt(chain, one) for one in reversed(until)],
         "rebuilds": [_rebuilt(one) for one in reversed([*rebuilds]) if at is None or one.time <= at],
         "foreign": [
@@ -52,7 +53,7 @@ def _receipt(chain: Chain, one: Receipt) -> Json:
     }
 
 
-def _rebuilt(one: Rebuilt) -> Json:
+def _rebuilt(one: RebuildReceipt) -> Json:
     keys = ("version", "verdict", "when", "who", "commit", "content", "inputs", "environment", "machine")
     return {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
 

@@ -11,7 +11,7 @@ from stages.model import bars
 from stages.support.errors import UserError
 from stages.support.params import SEEDS, Params
 
-KEYS = ("gate", "margin", "confidence", "resamples", "remote", "rebuilt_within_days")
+PROMOTE_KEYS = ("gate", "margin", "confidence", "resamples", "remote", "rebuilt_within_days")
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Settings:
 def read(settings: Params) -> Settings:
     """Raises UserError for a key that is missing, means nothing, or has a value that cannot be meant."""
     block = settings["promote"]
-    if not isinstance(block, dict) or (unknown := sorted(set(block) - set(KEYS))):
+    if not isinstance(block, dict) or (unknown := sorted(set(block) - set(PROMOTE_KEYS))):
         wrong = f"promote in params.yaml is {block!r}"
         if isinstance(block, dict):
             wrong = f"promote.{unknown[0]} in params.yaml means nothing"
-        raise UserError(f"{wrong}.\nCure: the keys {', '.join(KEYS)}.")
+        raise UserError(f"{wrong}.\nCure: the keys {', '.join(PROMOTE_KEYS)}.")
     remote = settings["promote.remote"]
     if not isinstance(remote, bool):
         raise UserError(f"promote.remote in params.yaml is {remote!r}.\nCure: true or false.")
@@ -52,12 +52,12 @@ def read(settings: Params) -> Settings:
         settings["promote.gate"],
         settings.number("promote.margin", 0, 0.5),
         settings.number("promote.confidence", 0.5, 0.9999),
-        settings.whole("promote.resamples", 100, 100_000),
+        settings.integer("promote.resamples", 100, 100_000),
         remote,
         None
         if settings["promote.rebuilt_within_days"] is None
         else settings.number("promote.rebuilt_within_days", 0, 36_500),
-        settings.whole("seed", 0, SEEDS),
+        settings.integer("seed", 0, SEEDS),
     )
 
 
@@ -120,7 +120,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """May the version take the stage?
 
     Attributes:
@@ -139,7 +139,7 @@ class Decision:
     numbers: dict[str, Any]
 
 
-def decide(evidence: Evidence, settings: Settings) -> Decision:
+def decide(evidence: Evidence, settings: Settings) -> PromotionDecision:
     """The decision; nothing but its arguments decides it.
 
     Raises UserError for a bar that cannot be meant (a metric that was never measured, a bar that is no
@@ -152,7 +152,7 @@ def decide(evidence: Evidence, settings: Settings) -> Decision:
     told += _bars(evidence, settings)
     told.append(_champion(evidence, settings))
     against = [sentence for good, sentence in told if not good]
-    return Decision(
+    return PromotionDecision(
         passed=not against,
         forcible=not evidence.disagreements,
         reasons=[sentence for _, sentence in told],

@@ -6,8 +6,7 @@ same command again makes it follow, and writes no second receipt.
 
 from typing import Any
 
-# IMPORTS
-from predictflow.adapters.mlflow_entities import MD5, Version
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.errors import CouldNotTell, Unreachable, masked
 from predictflow.ledger.chain import (
     Chain,
@@ -18,21 +17,20 @@ from predictflow.ledger.chain import (
     version_numbers,
 )
 from predictflow.ledger.origin import fetch_receipts, publish_receipts, push_receipts
-from predictflow.ledger.rebuilds import REBUILT_TAG
-from predictflow.ledger.receipts import ARCHIVED, GIVEN, REGISTERED, Receipt
+from predictflow.ledger.receipts import ARCHIVED, REGISTERED, VERSION_KEYS, Receipt
 from predictflow.ledger.writer import remove_receipts, stale_ledger, write_receipt, writers_lock
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
 from predictflow.promotion import policy
 from predictflow.promotion.evidence import gather_evidence
-from predictflow.promotion.policy import Decision, Evidence
+from predictflow.promotion.policy import Evidence, PromotionDecision
 from stages.support import params
 from stages.support.errors import UserError
-from stages.tracking.store import BEGAN, HOST, PID, open_store
 
-STAGES = {"production": "Production", "staging": "Staging"}  # as receipts and as MLflow name them
-NUMBER, RECEIPT = "predictflow.version", "predictflow.receipt"  # tags of MLflow's version
+# IMPORTS
+from stages.tracking.registry import STAGES
+from stages.tracking.store import BEGAN_TAG, HOST_TAG, MD5_PREFIX, PID_TAG, open_store
 
 
 def registered(project: Project, handle: str) -> Version:
@@ -80,7 +78,7 @@ def chain(project: Project) -> Chain:
     return read
 
 
-def decide(project: Project, version: Version, stage: str) -> tuple[Evidence, Decision]:
+def decide(project: Project, version: Version, stage: str) -> tuple[Evidence, PromotionDecision]:
     """Whether a version may take a stage, and what that is decided from."""
     settings = policy.read(params.load())
     found = gather_evidence(project, version, stage, settings)
@@ -116,7 +114,7 @@ def put(
         steps += _taken_out(read, version, [other for other in STAGES if other != stage])
         written = _write(project, read, steps, why, sign)
     name = next((receipt.name for receipt in written if receipt.stage == stage), standing and standing.name)
-    _follow(project, version, STAGES[stage], {NUMBER: f"v{number}.0.0", RECEIPT: name})
+    _follow(project, version, STAGES[stage], {VERSION_TAG: f"v{number}.0.0", RECEIPT_TAG: name})
     return written
 
 
@@ -125,7 +123,7 @@ def take_out(project: Project, version: Version, why: str | None, sign: bool) ->
     read = chain(project)
     steps = _taken_out(read, version, list(STAGES))
     written = _write(project, read, steps, why, sign)
-    tags = {RECEIPT: written[-1].name} if written else {}
+    tags = {RECEIPT_TAG: written[-1].name} if written else {}
     _follow(project, version, "Archived", tags)
     return written
 
@@ -141,7 +139,7 @@ def _taken_out(read: Chain, version: Version, stages: list[str]) -> list[tuple[A
             put_there = {receipt.version: receipt for receipt in read.receipts if receipt.stage == stage}
             for number in assigned_versions(read.receipts, stage):
                 body = put_there[number].body
-                given = {key: body[key] for key in GIVEN} | {"decision": None}
+                given = {key: body[key] for key in VERSION_KEYS} | {"decision": None}
                 steps.append((ARCHIVED, number, body["commit"], given, stage))
     return steps
 
@@ -197,7 +195,7 @@ def _run(project: Project, version: Version) -> dict[str, Any] | None:
 def _kept(tags: dict[str, str]) -> dict[str, str]:
     """The tags of a run or version that a receipt keeps: not those that receipts tell themselves, nor which
     process it was."""
-    left_out = (MD5, NUMBER, RECEIPT, REBUILT_TAG, HOST, PID, BEGAN)
+    left_out = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, HOST_TAG, PID_TAG, BEGAN_TAG)
     return {tag: value for tag, value in tags.items() if not tag.startswith(left_out)}
 
 

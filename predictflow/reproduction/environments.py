@@ -8,11 +8,12 @@ from pathlib import Path
 
 from predictflow.adapters import child_processes, pip
 from predictflow.adapters.child_processes import Children, Stopped
+from predictflow.adapters.dvc_files import REQUIREMENTS
 from predictflow.errors import CouldNotTell
 
-FOLDER = Path(".dvc/tmp/predictflow/environments")
-LOCKS = ("requirements.lock", "requirements-dev.lock")
-WHOLE = "installed"  # a file in an environment that has everything, as in the Makefile's
+ENVIRONMENTS = Path(".dvc/tmp/predictflow/environments")
+LOCK_FILES = (REQUIREMENTS, "requirements-dev.lock")
+INSTALLED = "installed"  # a file in an environment that has everything, as in the Makefile's
 
 
 def make(root: Path, project: Path, running: Children, log: Path) -> Path:
@@ -22,24 +23,24 @@ def make(root: Path, project: Path, running: Children, log: Path) -> Path:
     """
     from filelock import FileLock, Timeout
 
-    if missing := [name for name in LOCKS if not (project / name).is_file()]:
+    if missing := [name for name in LOCK_FILES if not (project / name).is_file()]:
         raise CouldNotTell(
             f"the commit has no {' and no '.join(missing)}, so what it ran in is not known.\n"
             "Cure: `--env current` runs it in today's environment."
         )
-    folder = root / FOLDER / _key(project)
+    folder = root / ENVIRONMENTS / _key(project)
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=child_processes.LOOK)
+            lock.acquire(timeout=child_processes.POLL_SECONDS)
         except Timeout:  # somebody else is making it
             if running.stopped.is_set():
                 raise Stopped from None
     try:
-        if not (folder / WHOLE).exists():
+        if not (folder / INSTALLED).exists():
             _install(folder, project, running, log)
-        (folder / WHOLE).touch()  # each time: `prune` asks when it was used last
+        (folder / INSTALLED).touch()  # each time: `prune` asks when it was used last
     finally:
         lock.release()
     return folder
@@ -47,7 +48,7 @@ def make(root: Path, project: Path, running: Children, log: Path) -> Path:
 
 def _key(project: Path) -> str:
     """What an environment is made of: the locks and the Python."""
-    made_of = [sys.version.encode(), *((project / name).read_bytes() for name in LOCKS)]
+    made_of = [sys.version.encode(), *((project / name).read_bytes() for name in LOCK_FILES)]
     return hashlib.md5(b"".join(hashlib.md5(part).digest() for part in made_of)).hexdigest()
 
 
@@ -60,7 +61,7 @@ def _install(folder: Path, project: Path, running: Children, log: Path) -> None:
         )
     shutil.rmtree(folder, ignore_errors=True)
     python = ["--python", str(folder / "bin/python")]
-    locks = [word for name in LOCKS for word in ("-r", str(project / name))]
+    locks = [word for name in LOCK_FILES for word in ("-r", str(project / name))]
     env = child_processes.environ() | pip.index()
     for words in (
         ["venv", "--python", sys.executable, str(folder)],
@@ -68,8 +69,9 @@ def _install(folder: Path, project: Path, running: Children, log: Path) -> None:
     ):
         if running.run([uv, *words], folder.parent, env, log):
             shutil.rmtree(folder, ignore_errors=True)
+            wrong = child_processes.end_of(log)
             raise CouldNotTell(
-                f"the environment of {' and '.join(LOCKS)} cannot be made:\n{child_processes.end_of(log)}\n"
+                f"the environment of {' and '.join(LOCK_FILES)} cannot be made:\n{wrong}\n"
                 "Cure: the package index must be in reach and have these versions for this Python"
                 f" ({sys.version.split()[0]}); or `--env current`."
             )

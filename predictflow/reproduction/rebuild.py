@@ -5,13 +5,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 
 from predictflow.adapters.child_processes import Children
-from predictflow.adapters.mlflow_entities import Version
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import Json, moment
 from predictflow.ledger.rebuilds import (
     DIFFERENT,
-    REBUILT_TAG,
-    Rebuilt,
+    RebuildReceipt,
     push_rebuilds,
     read_rebuilds,
     recorded_machine,
@@ -19,8 +18,8 @@ from predictflow.ledger.rebuilds import (
 )
 from predictflow.lineage.project import Project
 from predictflow.reproduction import runner
-from predictflow.reproduction.runner import Done, Failed
-from predictflow.reproduction.selection import Wanted
+from predictflow.reproduction.runner import Failed, RebuildResult
+from predictflow.reproduction.selection import RebuildRequest
 from stages.support.errors import UserError
 
 OWN, CURRENT = "own", "current"
@@ -29,14 +28,14 @@ Follow = Callable[[str], Callable[[str], None]]
 
 
 def rebuild_all(
-    project: Project, wanted: list[Wanted], environment: str, jobs: int, follow: Follow
+    project: Project, wanted: list[RebuildRequest], environment: str, jobs: int, follow: Follow
 ) -> Iterator[Json]:
     """What came of each, as soon as it is done; `follow` gives, for a model's name, who is told its steps."""
     running = Children()
     current = environment == CURRENT
     earlier = read_rebuilds(project.repository, project.model) if project.model else []
 
-    def make(one: Wanted, tell: Callable[[str], None]) -> Done | UserError:
+    def make(one: RebuildRequest, tell: Callable[[str], None]) -> RebuildResult | UserError:
         if one.commit is None:
             return CouldNotTell(
                 f"no commit holds the content {one.content or 'of it'}.\n"
@@ -66,7 +65,7 @@ def rebuild_all(
             raise
 
 
-def _told(project: Project, one: Wanted, environment: str, done: Done | UserError) -> Json:
+def _told(project: Project, one: RebuildRequest, environment: str, done: RebuildResult | UserError) -> Json:
     """What came of one, as plain values; the verdict is written down."""
     told: Json = {
         "handle": one.named,
@@ -96,7 +95,7 @@ def _told(project: Project, one: Wanted, environment: str, done: Done | UserErro
     return told | {"receipt": written.name if written else None}
 
 
-def _write(project: Project, one: Wanted, told: Json) -> Rebuilt | None:
+def _write(project: Project, one: RebuildRequest, told: Json) -> RebuildReceipt | None:
     """The receipt of a verdict and the tag of MLflow's versions; what cannot be written is told, and the
     verdict stays."""
     import time

@@ -16,7 +16,15 @@ from typing import Any
 
 from predictflow.adapters import child_processes, git_worktree
 from predictflow.adapters.child_processes import Children
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, POINTER, parse_pointer
+from predictflow.adapters.dvc_files import (
+    CUSTOMERS,
+    DVC_LOCK,
+    MODEL,
+    POINTER,
+    REQUIREMENTS,
+    TEST,
+    parse_pointer,
+)
 
 # IMPORTS
 from predictflow.adapters.dvc_storage import Storage
@@ -24,12 +32,11 @@ from predictflow.adapters.git import Repository
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import Json
 from predictflow.reproduction import environments, verdict
-from predictflow.reproduction.verdict import ENVIRONMENT, MODEL, Inputs, Predictions, Verdict
+from predictflow.reproduction.verdict import Inputs, Predictions, Verdict
 from stages.support import environment, hashes
 from stages.support.errors import UserError
-from stages.support.params import FILE as PARAMS
+from stages.support.paths import PARAMS
 
-TEST = "data/prepared/test.parquet"
 RUNNING = re.compile(r"^Running stage '([^']*)'", re.MULTILINE)
 HERE = Path(__file__).parents[2]  # where `import predictflow` finds this code
 REPRO = ("repro", "--force", "--no-run-cache", "--no-commit", "evaluate")
@@ -46,7 +53,7 @@ class Failed(CouldNotTell):
 
 
 @dataclass(frozen=True)
-class Done:
+class RebuildResult:
     """A model that was made again.
 
     Attributes:
@@ -69,7 +76,7 @@ def rebuild(
     current: bool,
     running: Children,
     tell: Tell,
-) -> Done:
+) -> RebuildResult:
     """Make the model of a commit again; several may be made at once, each in a thread.
 
     Args:
@@ -93,7 +100,7 @@ class _Rebuild:
         self._root = repository.root
         self._prefix = Path(sys.prefix)
 
-    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> Done:
+    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> RebuildResult:
         if not (self._project / DVC_LOCK).is_file():
             raise CouldNotTell(f"the commit has no {DVC_LOCK}.\nCure: name a commit that holds a model.")
         text = (self._project / DVC_LOCK).read_bytes()
@@ -101,7 +108,7 @@ class _Rebuild:
         tell("data")
         self._bring_customers()
         if current:
-            self._take_todays_lock(verdict.read_inputs(recorded)[0].get(ENVIRONMENT))
+            self._take_todays_lock(verdict.read_inputs(recorded)[0].get(REQUIREMENTS))
         else:
             tell("environment")
             self._prefix = environments.make(self._root, self._project, self._running, self._log)
@@ -120,8 +127,8 @@ class _Rebuild:
                 predictions = self._predictions(text, recorded, found)
             except Unreachable as error:
                 unseen.append(f"the predictions: {error}")
-        lock = hashes.md5(self._project / ENVIRONMENT)
-        return Done(verdict.decide(recorded, found, inputs, predictions), lock, found_on, unseen)
+        lock = hashes.md5(self._project / REQUIREMENTS)
+        return RebuildResult(verdict.decide(recorded, found, inputs, predictions), lock, found_on, unseen)
 
     # --- What it is made from ---
 
@@ -169,30 +176,30 @@ class _Rebuild:
     def _take_todays_lock(self, recorded: str | None) -> None:
         """Today's requirements.lock, where today's packages are not those of the commit: its stages would
         refuse to run. One that is not what dvc.lock names stays, to be found."""
-        lock = self._project / ENVIRONMENT
+        lock = self._project / REQUIREMENTS
         if lock.is_file() and hashes.md5(lock) == recorded:
             try:
                 environment.check(lock)
             except UserError:
-                shutil.copyfile(self._root / ENVIRONMENT, lock)
+                shutil.copyfile(self._root / REQUIREMENTS, lock)
 
     def _differing(self, recorded: Json, machine: dict[str, str], found_on: dict[str, str]) -> list[Json]:
         """The inputs that are not what dvc.lock names."""
         files, params = verdict.read_inputs(recorded)
         given = {path: hashes.md5(there) for path in files if (there := self._project / path).is_file()}
-        now = _packages(self._project / ENVIRONMENT)
+        now = _packages(self._project / REQUIREMENTS)
         before = now
-        if given.get(ENVIRONMENT) != files.get(ENVIRONMENT):
-            before = self._packages_of(files.get(ENVIRONMENT))
+        if given.get(REQUIREMENTS) != files.get(REQUIREMENTS):
+            before = self._packages_of(files.get(REQUIREMENTS))
         lying = verdict.read_inputs(_lying(recorded, self._project / PARAMS))[1]
         return verdict.differing(Inputs(files, params, before, machine), Inputs(given, lying, now, found_on))
 
     def _packages_of(self, md5: str | None) -> dict[str, str] | None:
         """The packages of a requirements.lock that some commit holds."""
-        commits = self._repository.read("log", "--all", "--format=%H", "HEAD", "--", ENVIRONMENT).split()
-        ids = {blob for blob in self._repository.ids([f"{sha}:{ENVIRONMENT}" for sha in commits]) if blob}
+        commits = self._repository.read("log", "--all", "--format=%H", "HEAD", "--", REQUIREMENTS).split()
+        ids = {blob for blob in self._repository.ids([f"{sha}:{REQUIREMENTS}" for sha in commits]) if blob}
         for _, text in self._repository.blobs(sorted(ids)):
-            copy = self._folder / ENVIRONMENT
+            copy = self._folder / REQUIREMENTS
             copy.write_bytes(text)
             if hashes.md5(copy) == md5:
                 return _packages(copy)

@@ -13,7 +13,7 @@ from stages.support.errors import UserError
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RebuildRequest:
     """A model that is to be made again.
 
     Attributes:
@@ -30,7 +30,9 @@ class Wanted:
     registered: Receipt | None
 
 
-def select_models(project: Project, handle: str | None, every: bool, since: str | None) -> list[Wanted]:
+def select_models(
+    project: Project, handle: str | None, every: bool, since: str | None
+) -> list[RebuildRequest]:
     """Raises what `resolve` raises, and UserError or CouldNotTell where there is nothing to make."""
     if every:
         return _versions(project)
@@ -48,7 +50,7 @@ def select_models(project: Project, handle: str | None, every: bool, since: str 
     return [_want(project, handle or "the working tree", target.model, commit)]
 
 
-def _versions(project: Project) -> list[Wanted]:
+def _versions(project: Project) -> list[RebuildRequest]:
     """Each content once, under the name of its newest version."""
     if not project.versions and project.unseen:
         raise CouldNotTell(
@@ -64,7 +66,7 @@ def _versions(project: Project) -> list[Wanted]:
     return sorted(wanted, key=lambda one: int(one.named.rpartition("/")[2]))
 
 
-def _since(project: Project, since: str) -> list[Wanted]:
+def _since(project: Project, since: str) -> list[RebuildRequest]:
     start = project.repository.commit(since)
     if start is None:
         raise UserError(f"{since} is no branch, tag or commit.\nCure: `git log --oneline` lists commits.")
@@ -76,7 +78,7 @@ def _since(project: Project, since: str) -> list[Wanted]:
     return [_want(project, sha[:SHORT], content, sha) for _, sha, content in made]
 
 
-def _want(project: Project, named: str, content: str, commit: str | None) -> Wanted:
+def _want(project: Project, named: str, content: str, commit: str | None) -> RebuildRequest:
     first = project.history.first_with_model.get(content)
     chain = project.chain(project.model) if project.model else None
     registered_by = registrations(chain.receipts).values() if chain else ()
@@ -84,6 +86,6 @@ def _want(project: Project, named: str, content: str, commit: str | None) -> Wan
     holder = registered.commit if registered else first and first.sha
     commit = commit or holder
     if commit != holder:  # the verdict on another commit with this model is no word about the version
-        return Wanted(named, content, commit, [], None)
+        return RebuildRequest(named, content, commit, [], None)
     versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
-    return Wanted(named, content, commit, versions, registered)
+    return RebuildRequest(named, content, commit, versions, registered)

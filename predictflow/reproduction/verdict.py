@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
 from stages.support.params import flat
 
 TOLERANCE = 1e-6  # of a probability
-ENVIRONMENT = "requirements.lock"
-MODEL = "models/churn-predictor"
 MACHINE = {"python": "Python", "cpu": "CPU kernel", "threads": "threads"}
 
 
@@ -128,7 +126,7 @@ def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     told = [_told("data", CUSTOMERS, recorded.files, found.files)]
     told += [_told("param", name, recorded.params, found.params) for name in recorded.params | found.params]
     told += [_told("code", name, recorded.files, found.files) for name in recorded.files if _is_code(name)]
-    lock = _told("environment", ENVIRONMENT, recorded.files, found.files)
+    lock = _told("environment", REQUIREMENTS, recorded.files, found.files)
     packages = []
     if recorded.packages is not None and found.packages is not None:
         names = sorted(recorded.packages.keys() | found.packages.keys())
@@ -143,7 +141,7 @@ def differing(recorded: Inputs, found: Inputs) -> list[Json]:
 
 
 def _is_code(path: str) -> bool:
-    return path not in (CUSTOMERS, ENVIRONMENT)
+    return path not in (CUSTOMERS, REQUIREMENTS)
 
 
 def _told(kind: str, name: str, recorded: Json, found: Json) -> Json:

@@ -11,13 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 from predictflow.adapters.dvc_files import Lockfile
 from predictflow.adapters.mlflow_client import download
-from predictflow.adapters.mlflow_entities import MD5, Run, Version
+from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import Unreachable, masked
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from stages.support import hashes
-from stages.tracking.provenance import FOLDER, PROVENANCE
-from stages.tracking.store import SQLITE, tracking_uri
+from stages.support.paths import MODEL_FOLDER, PROVENANCE
+from stages.tracking.store import MD5_PREFIX, SQLITE, tracking_uri
 
 # What MLflow and Python put beside the files of a model that they load.
 BESIDE = {"registered_model_meta"}
@@ -25,7 +25,7 @@ COMPILED = "__pycache__"
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Mismatch:
     """A place that does not say of a model what the others say.
 
     Attributes:
@@ -44,7 +44,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Logged:
+class RunArtifacts:
     """Where MLflow keeps the files of a run; what a version's own attributes of these names say of it."""
 
     name: str
@@ -52,23 +52,23 @@ class Logged:
     source: str
 
     @classmethod
-    def of(cls, run: Run) -> "Logged":
+    def of(cls, run: Run) -> "RunArtifacts":
         return cls(f"run {run.id}", run.id, f"{run.artifacts.rstrip('/')}/model")
 
 
-def doubts_of(project: Project, version: Version) -> list[Doubt]:
+def mismatches_of(project: Project, version: Version) -> list[Mismatch]:
     """Where registry, Git, MLflow's files and DVC's cache do not say the same of a version."""
     return list(
         _disagreements(project, version, recorded_version(project, version), commit_of(project, version))
     )
 
 
-def run_doubts(project: Project, run: Run) -> list[Doubt]:
+def run_mismatches(project: Project, run: Run) -> list[Mismatch]:
     """Where MLflow's files of a run are not those of the model that it says it made."""
-    return list(_in_mlflow(project, Logged.of(run), known_model(project, run.content or "")))
+    return list(_in_mlflow(project, RunArtifacts.of(run), known_model(project, run.content or "")))
 
 
-def tree_doubts(project: Project, version: Version) -> list[Doubt]:
+def tree_mismatches(project: Project, version: Version) -> list[Mismatch]:
     """Where the working tree's files are not the version that its dvc.lock holds; nothing for another one."""
     history, root = project.history, project.repository.root
     model = recorded_version(project, version)
@@ -76,9 +76,9 @@ def tree_doubts(project: Project, version: Version) -> list[Doubt]:
     if root is None or model is None or held != version.content:
         return []
     wanted = {PROVENANCE: version.content}
-    if (root / FOLDER).is_dir():  # before `dvc checkout` it is not there
-        wanted |= {FOLDER / name: md5 for name, md5 in model.files.items()}
-        others = [path.relative_to(root) for path in _others(root / FOLDER, model)]
+    if (root / MODEL_FOLDER).is_dir():  # before `dvc checkout` it is not there
+        wanted |= {MODEL_FOLDER / name: md5 for name, md5 in model.files.items()}
+        others = [path.relative_to(root) for path in _others(root / MODEL_FOLDER, model)]
         wanted |= dict.fromkeys(others)
     found = []
     for path, md5 in wanted.items():
@@ -86,7 +86,7 @@ def tree_doubts(project: Project, version: Version) -> list[Doubt]:
         if now != md5:
             what = f"{path} of the working tree"
             found.append(
-                Doubt("tree", _differ(what, md5, "its dvc.lock", now, "its own bytes"), root / path, md5)
+                Mismatch("tree", _differ(what, md5, "its dvc.lock", now, "its own bytes"), root / path, md5)
             )
     return found
 
@@ -122,10 +122,10 @@ def commit_of(project: Project, version: Version) -> str | None:
 
 def _disagreements(
     project: Project, version: Version, model: Model | None, commit: str | None
-) -> Iterator[Doubt]:
+) -> Iterator[Mismatch]:
     """Where the content of a version is not the same everywhere."""
     if version.content is None:
-        yield Doubt(
+        yield Mismatch(
             "content",
             f"{version.name} carries no content, so nothing says what it is: it was registered by other means"
             " (`dvc repro` registers the model of a commit)",
@@ -133,13 +133,13 @@ def _disagreements(
         return
     for run in project.all_runs:
         if run.id == version.run_id and run.content != version.content:
-            yield Doubt(
+            yield Mismatch(
                 "run",
                 f"{version.name} is content {version.content} by its own tag, but its run {run.id} made"
                 f" {run.content or 'no model'}",
             )
     if commit is None:
-        yield Doubt("commit", _not_committed(project, version))
+        yield Mismatch("commit", _not_committed(project, version))
     else:
         yield from _in_git(project, version, commit)
     if model is None:  # then MLflow's files are held to its own tags, which is all there is
@@ -147,14 +147,16 @@ def _disagreements(
         return
     for path, md5 in model.md5s.items():
         if model.lock.md5s.get(path, md5) != md5:
-            yield Doubt("git", _differ(path, md5, PROVENANCE, model.lock.md5s[path], "dvc.lock"))
-    tags = {tag.removeprefix(MD5): md5 for tag, md5 in version.tags.items() if tag.startswith(MD5)}
+            yield Mismatch("git", _differ(path, md5, PROVENANCE, model.lock.md5s[path], "dvc.lock"))
+    tags = {
+        tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in version.tags.items() if tag.startswith(MD5_PREFIX)
+    }
     for path in sorted(model.md5s.keys() | tags.keys()):
         if model.md5s.get(path) != tags.get(path):
             told = _differ(
                 path, model.md5s.get(path), PROVENANCE, tags.get(path), f"the tags of {version.name}"
             )
-            yield Doubt("tags", told, Path(path), model.md5s.get(path))
+            yield Mismatch("tags", told, Path(path), model.md5s.get(path))
     yield from _in_cache(project, model)
     yield from _in_mlflow(project, version, model)
 
@@ -181,10 +183,10 @@ def _not_committed(project: Project, version: Version) -> str:
     return f"{what} (make it again with the params of its run, and commit dvc.lock)"
 
 
-def _in_git(project: Project, version: Version, commit: str) -> Iterator[Doubt]:
+def _in_git(project: Project, version: Version, commit: str) -> Iterator[Mismatch]:
     """provenance.json, of which the content is the md5, in the commit itself."""
     for told in other_provenance(project, [(commit, version.content or "")]).values():
-        yield Doubt("git", told)
+        yield Mismatch("git", told)
 
 
 def other_provenance(project: Project, held: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -211,33 +213,35 @@ def held_in_cache(project: Project, path: str, md5: str) -> Path:
     return project.storage.place(md5)
 
 
-def _cached(project: Project, path: str, md5: str) -> Doubt | None:
+def _cached(project: Project, path: str, md5: str) -> Mismatch | None:
     """What is wrong with a file, or a folder's list, in DVC's cache. Raises Unreachable without a cache."""
     found = project.storage.place(md5)
-    tracked = FOLDER.as_posix() if path.startswith(FOLDER.as_posix()) else path
+    tracked = MODEL_FOLDER.as_posix() if path.startswith(MODEL_FOLDER.as_posix()) else path
     fetch = f"`dvc fetch --all-commits {tracked}`"
     if not found.is_file():
-        return Doubt("not here", f"{path} (md5 {md5}) is not in DVC's cache ({fetch} brings it)", found, md5)
+        return Mismatch(
+            "not here", f"{path} (md5 {md5}) is not in DVC's cache ({fetch} brings it)", found, md5
+        )
     now = hashes.md5(found)
     if now != md5.removesuffix(".dir"):
         told = f"{path} has the md5 {now} in DVC's cache, not {md5} (`rm {found}`, then {fetch})"
-        return Doubt("cache", told, found, md5)
+        return Mismatch("cache", told, found, md5)
     return None
 
 
-def _in_cache(project: Project, model: Model) -> Iterator[Doubt]:
+def _in_cache(project: Project, model: Model) -> Iterator[Mismatch]:
     """The model's files as DVC would bring them: the list of the folder, and each file."""
-    folder, files = FOLDER.as_posix(), model.files
+    folder, files = MODEL_FOLDER.as_posix(), model.files
     wanted = {f"{folder}/{name}": md5 for name, md5 in files.items()}
     if folder in model.lock.md5s:
         wanted = {folder: model.lock.md5s[folder]} | wanted
     else:
-        yield Doubt("git", f"{folder} is not named by dvc.lock")
+        yield Mismatch("git", f"{folder} is not named by dvc.lock")
     for path, md5 in wanted.items():
         try:
             doubt = _cached(project, path, md5)
         except Unreachable as error:
-            yield Doubt("not here", str(error))
+            yield Mismatch("not here", str(error))
             return
         if doubt:
             yield doubt
@@ -253,10 +257,10 @@ def _in_cache(project: Project, model: Model) -> Iterator[Doubt]:
                         held.get(name),
                         "dvc.lock's folder",
                     )
-                    yield Doubt("git", _differ(*told))
+                    yield Mismatch("git", _differ(*told))
 
 
-def _in_mlflow(project: Project, version: Version | Logged, model: Model) -> Iterator[Doubt]:
+def _in_mlflow(project: Project, version: Version | RunArtifacts, model: Model) -> Iterator[Mismatch]:
     """The model's files as MLflow would serve them."""
     address = urlsplit(version.source)
     unseen = f"MLflow's own files of {version.name}"
@@ -275,12 +279,12 @@ def _in_mlflow(project: Project, version: Version | Logged, model: Model) -> Ite
     elif not folders:
         above = path.parent if path.parent.is_dir() else _moved(path.parent, version)
         told = f"MLflow's files of {version.name} are not there: {path}"
-        yield Doubt("files", told, above and above / path.name)
+        yield Mismatch("files", told, above and above / path.name)
     for folder in folders:
         yield from _in_folder(folder, str(folder), model)
 
 
-def _in_folder(folder: Path, named: str, model: Model) -> Iterator[Doubt]:
+def _in_folder(folder: Path, named: str, model: Model) -> Iterator[Mismatch]:
     """How the files of a folder are not the model's.
 
     Args:
@@ -291,17 +295,17 @@ def _in_folder(folder: Path, named: str, model: Model) -> Iterator[Doubt]:
         path = folder / name
         if not path.is_file():
             told = f"{named}/{name} (md5 {md5} by {PROVENANCE}) is not there"
-            yield Doubt("files", told, path if here else None, md5)
+            yield Mismatch("files", told, path if here else None, md5)
         elif (now := hashes.md5(path)) != md5:
             told = _differ(f"{named}/{name}", md5, PROVENANCE, now, "its own bytes")
-            yield Doubt("files", told, path if here else None, md5)
+            yield Mismatch("files", told, path if here else None, md5)
     for path in _others(folder, model):
         what = f"{named}/{path.relative_to(folder)}"
         told = _differ(what, None, PROVENANCE, hashes.md5(path), "its own bytes")
-        yield Doubt("files", told, path if here else None)
+        yield Mismatch("files", told, path if here else None)
 
 
-def folders_in_store(version: Version | Logged) -> list[Path]:
+def folders_in_store(version: Version | RunArtifacts) -> list[Path]:
     """The folders on this machine in which MLflow has the files of a model."""
     if urlsplit(version.source).scheme not in ("", "file"):
         return []
@@ -309,7 +313,7 @@ def folders_in_store(version: Version | Logged) -> list[Path]:
     return [folder for folder in dict.fromkeys([path, _moved(path, version)]) if folder and folder.is_dir()]
 
 
-def _path(version: Version | Logged) -> Path:
+def _path(version: Version | RunArtifacts) -> Path:
     """Where the database says that MLflow has them."""
     address = urlsplit(version.source)
     return Path(unquote(address.path) if address.scheme else version.source)
@@ -326,7 +330,7 @@ def _others(folder: Path, model: Model) -> list[Path]:
     ]
 
 
-def _moved(path: Path, version: Version | Logged) -> Path | None:
+def _moved(path: Path, version: Version | RunArtifacts) -> Path | None:
     """Where the files of a version lie after its store was moved: the same path under the store's folder.
 
     MLflow's database names them by the place where the store lay when the run was made.

@@ -16,8 +16,6 @@ from pathlib import Path
 from stages.support import files
 from stages.support.errors import UserError
 
-TRAIN = Path("data/prepared/train.index")
-TEST = Path("data/prepared/test.index")
 RECORD = 16  # bytes of a customer
 
 
@@ -37,7 +35,7 @@ def digest(id_: str, salt: str) -> bytes:
 
 def write(path: Path, digests: Iterable[bytes]) -> None:
     """Write digests, in any order, as an index: sorted, one after the other, no header."""
-    with files.whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_bytes(b"".join(sorted(digests)))
 
 

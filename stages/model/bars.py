@@ -7,39 +7,39 @@ from stages.support.errors import UserError
 
 
 @dataclass(frozen=True)
-class Decision:
+class BarsDecision:
     """Passed or not, and a sentence for every bar."""
 
     passed: bool
     reasons: list[str]
 
 
-def decide(metrics: dict[str, float], gate: dict[str, Any]) -> Decision:
-    """Hold metrics against {"minimum": {metric: bar}, "maximum": {metric: bar}}.
+def decide(metrics: dict[str, float], gate: dict[str, Any], key: str = "register.gate") -> BarsDecision:
+    """Hold metrics against {"minimum": {metric: bar}, "maximum": {metric: bar}}; `key` is where these stand.
 
     Raises UserError for a metric that was never measured or a bar that is no number.
     """
     if not isinstance(gate, dict):
         raise UserError(
-            f"register.gate in params.yaml is {gate!r}.\nCure: minimum and maximum, a bar for each metric."
+            f"{key} in params.yaml is {gate!r}.\nCure: minimum and maximum, a bar for each metric."
         )
     reasons, passed = [], True
     for side, bars in gate.items():
         if side not in ("minimum", "maximum"):
-            raise UserError(f"register.gate.{side} in params.yaml means nothing.\nCure: minimum or maximum.")
+            raise UserError(f"{key}.{side} in params.yaml means nothing.\nCure: minimum or maximum.")
         if not isinstance(bars, dict | None):
-            raise UserError(f"register.gate.{side} in params.yaml is {bars!r}.\nCure: a bar for each metric.")
+            raise UserError(f"{key}.{side} in params.yaml is {bars!r}.\nCure: a bar for each metric.")
         for metric, bar in (bars or {}).items():
-            key = f"register.gate.{side}.{metric}"
+            name = f"{key}.{side}.{metric}"
             if metric not in metrics:
                 raise UserError(
-                    f"{key} in params.yaml names no metric.\nCure: one of {', '.join(sorted(metrics))}."
+                    f"{name} in params.yaml names no metric.\nCure: one of {', '.join(sorted(metrics))}."
                 )
             if isinstance(bar, bool) or not isinstance(bar, int | float) or bar != bar:
-                raise UserError(f"{key} in params.yaml is {bar!r}.\nCure: give it a number.")
+                raise UserError(f"{name} in params.yaml is {bar!r}.\nCure: give it a number.")
             value = metrics[metric]
             reached = value >= bar if side == "minimum" else value <= bar
             passed &= reached
             words = "reaches" if reached else "misses"
             reasons.append(f"{metric} {value:g} {words} the {side} {bar:g}")
-    return Decision(passed, reasons)
+    return BarsDecision(passed, reasons)

@@ -6,9 +6,9 @@ from importlib import metadata
 from pathlib import Path
 
 from stages.support.errors import UserError
+from stages.support.paths import REQUIREMENTS
 
-LOCK = Path("requirements.lock")
-SHOWN = 10  # packages named in an error
+SHOWN_PACKAGES = 10  # packages named in an error
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*(.*?))?\s*\\?$", re.MULTILINE)
 
 
@@ -23,7 +23,7 @@ def pins(lock: str) -> dict[str, str]:
     }
 
 
-def check(lock: Path = LOCK) -> None:
+def check(lock: Path = REQUIREMENTS) -> None:
     """Raises UserError naming every package whose installed version is not the locked one."""
     drift = []
     try:
@@ -38,10 +38,10 @@ def check(lock: Path = LOCK) -> None:
         if installed != locked:
             drift.append(f"  {name}: {locked} is locked, {installed} is installed")
     if drift:
-        more = [f"  and {len(drift) - SHOWN} more"] if len(drift) > SHOWN else []
+        more = [f"  and {len(drift) - SHOWN_PACKAGES} more"] if len(drift) > SHOWN_PACKAGES else []
         raise UserError(
             f"what {sys.executable} has installed is not what {lock} says, so the bytes could differ:\n"
-            + "\n".join(drift[:SHOWN] + more)
+            + "\n".join(drift[:SHOWN_PACKAGES] + more)
             + "\nCure: `make repro` (or, in an environment of your own,"
             f" `pip install --require-hashes --no-deps -r {lock}`)."
         )

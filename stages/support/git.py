@@ -2,8 +2,10 @@
 
 import subprocess
 
+from stages.support.paths import PARAMS, REQUIREMENTS
+
 # What decides a model's bytes. Stage outputs are left out: DVC removes them before it runs a stage.
-INPUTS = ["dvc.yaml", "params.yaml", "requirements.lock", "data", "stages"]
+INPUTS = ["dvc.yaml", str(PARAMS), str(REQUIREMENTS), "data", "stages"]
 
 
 def _git(*words: str) -> str:

@@ -19,7 +19,7 @@ def md5s(*paths: Path) -> dict[str, str]:
     return {path.as_posix(): md5(path) for path in paths}
 
 
-def hold(before: dict[str, str]) -> None:
+def ensure_unchanged(before: dict[str, str]) -> None:
     """Raise UserError where a file is no longer what `md5s` found.
 
     DVC hashes dependencies after the command has run, so data that changes during a run would be
@@ -40,4 +40,4 @@ def unchanged(*paths: Path) -> Iterator[dict[str, str]]:
     """Hold the inputs of a block still: {path: md5} before the work, compared again after it."""
     before = md5s(*paths)
     yield before
-    hold(before)
+    ensure_unchanged(before)

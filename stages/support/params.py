@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.support.errors import UserError
+from stages.support.paths import PARAMS
 
-FILE = Path("params.yaml")
 SEEDS = 2**32 - 1  # the largest seed that every library takes
 
 
@@ -40,7 +40,7 @@ class Params:
             )
         return value
 
-    def whole(self, name: str, low: int, high: int) -> int:
+    def integer(self, name: str, low: int, high: int) -> int:
         """A whole number between `low` and `high`. Raises UserError for anything else."""
         value = self.number(name, low, high)
         if not isinstance(value, int):
@@ -66,7 +66,7 @@ class Params:
         return {name: self[name] for name in names}
 
 
-def load(path: Path = FILE) -> Params:
+def load(path: Path = PARAMS) -> Params:
     """Raises UserError where the file is missing or is no YAML."""
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def load(path: Path = FILE) -> Params:
     return Params(tree)
 
 
-def hold(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:
+def ensure_unchanged(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:
     """Raise UserError where params.yaml by now says something else than the stage has worked with.
 
     DVC reads the params again after the stage, and would record what was never used.
@@ -88,7 +88,7 @@ def hold(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:
     for name, then in used(settings).items():
         if now[name] != then:
             raise UserError(
-                f"{name} in {FILE} changed while the stage was running.\nCure: run `dvc repro` again."
+                f"{name} in {PARAMS} changed while the stage was running.\nCure: run `dvc repro` again."
             )
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from stages.support.params import flat
+from stages.support.paths import CUSTOMERS, TEST, TRAIN
 from stages.tracking.provenance import Provenance
 
 NOTE = "mlflow.note.content"  # what MLflow's UI shows as a run's description
 DATASETS = {  # path: how the run used it
-    "data/customers.csv": "source",
-    "data/prepared/train.parquet": "training",
-    "data/prepared/test.parquet": "testing",
+    CUSTOMERS.as_posix(): "source",
+    TRAIN.as_posix(): "training",
+    TEST.as_posix(): "testing",
 }
 
 

@@ -6,9 +6,7 @@ from typing import Any
 
 from stages.support import files
 from stages.support.hashes import md5
-
-PROVENANCE = Path("models/provenance.json")
-FOLDER = Path("models/churn-predictor")
+from stages.support.paths import PROVENANCE
 
 
 def write(md5s: dict[str, str], params: dict[str, Any], path: Path = PROVENANCE) -> None:

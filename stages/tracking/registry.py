@@ -3,25 +3,40 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from stages.tracking.store import CONTENT, Store
+from stages.tracking.store import CONTENT_TAG, TrackingStore
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-# MLflow's stages are deprecated and aliases take their place: the two always say the same.
-ALIASES = {"Staging": "staging", "Production": "production"}
+
+class RegistryStage(StrEnum):
+    """A stage that holds one version at a time, as MLflow names it.
+
+    MLflow's stages are deprecated and aliases take their place: the two always say the same.
+    """
+
+    PRODUCTION = "Production"
+    STAGING = "Staging"
+
+    @property
+    def alias(self) -> str:
+        return self.lower()
 
 
-def find(store: Store, model: str, content: str) -> "ModelVersion | None":
+STAGES = {stage.alias: stage for stage in RegistryStage}  # by their aliases, which receipts name
+
+
+def find(store: TrackingStore, model: str, content: str) -> "ModelVersion | None":
     """The version of a content; the oldest, should there be several."""
-    versions = store.client.search_model_versions(f"name = '{model}' and tags.`{CONTENT}` = '{content}'")
+    versions = store.client.search_model_versions(f"name = '{model}' and tags.`{CONTENT_TAG}` = '{content}'")
     return min(versions, key=lambda version: int(version.version), default=None)
 
 
 def register(
-    store: Store, model: str, content: str, run_id: str, tags: dict[str, str], description: str
+    store: TrackingStore, model: str, content: str, run_id: str, tags: dict[str, str], description: str
 ) -> "ModelVersion":
     """The version of a content, made from its run's artifacts where there is none."""
     client = store.client
@@ -35,7 +50,7 @@ def register(
             client.create_registered_model(model)
         source = f"{client.get_run(run_id).info.artifact_uri}/model"
         made = client.create_model_version(
-            model, source, run_id, tags=tags | {CONTENT: content}, description=description
+            model, source, run_id, tags=tags | {CONTENT_TAG: content}, description=description
         )
         oldest = find(store, model, content) or made
         if oldest.version != made.version:
@@ -43,19 +58,19 @@ def register(
         return oldest
 
 
-def move(store: Store, model: str, version: str, stage: str) -> None:
+def move(store: TrackingStore, model: str, version: str, stage: str) -> None:
     """Put a version in a stage, MLflow's stage and the alias together; whoever was there is archived."""
     client = store.client
     with store.lock, _known_deprecation():
         client.transition_model_version_stage(
-            model, version, stage, archive_existing_versions=stage in ALIASES
+            model, version, stage, archive_existing_versions=stage in STAGES.values()
         )
         held = client.get_registered_model(model).aliases
-        for other, alias in ALIASES.items():
+        for alias, other in STAGES.items():
             if other != stage and str(held.get(alias)) == str(version):
                 client.delete_registered_model_alias(model, alias)
-        if stage in ALIASES:
-            client.set_registered_model_alias(model, ALIASES[stage], version)
+        if stage in STAGES.values():
+            client.set_registered_model_alias(model, RegistryStage(stage).alias, version)
 
 
 @contextmanager

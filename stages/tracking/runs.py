@@ -15,14 +15,12 @@ from typing import Any
 from stages.support import files
 from stages.support.errors import UserError
 from stages.support.params import flat
+from stages.support.paths import CURVES, EVALUATION, MODEL_FOLDER, PREPARED, PROVENANCE
 from stages.tracking import provenance
 from stages.tracking.notes import DATASETS, NOTE, counts_of, describe
-from stages.tracking.provenance import FOLDER, PROVENANCE, Provenance
-from stages.tracking.store import CONTENT, RESTORED, Store
+from stages.tracking.provenance import Provenance
+from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, RESTORED_TAG, TrackingStore
 
-PREPARED = Path("metrics/prepare/metrics.json")
-CURVES = Path("metrics/train/plots")
-EVALUATION = Path("metrics/evaluate")
 BATCH = 1000  # metrics that MLflow takes in one call
 
 
@@ -30,7 +28,7 @@ def autolog(flavor: str) -> None:
     """Let MLflow note by itself what a fit is given; models, data and test metrics are noted once, by us."""
     import importlib
 
-    quiet = {"log_models": False, "log_datasets": False, "silent": True}
+    quiet: dict[str, Any] = {"log_models": False, "log_datasets": False, "silent": True}
     if flavor == "xgboost":
         quiet["importance_types"] = []
     else:
@@ -39,7 +37,7 @@ def autolog(flavor: str) -> None:
 
 
 @contextmanager
-def resumed(store: Store) -> Iterator[str]:
+def resumed(store: TrackingStore) -> Iterator[str]:
     """The run of the recorded model, RUNNING while its evaluation is worked on; gives its id.
 
     Where the store has none (its stage was restored from DVC's cache, or the store is new), a run is
@@ -54,14 +52,14 @@ def resumed(store: Store) -> Iterator[str]:
         run = store.find(recorded.content)
         if run is None:
             name = recorded.params["train"]["model"]
-            run_id = store.create(name, {RESTORED: "true", CONTENT: recorded.content})
+            run_id = store.create(name, {RESTORED_TAG: "true", CONTENT_TAG: recorded.content})
         else:
             run_id = run.info.run_id
     with store.running(run_id):
         yield run_id
 
 
-def complete(store: Store, run_id: str, *, evaluated: bool) -> None:
+def complete(store: TrackingStore, run_id: str, *, evaluated: bool) -> None:
     """Hold a run against the recorded files and log what it lacks; calling it again changes nothing.
 
     Args:
@@ -69,7 +67,7 @@ def complete(store: Store, run_id: str, *, evaluated: bool) -> None:
 
     Raises UserError where a recorded file is not here.
     """
-    needed = [PROVENANCE, FOLDER, PREPARED, CURVES]
+    needed = [PROVENANCE, MODEL_FOLDER, PREPARED, CURVES]
     if evaluated:
         needed += [EVALUATION / "metrics.json", EVALUATION / "plots"]
     if missing := [str(path) for path in needed if not path.exists()]:
@@ -77,14 +75,14 @@ def complete(store: Store, run_id: str, *, evaluated: bool) -> None:
     _fill(store, run_id, provenance.read(), evaluated)
 
 
-def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> None:
+def _fill(store: TrackingStore, run_id: str, recorded: Provenance, evaluated: bool) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     client = store.client
     run = client.get_run(run_id)
     prepared = files.read_json(PREPARED)
     now = int(time.time() * 1000)
-    tags = {CONTENT: recorded.content} | {f"md5/{k}": v for k, v in recorded.md5s.items()}
+    tags = {CONTENT_TAG: recorded.content} | {f"{MD5_PREFIX}{k}": v for k, v in recorded.md5s.items()}
     params = {key: str(value) for key, value in flat(recorded.params).items()}
     metrics = [Metric(*point) for point in _curves(now) if point[0] not in run.data.metrics]
     measured = len(metrics)
@@ -94,18 +92,18 @@ def _fill(store: Store, run_id: str, recorded: Provenance, evaluated: bool) -> N
                 metrics.append(Metric(key, value, now, 0))
     missing_tags = [RunTag(k, v) for k, v in tags.items() if run.data.tags.get(k) != v]
     if NOTE not in run.data.tags:  # once: what a person has written there since then stays
-        done = "restored" if RESTORED in run.data.tags else "made"
+        done = "restored" if RESTORED_TAG in run.data.tags else "made"
         missing_tags.append(RunTag(NOTE, describe(recorded, prepared, run.data.tags, done)))
     missing_params = [Param(k, v) for k, v in params.items() if k not in run.data.params]
     client.log_batch(run_id, tags=missing_tags, params=missing_params)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    if not run.inputs.dataset_inputs:
+    if not (run.inputs and run.inputs.dataset_inputs):
         client.log_inputs(run_id, _datasets(recorded.md5s, prepared))
     held = {item.path for item in client.list_artifacts(run_id)}
     if PROVENANCE.name not in held:
         for path in map(Path, recorded.md5s):
-            if path.parent == FOLDER:
+            if path.parent == MODEL_FOLDER:
                 client.log_artifact(run_id, str(path), "model")
         client.log_artifacts(run_id, str(CURVES), "train")
         client.log_artifact(run_id, str(PROVENANCE))  # last: it says that the others are there

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SQLITE = "sqlite:///"
-CONTENT = "predictflow.content"
-RESTORED = "predictflow.restored"
-HOST, PID, BEGAN = "predictflow.host", "predictflow.pid", "predictflow.began"
+CONTENT_TAG = "predictflow.content"
+RESTORED_TAG = "predictflow.restored"
+MD5_PREFIX = "md5/"  # before a path, in the name of a tag
+HOST_TAG, PID_TAG, BEGAN_TAG = "predictflow.host", "predictflow.pid", "predictflow.began"
 
 
 def root() -> Path:
@@ -37,7 +38,7 @@ def root() -> Path:
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """An open store and the experiment in it.
 
     Attributes:
@@ -50,7 +51,7 @@ class Store:
 
     def find(self, content: str) -> "Run | None":
         """The newest run of a content; inside an experiment of DVC's, of this experiment alone."""
-        wanted = f"tags.`{CONTENT}` = '{content}'"
+        wanted = f"tags.`{CONTENT_TAG}` = '{content}'"
         if name := os.environ.get("DVC_EXP_NAME"):
             wanted += f" and tags.`dvc.exp_name` = '{name}'"
         runs = self.client.search_runs([self.experiment_id], wanted, max_results=1)
@@ -124,7 +125,7 @@ def reach() -> None:
         raise _unusable(where, error) from error
 
 
-def open_store(settings: Params) -> Store:
+def open_store(settings: Params) -> TrackingStore:
     """Open the store, make it where there is none, end the runs that a kill left open.
 
     Raises UserError where it cannot be read.
@@ -155,7 +156,7 @@ def open_store(settings: Params) -> Store:
             f"Cure: `mlflow experiments restore -x {experiment.experiment_id}`, or another"
             " tracking.experiment in params.yaml."
         )
-    store = Store(client, experiment.experiment_id, lock)
+    store = TrackingStore(client, experiment.experiment_id, lock)
     _end_the_dead(store)
     return store
 
@@ -187,20 +188,24 @@ def _this_process() -> dict[str, str]:
     import psutil
 
     began = psutil.Process().create_time()
-    return {HOST: socket.gethostname(), PID: str(os.getpid()), BEGAN: str(round(began, 2))}
+    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BEGAN_TAG: str(round(began, 2))}
 
 
-def _end_the_dead(store: Store) -> None:
-    """End as KILLED the runs that say RUNNING though their process, on this host, is gone."""
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process that made a run has ended; False where that cannot be told from here."""
     import psutil
 
+    if tags.get(HOST_TAG) != socket.gethostname() or not {PID_TAG, BEGAN_TAG} <= tags.keys():
+        return False
+    try:
+        began = psutil.Process(int(tags[PID_TAG])).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    return str(round(began, 2)) != tags[BEGAN_TAG]
+
+
+def _end_the_dead(store: TrackingStore) -> None:
+    """End as KILLED the runs that say RUNNING though their process, on this host, is gone."""
     for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'"):
-        tags = run.data.tags
-        if tags.get(HOST) != socket.gethostname():
-            continue
-        try:
-            began = psutil.Process(int(tags[PID])).create_time()
-        except psutil.NoSuchProcess:
-            began = 0.0
-        if str(round(began, 2)) != tags[BEGAN]:
+        if is_gone(run.data.tags):
             store.client.set_terminated(run.info.run_id, "KILLED")

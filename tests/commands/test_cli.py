@@ -4,15 +4,17 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import tomllib
 
 import click
 import pytest
 
 from predictflow import cli
 from tests.people.history import History
-from tests.people.manual import keys
+from tests.people.manual import json_keys_of, json_manual, keys
 from tests.people.project import BIN, REPOSITORY
 
 HEAVY = {"mlflow", "pandas", "numpy", "pyarrow", "sklearn", "xgboost", "dvc", "sqlalchemy", "rich"}
@@ -33,9 +35,33 @@ def test_help_ends_in_an_example_that_names_the_command(name):
 
 def test_the_installed_command_is_this_one():
     said = subprocess.run([BIN / "predictflow", "--help"], capture_output=True, text=True, check=True)
-    listed = said.stdout.partition("Commands:\n")[2]
-    assert [line.split()[0] for line in listed.splitlines()] == list(cli.COMMANDS)
-    assert "..." not in listed, "no help is cut short"
+    listed = said.stdout.partition("\nAsk:\n")[2]
+    told = [line.split(maxsplit=1) for line in listed.splitlines() if line.startswith("  ")]
+    assert told == [[name, help] for name, (_, help) in cli.COMMANDS.items()], "none is cut short"
+    headings = [line.removesuffix(":") for line in said.stdout.splitlines() if re.match(r"\w+:$", line)]
+    groups = list(dict.fromkeys(group for group, _ in cli.COMMANDS.values()))
+    assert headings == ["Options", *groups], "a group is told once, and none is empty"
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself():
+    told = {name: help for name, (_, help) in cli.COMMANDS.items()}
+    assert {name: command.short_help for name, command in commands().items()} == told
+
+
+def test_the_list_of_commands_and_the_version_import_no_command():
+    code = "import sys; from predictflow import cli; cli.run(sys.argv[1:]); print(*sys.modules)"
+    for asked in ("--help", "--version"):
+        said = subprocess.run(
+            [sys.executable, "-c", code, asked], capture_output=True, text=True, check=True, cwd=REPOSITORY
+        )
+        loaded = set(said.stdout.splitlines()[-1].split())
+        assert not loaded & (HEAVY | {command.callback.__module__ for command in commands().values()})
+
+
+def test_the_version_is_the_one_of_pyproject():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    said = subprocess.run([BIN / "predictflow", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"predictflow {project['version']}\n"
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
@@ -126,10 +152,9 @@ def test_a_terminal_has_colours_and_a_file_has_none(history: History):
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_every_key_of_the_json_is_documented_under_its_command(history: History, words, code):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition(f"### `predictflow {words[0]} ")[2].partition("\n### ")[0]
+    section = json_keys_of(words[0])
     answer = history.answer(*words, code=code)
     assert len(answer) >= 3
     for key in keys(answer) - {"not_looked_at"}:
         assert f"`{key}`" in section, key
-    assert "`not_looked_at`" in manual
+    assert "`not_looked_at`" in json_manual()

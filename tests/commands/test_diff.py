@@ -112,7 +112,8 @@ def test_every_section_is_told_in_both_directions(history: History):
     project.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")
     project.edit("params.yaml", "rounds: 25", "rounds: 30")
     (project.folder / "stages/words.py").write_text("WORDS = 1\n")
-    project.edit("stages/evaluate.py", "from pathlib import", "from stages import words\nfrom pathlib import")
+    typing = "from typing import Any"
+    project.edit("stages/evaluate.py", typing, f"{typing}\nfrom stages import words")
     evaluated = "      - stages/tracking/store.py\n    params:\n      - data.target"
     added = evaluated.replace("    params", "      - stages/words.py\n    params")
     project.edit("dvc.yaml", evaluated, added)
@@ -350,7 +351,7 @@ READ_SLOWLY = """
 import sys
 from pathlib import Path
 from predictflow.commands import diff
-diff.PATIENCE = 0
+diff.QUIET_SECONDS = 0
 with diff._reading(8) as open_binary:
     with open_binary(Path(sys.argv[1])) as file:
         file.read()

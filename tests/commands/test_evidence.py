@@ -17,14 +17,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from predictflow.adapters.mlflow_entities import REBUILT_TAG
 from predictflow.formatting import moment
-from predictflow.ledger.rebuilds import REBUILT_TAG
 from predictflow.lineage.project import Project
 from predictflow.promotion import policy
 from predictflow.promotion.evidence import gather_evidence
-from predictflow.promotion.policy import Decision, Evidence, Settings
+from predictflow.promotion.policy import Evidence, PromotionDecision, Settings
 from stages.data import customer_index
 from stages.model.serving import Model
+from stages.support.paths import TRAIN_INDEX
 from tests.people.history import History, Made
 
 SETTINGS = Settings({"minimum": {"roc_auc": 0.6}}, 0.01, 0.95, 300, False, None, 7)
@@ -37,7 +38,7 @@ NEWEST = "all at once"  # what main and the working tree hold
 
 def gather(
     history: History, name: str | int, stage: str = "production", settings: Settings = SETTINGS
-) -> tuple[Evidence, Decision, list[str]]:
+) -> tuple[Evidence, PromotionDecision, list[str]]:
     """The evidence on a model of the history (or a version's number), the decision, and what was not seen."""
     number = history.made[name].version if isinstance(name, str) else name
     with (
@@ -466,7 +467,7 @@ def test_two_in_production_are_no_champion(history: History):
 def forge(history: History, index: bytes = b"", salt: str | None = None, **files: bytes) -> None:
     """Make version 1, the champion, from another index, salt or files, in all that Git and DVC say of it."""
     made = history.made["first"]
-    old, old_index = _blob(history, made.commit, PROVENANCE), customer_index.TRAIN.as_posix()
+    old, old_index = _blob(history, made.commit, PROVENANCE), TRAIN_INDEX.as_posix()
     entries = json.loads(old)
     md5s = {f"{FOLDER}/{name.replace('_', '.')}": put(history, content) for name, content in files.items()}
     if index:

@@ -7,7 +7,7 @@ import pytest
 from predictflow.lineage.experiments import changed
 from predictflow.lineage.project import Project
 from tests.people.history import History
-from tests.people.project import REPOSITORY
+from tests.people.manual import json_keys_of
 
 
 def entries(history: History, *words: str, code: int = 0) -> dict[str, dict]:
@@ -119,8 +119,7 @@ def test_git_and_dvc_alone_tell_experiments_and_that_runs_were_not_looked_at(his
 
 
 def test_every_key_is_documented(history: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow experiments ")[2].partition("\n### ")[0]
+    section = json_keys_of("experiments")
     (one,) = history.answer("experiments", "shallow")["experiments"]
     for key in set(one) | {"experiments"}:
         assert f"`{key}`" in section, key

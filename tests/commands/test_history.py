@@ -12,8 +12,7 @@ from predictflow.ledger.chain import read_chain
 from predictflow.ledger.receipts import Receipt
 from predictflow.ledger.writer import write_receipt
 from tests.people.history import History
-from tests.people.manual import keys
-from tests.people.project import REPOSITORY
+from tests.people.manual import json_keys_of, keys
 
 MODEL = "churn-predictor"
 DAY = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
@@ -132,8 +131,7 @@ def test_every_key_of_its_json_is_documented(history: History, promoted):
     history.project.run("git", "tag", "-a", "-m", "by hand", f"{MODEL}#staging#9", promoted[0].commit)
     history.project.run("git", "tag", f"{MODEL}#staging#10")
     answer = history.answer("history", code=1)
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow history ")[2].partition("\n### ")[0]
+    section = json_keys_of("history")
     assert answer["receipts"] and answer["foreign"] and answer["damage"]
     for receipt in answer["receipts"]:
         del receipt["decision"]  # the gate's own

@@ -14,11 +14,12 @@ import mlflow
 import pytest
 
 from predictflow.adapters import git_worktree
-from predictflow.maintenance.garbage import KINDS
+from predictflow.maintenance.garbage import GARBAGE_KINDS
 from predictflow.reproduction import environments
 from tests.people.history import History, Made
 from tests.people.killer import PRUNING, kill
-from tests.people.project import REPOSITORY, Project
+from tests.people.manual import json_keys_of
+from tests.people.project import Project
 
 MODEL = "churn-predictor"
 GC = ("dvc", "gc", "--dry", "-w", "--all-branches", "--all-tags", "--all-experiments")
@@ -69,8 +70,8 @@ def litter(history: History) -> dict[str, str]:
         "runs": top / f"mlflow_data/artifacts/{run}/artifacts/model/model.ubj",
         "artifacts": top / f"mlflow_data/artifacts/{'a' * 32}/artifacts/model.ubj",
         "databases": top / "mlflow_data/mlflow-broken-1/mlflow.db",
-        "rebuilds": top / git_worktree.FOLDER / "0123/project/file",
-        "environments": top / environments.FOLDER / "4567/bin/python",
+        "rebuilds": top / git_worktree.WORKTREES / "0123/project/file",
+        "environments": top / environments.ENVIRONMENTS / "4567/bin/python",
         "experiments": top / ".dvc/tmp/exps/standalone/tmpabcd/file",
         "temporary": top / "models/.provenance.json.tmp",
         "cache": top / ".dvc/cache/files/md5/00" / ("f" * 30),
@@ -284,12 +285,12 @@ def test_every_state_of_the_customers_stays(promoted: History):
 
 
 def test_an_environment_goes_when_nobody_has_used_it_for_long(promoted: History):
-    top = promoted.project.folder / environments.FOLDER
+    top = promoted.project.folder / environments.ENVIRONMENTS
     for name in ("used", "old"):
         (top / name).mkdir(parents=True)
-        (top / name / environments.WHOLE).touch()
-    os.utime(top / "old" / environments.WHOLE, (1, 1))
-    assert groups(promoted)["environments"] == [f"{environments.FOLDER}/old"]
+        (top / name / environments.INSTALLED).touch()
+    os.utime(top / "old" / environments.INSTALLED, (1, 1))
+    assert groups(promoted)["environments"] == [f"{environments.ENVIRONMENTS}/old"]
     assert len(groups(promoted, "--unused-days", "0")["environments"]) == 2
 
 
@@ -431,12 +432,11 @@ def test_in_a_store_of_others_runs_go_to_the_trash_and_only_those_of_this_machin
 
 
 def test_every_key_of_its_json_is_documented(promoted: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow prune ")[2].partition("\n### ")[0]
+    section = json_keys_of("prune")
     litter(promoted)
     answer = promoted.answer("prune", "--dry-run")
     for key in {*answer, *answer["groups"][0]} - {"not_looked_at"}:
         assert f"`{key}`" in section, key
-    for kind in KINDS:
+    for kind in GARBAGE_KINDS:
         assert f"`{kind}`" in section, kind
     assert json.dumps(answer)

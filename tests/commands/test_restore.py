@@ -13,7 +13,8 @@ from mlflow.tracking._tracking_service import utils
 
 from tests.people.history import History
 from tests.people.killer import RESTORING, kill
-from tests.people.project import REPOSITORY, Project
+from tests.people.manual import json_keys_of
+from tests.people.project import Project
 
 MODEL = "churn-predictor"
 PROCESS = ("predictflow.host", "predictflow.pid", "predictflow.began")  # which process trained it
@@ -337,8 +338,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, st
 
 
 def test_every_key_of_its_json_is_documented(promoted: History):
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow restore ")[2].partition("\n### ")[0]
+    section = json_keys_of("restore")
     empty_remote(promoted)
     shutil.rmtree(promoted.project.folder / ".dvc/cache")
     answer = promoted.answer("restore", code=1)

@@ -408,7 +408,7 @@ def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History
 
 
 def test_a_dvc_that_does_not_answer_is_not_waited_for(settled: History, monkeypatch):
-    monkeypatch.setattr("predictflow.lineage.status.PATIENCE", 0.01)
+    monkeypatch.setattr("predictflow.lineage.status.DVC_TIMEOUT", 0.01)
     (reason,) = stand(settled, code=2)["could_not_tell"]
     assert reason == "`dvc status` has not answered in 0.01 seconds"
 

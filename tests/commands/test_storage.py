@@ -147,7 +147,7 @@ def test_a_remote_without_credentials_is_told_and_not_taken_for_empty(project: P
 
 
 def test_a_remote_that_never_answers_is_told_within_its_deadline(project: Project, monkeypatch):
-    monkeypatch.setattr(dvc_storage, "PATIENCE", 0.5)
+    monkeypatch.setattr(dvc_storage, "REMOTE_TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         far = in_network(project, f"http://127.0.0.1:{listening.getsockname()[1]}/data")
         with pytest.raises(Unreachable, match=r"no answer in 0\.5 seconds"):

@@ -59,11 +59,11 @@ def test_no_text_of_githubs_is_written_into_a_command():
             assert not [step["run"] for step in job["steps"] if "${{" in step.get("run", "")]
 
 
-def test_the_readme_names_every_secret_and_variable():
-    readme = text("README.md")
+def test_the_page_on_ci_names_every_secret_and_variable():
+    page = text("docs/ci.md")
     for path in (PULL_REQUEST, PROMOTION):
         for name in re.findall(r"(?:secrets|vars)\.(\w+)", text(path)):
-            assert f"`{name}`" in readme, name
+            assert f"`{name}`" in page, name
 
 
 def test_the_tests_of_a_pull_request_are_those_of_everybody():

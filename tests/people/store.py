@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.adapters.mlflow_entities import Run, Store, Version
-from stages.tracking.store import CONTENT, RESTORED
+from predictflow.adapters.mlflow_entities import Run, RunReader, Version
+from stages.tracking.store import CONTENT_TAG, RESTORED_TAG
 
 FIRST, SECOND, TRASH = "0123456789abcdef" * 2, "f" * 32, "e" * 32
 
@@ -26,7 +26,7 @@ def fill(database: Path) -> None:
     other, trashed = client.create_experiment("another"), client.create_experiment("trashed")
 
     def run(experiment: str, name: str, status: str, content: str = "", **tags: str) -> str:
-        marked = {CONTENT: content, "md5/data/customers.csv": content[::-1]} if content else {}
+        marked = {CONTENT_TAG: content, "md5/data/customers.csv": content[::-1]} if content else {}
         made = client.create_run(experiment, run_name=name, tags=marked | tags)
         if status != "RUNNING":
             client.set_terminated(made.info.run_id, status)
@@ -44,9 +44,9 @@ def fill(database: Path) -> None:
         Metric("again", value, time, step) for value, time, step in ((2, 9, 3), (4, 1, 5), (math.nan, 2, 5))
     ]
     client.log_batch(finished, metrics=again)
-    run(ours, "restored", "FINISHED", FIRST, **{RESTORED: "true", "dvc.exp_name": "shallow"})
+    run(ours, "restored", "FINISHED", FIRST, **{RESTORED_TAG: "true", "dvc.exp_name": "shallow"})
     run(ours, "failed", "FAILED")
-    run(ours, "killed", "KILLED", **{CONTENT: SECOND})
+    run(ours, "killed", "KILLED", **{CONTENT_TAG: SECOND})
     run(ours, "running", "RUNNING")
     run(other, "of another experiment", "FINISHED", SECOND)
     client.delete_run(run(ours, "deleted", "FINISHED", TRASH))
@@ -56,22 +56,22 @@ def fill(database: Path) -> None:
 
     client.create_registered_model("churn-predictor")
     for stage in ("None", "Archived", "Staging", "Production", "Production"):
-        tags = {CONTENT: FIRST, "md5/models/x": "1" * 32, **ODD} if stage == "Staging" else {}
+        tags = {CONTENT_TAG: FIRST, "md5/models/x": "1" * 32, **ODD} if stage == "Staging" else {}
         version = client.create_model_version("churn-predictor", "file:///x", finished, tags=tags)
         with pytest.warns(FutureWarning):
             client.transition_model_version_stage("churn-predictor", version.version, stage)
     for alias, number in {"staging": "3", "champion": "3", "Äpfel": "3", "old": "2"}.items():
         client.set_registered_model_alias("churn-predictor", alias, number)
     client.create_model_version("churn-predictor", "file:///x", None)
-    deleted = client.create_model_version("churn-predictor", "file:///x", finished, tags={CONTENT: TRASH})
+    deleted = client.create_model_version("churn-predictor", "file:///x", finished, tags={CONTENT_TAG: TRASH})
     client.set_registered_model_alias("churn-predictor", "gone", deleted.version)
     client.delete_model_version("churn-predictor", deleted.version)
     client.create_registered_model("gone")
-    client.create_model_version("gone", "file:///x", finished, tags={CONTENT: TRASH})
+    client.create_model_version("gone", "file:///x", finished, tags={CONTENT_TAG: TRASH})
     client.delete_registered_model("gone")
     client.create_registered_model("a second model")
     client.create_model_version("a second model", "file:///x", finished)
-    client.register_prompt("greeting", "Hello {{name}}", tags={CONTENT: TRASH})
+    client.register_prompt("greeting", "Hello {{name}}", tags={CONTENT_TAG: TRASH})
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # as the stages have it
 
@@ -87,7 +87,7 @@ class Told:
     versions: list[Version]
 
 
-def ask(asked: Store) -> Told:
+def ask(asked: RunReader) -> Told:
     runs = asked.runs()
     metrics = {
         run: dict(sorted(values.items())) for run, values in sorted(asked.metrics(runs).items()) if values

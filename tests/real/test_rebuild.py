@@ -15,14 +15,15 @@ import psutil
 import pytest
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.git_worktree import FOLDER
+from predictflow.adapters.git_worktree import WORKTREES
+from predictflow.adapters.mlflow_entities import REBUILT_TAG
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.ledger.chain import read_chain
-from predictflow.ledger.rebuilds import REBUILT_TAG, read_rebuilds
+from predictflow.ledger.rebuilds import read_rebuilds
 from stages.support.environment import pins
 from tests.people import customers
-from tests.people.manual import keys
-from tests.people.project import BIN, REPOSITORY, Project
+from tests.people.manual import json_keys_of, keys
+from tests.people.project import BIN, Project
 from tests.people.waiting import until
 
 MODEL = "churn-predictor"
@@ -74,7 +75,7 @@ def of_the_user(project: Project) -> dict[str, object]:
 
 def scratch(project: Project) -> list[str]:
     """What is left of rebuilds: folders, and Git's entries for their worktrees."""
-    left = [path.name for path in (project.folder / FOLDER).glob("[!.]*")]
+    left = [path.name for path in (project.folder / WORKTREES).glob("[!.]*")]
     return left + [path.name for path in (project.folder / ".git/worktrees").glob("*")]
 
 
@@ -83,7 +84,7 @@ def working_in(project: Project) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if Path(process.cwd()).is_relative_to(project.folder / FOLDER):
+            if Path(process.cwd()).is_relative_to(project.folder / WORKTREES):
                 found.append(process.pid)
         except (psutil.Error, OSError):
             pass
@@ -159,8 +160,7 @@ def test_another_param_gives_another_model_and_the_verdict_names_it(warm: Projec
     }
     assert told["versions"] == [] and told["receipt"] is None, "the version's own commit was not tried"
     assert REBUILT_TAG not in warm.versions()[0].tags
-    manual = (REPOSITORY / "predictflow/README.md").read_text(encoding="utf-8")
-    section = manual.partition("### `predictflow rebuild ")[2].partition("\n### ")[0]
+    section = json_keys_of("rebuild")
     assert [key for key in keys(told) if f"`{key}`" not in section] == []
     after = of_the_user(warm)
     assert after["rows"] == before["rows"]
@@ -287,7 +287,7 @@ def begun(project: Project, *words: str) -> subprocess.Popen:
             signal.SIGINT, signal.SIG_DFL
         ),  # who tests in the background has none
     )
-    logs = (project.folder / FOLDER).glob
+    logs = (project.folder / WORKTREES).glob
     until(lambda: any(b"Running stage 'prepare'" in log.read_bytes() for log in logs("*/log")), "a stage")
     return process
 

@@ -12,7 +12,8 @@ import pytest
 
 from predictflow.adapters.child_processes import Children
 from predictflow.adapters.git import Repository
-from predictflow.ledger.rebuilds import REBUILT_TAG, read_rebuilds
+from predictflow.adapters.mlflow_entities import REBUILT_TAG
+from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.reproduction import environments
 from stages.support.environment import pins
 from tests.people import customers

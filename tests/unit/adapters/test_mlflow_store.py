@@ -17,7 +17,7 @@ from predictflow.adapters.mlflow_client import Client
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
-from stages.tracking.store import CONTENT
+from stages.tracking.store import CONTENT_TAG
 from tests.people.store import FIRST, ODD, SECOND, Told, ask
 
 MANY = 1200  # runs, more than MLflow hands out at once
@@ -40,7 +40,7 @@ def test_a_database_answers_every_question_as_mlflow_does(database: Path):
     assert {run.status for run in told.runs} == {"FINISHED", "FAILED", "KILLED", "RUNNING"}
     assert (named["running"].ended, named["failed"].content) == (None, None)
     assert (named["restored"].restored, named["restored"].experiment) == (True, "shallow")
-    assert named["finished"].tags == {CONTENT: FIRST, "git.commit": "c" * 40, "git.dirty": "false"}
+    assert named["finished"].tags == {CONTENT_TAG: FIRST, "git.commit": "c" * 40, "git.dirty": "false"}
 
     finished = named["finished"]
     assert told.params[finished.id] == {"train.model": "xgboost", "empty": "", "long": "x" * 3000}
@@ -238,7 +238,7 @@ def test_what_an_older_mlflow_did_not_keep_is_told_and_the_rest_is_read(database
 
 
 def test_a_database_that_is_locked_is_told(database: Path, monkeypatch):
-    monkeypatch.setattr("predictflow.adapters.mlflow_sqlite.PATIENCE", 0.1)
+    monkeypatch.setattr("predictflow.adapters.mlflow_sqlite.LOCK_TIMEOUT", 0.1)
     with without_a_log(database), closing(sqlite3.connect(database)) as writer:
         writer.execute("PRAGMA cache_size=1")
         writer.execute("BEGIN EXCLUSIVE")

@@ -6,12 +6,11 @@ import subprocess
 import pytest
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.mlflow_entities import Version
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
 from predictflow.errors import Unreachable
 from predictflow.ledger.chain import read_chain
 from predictflow.ledger.rebuilds import (
-    REBUILT_TAG,
-    Rebuilt,
+    RebuildReceipt,
     fetch_rebuilds,
     newest_verdict,
     push_rebuilds,
@@ -39,7 +38,7 @@ def registered(here: Repository) -> Receipt:
     return put(here, "registered", 1)
 
 
-def rewrite(here: Repository, one: Rebuilt, name: str | None = None, at: str = "", **changed) -> None:
+def rewrite(here: Repository, one: RebuildReceipt, name: str | None = None, at: str = "", **changed) -> None:
     body = canonical(one.body | changed)
     done = here.git(
         *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", name or one.name, at or one.commit),

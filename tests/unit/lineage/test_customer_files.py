@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.lineage.customer_files import CustomerFile, Unlike, compare
+from predictflow.lineage.customer_files import CustomerCsv, MalformedCustomers, compare
 from tests.people import customers
 
 ROWS = [["M-1", "3", "Köln"], ["M-2", "5", "Łódź"], ["M-3", "7", 'said "no;\nmaybe"']]
 
 
-def written(path: Path, rows: list[list[str]], header: list[str], **form: str) -> CustomerFile:
+def written(path: Path, rows: list[list[str]], header: list[str], **form: str) -> CustomerCsv:
     """Write customers whose id is `member`; their columns are `visits` and `city`."""
     form = {"delimiter": ",", "encoding": "utf-8"} | form
     with path.open("w", encoding=form["encoding"], newline="") as file:
         csv.writer(file, delimiter=form["delimiter"]).writerows([header, *rows])
-    return CustomerFile(path, **form, id="member")
+    return CustomerCsv(path, **form, id="member")
 
 
 @pytest.fixture
-def before(tmp_path: Path) -> CustomerFile:
+def before(tmp_path: Path) -> CustomerCsv:
     return written(tmp_path / "before.csv", ROWS, ["member", "visits", "city"])
 
 
-def after(tmp_path: Path, rows: list[list[str]], **form: str) -> CustomerFile:
+def after(tmp_path: Path, rows: list[list[str]], **form: str) -> CustomerCsv:
     return written(tmp_path / "after.csv", rows, ["member", "visits", "city"], **form)
 
 
@@ -74,7 +74,7 @@ def test_the_file_of_another_company_is_read_as_its_params_say(tmp_path):
     files = []
     for name, rows in {"a.csv": frame, "b.csv": frame.assign(visits="99")[frame.columns[::-1]]}.items():
         customers.write_members(tmp_path / name, rows)
-        files.append(CustomerFile(tmp_path / name, ";", "utf-16", "member"))
+        files.append(CustomerCsv(tmp_path / name, ";", "utf-16", "member"))
     assert compare(*files).changed == frame["member"].tolist()
 
 
@@ -94,7 +94,7 @@ def test_files_with_no_column_in_common_but_the_id_have_the_same_customers(befor
 def test_an_id_column_may_have_got_another_name(before, tmp_path):
     rows = [["9", *row] for row in ROWS]
     renamed = written(tmp_path / "after.csv", rows, ["member", "number", "visits", "city"])
-    renamed = CustomerFile(renamed.path, ",", "utf-8", "number")
+    renamed = CustomerCsv(renamed.path, ",", "utf-8", "number")
     assert compare(before, renamed).unchanged == 3
 
 
@@ -109,7 +109,7 @@ def test_an_empty_line_is_no_customer(before, tmp_path):
 @pytest.mark.parametrize("first", [True, False])
 def test_an_id_that_stands_there_twice_ends_it(before, rows, first, tmp_path):
     file = after(tmp_path, rows)
-    with pytest.raises(Unlike, match=r"the id 'M-[19]' stands there twice") as error:
+    with pytest.raises(MalformedCustomers, match=r"the id 'M-[19]' stands there twice") as error:
         compare(*((file, before) if first else (before, file)))
     assert error.value.file is file
 
@@ -125,18 +125,18 @@ def test_an_id_that_stands_there_twice_ends_it(before, rows, first, tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_place(before, text, told, tmp_path):
-    file = CustomerFile(tmp_path / "wrong.csv", ",", "utf-8", "member")
+    file = CustomerCsv(tmp_path / "wrong.csv", ",", "utf-8", "member")
     file.path.write_bytes(text)
-    with pytest.raises(Unlike, match=told) as error:
+    with pytest.raises(MalformedCustomers, match=told) as error:
         compare(before, file)
     assert error.value.file is file
 
 
 def test_a_file_that_is_not_there_or_of_an_unknown_encoding_is_told(before, tmp_path):
-    with pytest.raises(Unlike, match="No such file"):
-        compare(before, CustomerFile(tmp_path / "none.csv", ",", "utf-8", "member"))
-    with pytest.raises(Unlike, match="unknown encoding"):
-        compare(before, CustomerFile(before.path, ",", "utf-99", "member"))
+    with pytest.raises(MalformedCustomers, match="No such file"):
+        compare(before, CustomerCsv(tmp_path / "none.csv", ",", "utf-8", "member"))
+    with pytest.raises(MalformedCustomers, match="unknown encoding"):
+        compare(before, CustomerCsv(before.path, ",", "utf-99", "member"))
 
 
 def test_every_byte_is_read_through_what_opens_the_files(before, tmp_path):

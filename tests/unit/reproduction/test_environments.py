@@ -16,7 +16,7 @@ from tests.people.waiting import until
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose locks ask for nothing."""
     (tmp_path / "project").mkdir()
-    for name in environments.LOCKS:
+    for name in environments.LOCK_FILES:
         (tmp_path / "project" / name).write_text("# nothing\n")
     return tmp_path / "project"
 
@@ -27,7 +27,7 @@ def made(project: Path, running: Children | None = None) -> Path:
 
 def test_one_is_made_once_for_the_same_locks_and_anew_for_others(project: Path):
     one = made(project)
-    assert (one / "bin/python").exists() and (one / environments.WHOLE).exists()
+    assert (one / "bin/python").exists() and (one / environments.INSTALLED).exists()
     (one / "mark").touch()
     assert made(project) == one and (one / "mark").exists()
     (project / "requirements-dev.lock").write_text("# nothing else\n")
@@ -36,17 +36,17 @@ def test_one_is_made_once_for_the_same_locks_and_anew_for_others(project: Path):
 
 def test_one_that_was_not_finished_is_made_anew(project: Path):
     one = made(project)
-    (one / environments.WHOLE).unlink()  # as a kill leaves it
+    (one / environments.INSTALLED).unlink()  # as a kill leaves it
     (one / "half").touch()
     assert made(project) == one
-    assert (one / environments.WHOLE).exists() and not (one / "half").exists()
+    assert (one / environments.INSTALLED).exists() and not (one / "half").exists()
 
 
 def test_what_cannot_be_installed_leaves_nothing_and_is_told(project: Path):
     (project / "requirements.lock").write_text("./nowhere\n")
     with pytest.raises(CouldNotTell, match=r"cannot be made:\n(.|\n)*nowhere(.|\n)*Cure: .*--env current"):
         made(project)
-    assert [path.suffix for path in (project.parent / environments.FOLDER).iterdir()] == [".lock"]
+    assert [path.suffix for path in (project.parent / environments.ENVIRONMENTS).iterdir()] == [".lock"]
 
 
 def test_a_commit_without_locks_is_told(project: Path):

@@ -14,6 +14,7 @@ from stages.model import serving
 from stages.support import params
 from stages.support.errors import UserError
 from stages.support.hashes import md5
+from stages.support.paths import TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
 from tests.people.project import Project
 from tests.unit.stages.data.files import telco, text
 
@@ -25,7 +26,7 @@ def prepare(project: Project, monkeypatch):
 
     def run() -> tuple[pd.DataFrame, pd.DataFrame]:
         stage.main()
-        return pd.read_parquet(stage.TRAIN), pd.read_parquet(stage.TEST)
+        return pd.read_parquet(TRAIN), pd.read_parquet(TEST)
 
     return run
 
@@ -71,8 +72,8 @@ def test_an_index_holds_exactly_the_customers_of_its_side(request, monkeypatch, 
     settings = params.load()
     salt, name = settings["prepare.id_salt"], settings["data.id"]
     sides = {
-        customer_index.TRAIN: pd.read_parquet(stage.TRAIN)[name],
-        customer_index.TEST: pd.read_parquet(stage.TEST)[name],
+        TRAIN_INDEX: pd.read_parquet(TRAIN)[name],
+        TEST_INDEX: pd.read_parquet(TEST)[name],
     }
     for path, ids in sides.items():
         assert path.stat().st_size == 16 * len(ids)
@@ -91,14 +92,14 @@ def test_an_id_is_hashed_as_the_customer_file_writes_it(project, prepare):
     salt = params.load()["prepare.id_salt"]
     for id_ in ids:
         wanted = customer_index.digest(id_, salt)
-        sides = [customer_index.holds(path, wanted) for path in (customer_index.TRAIN, customer_index.TEST)]
+        sides = [customer_index.holds(path, wanted) for path in (TRAIN_INDEX, TEST_INDEX)]
         assert sorted(sides) == [False, True], id_
 
 
 def test_no_id_stands_in_an_index(prepare):
     train, test = prepare()
     ids = pd.concat([train["customer_id"], test["customer_id"]])
-    content = customer_index.TRAIN.read_bytes() + customer_index.TEST.read_bytes()
+    content = TRAIN_INDEX.read_bytes() + TEST_INDEX.read_bytes()
     assert not [id_ for id_ in ids if id_.encode() in content]
 
 
@@ -129,7 +130,7 @@ def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeyp
     indexes = [md5(path) for path in stage.INDEXES.values()]
     monkeypatch.setattr("stages.data.customer_file.BLOCK", 30_000)
     found = prepare()
-    assert pyarrow.parquet.ParquetFile(stage.TRAIN).num_row_groups > 20
+    assert pyarrow.parquet.ParquetFile(TRAIN).num_row_groups > 20
     for side, same in zip(found, expected, strict=True):
         pd.testing.assert_frame_equal(side, same)
     assert [md5(path) for path in stage.INDEXES.values()] == indexes
@@ -161,7 +162,7 @@ def test_serving_sees_in_raw_rows_what_prepare_wrote(request, monkeypatch, made)
         na_values=schema.missing,
         keep_default_na=False,
     ).set_index(schema.id)
-    for path in (stage.TRAIN, stage.TEST):
+    for path in (TRAIN, TEST):
         prepared = pd.read_parquet(path)
         served = serving.features(raw.loc[prepared[schema.id]], schema.columns)
         pd.testing.assert_frame_equal(served, prepared[sorted(schema.columns)])

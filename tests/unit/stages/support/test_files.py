@@ -11,7 +11,7 @@ from stages.support.errors import UserError
 
 def test_a_file_is_there_only_when_the_block_has_ended_well(tmp_path):
     path = tmp_path / "new/folder/file.txt"
-    with files.whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text("all of it")
         assert not path.exists()
         assert temporary.parent == path.parent  # a rename within one file system is whole
@@ -25,7 +25,7 @@ def test_nothing_is_left_and_nothing_lost_after_an_exception(tmp_path, reason):
     path.write_text("the old one")
 
     def write() -> None:
-        with files.whole(path) as temporary:
+        with files.atomic_write(path) as temporary:
             temporary.write_text("half of")
             raise reason
 

@@ -1,0 +1,22 @@
+"""Where the files of the record lie, from the project's top folder; each path stands here alone."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+REQUIREMENTS = Path("requirements.lock")
+
+CUSTOMERS = Path("data/customers.csv")
+TRAIN = Path("data/prepared/train.parquet")
+TEST = Path("data/prepared/test.parquet")
+TRAIN_INDEX = Path("data/prepared/train.index")
+TEST_INDEX = Path("data/prepared/test.index")
+PREPARED = Path("metrics/prepare/metrics.json")
+
+MODEL_FOLDER = Path("models/churn-predictor")
+PROVENANCE = Path("models/provenance.json")
+CURVES = Path("metrics/train/plots")
+
+EVALUATION = Path("metrics/evaluate")
+MEASURED = EVALUATION / "metrics.json"
+
+MARKER = Path("mlflow_data/registered.json")
