@@ -126,7 +126,7 @@ def _rows(file: CustomerCsv, open_binary: Open | None) -> Iterator[tuple[int, li
     number = 1
     try:
         binary = open_binary(file.path) if open_binary else file.path.open("rb")
-        with io.TextIOWrapper(binary, file.encoding, newline="") as text:
+        with binary, io.TextIOWrapper(binary, file.encoding, newline="") as text:
             first = text.readline().removeprefix("\ufeff")
             reader = csv.reader(chain([first], text), delimiter=file.delimiter)
             header = next(reader, [])

@@ -213,6 +213,8 @@ def _pipeline(
     try:
         told, errors = dvc.communicate(timeout=DVC_TIMEOUT)
     except subprocess.TimeoutExpired:
+        dvc.kill()
+        dvc.communicate()
         return answer | {"error": f"`dvc status` has not answered in {DVC_TIMEOUT} seconds"}
     if dvc.returncode:
         cures = [cure for text, cure in CURES.items() if text in errors]
