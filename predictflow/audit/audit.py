@@ -12,7 +12,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
     """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
     chain = project.chain(model)
     found, sound = receipt_findings(project, chain)
-    if project.ask_store(lambda store: [store.versions()], []):
+    if project.registry_answers:
         for stage in STAGES:
             found += check_stage(project, chain, stage, sound)
         found += check_tags(project, chain, sound)

@@ -39,7 +39,7 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
     """A version without a run, and with a content that is not the same everywhere."""
     run = next((run for run in project.all_runs if run.id == version.run_id), None)
     if run is None:
-        trash = project.ask_store(lambda store: store.trash(), set())
+        trash = project.store.trash()
         steps = [("restore run", version.run_id)] if version.run_id in trash else []
         where = "in MLflow's trash" if steps else "not there"
         told = f"the run of {version.name}, {version.run_id or 'which it does not name'}, is {where}"
@@ -74,7 +74,7 @@ def _content_of_all_else(
     if run.content and not mismatches_of(project, meant):
         step = ("set tag", str(version.number), CONTENT_TAG, run.content)
     md5s = known_model(project, version.content or "").md5s
-    of_run = project.ask_store(lambda store: store.tags([run]), {}).get(run.id, {})
+    of_run = project.store.tags([run]).get(run.id, {})
     if len(doubts) == 1 and md5s and all(of_run.get(MD5_PREFIX + path) == md5 for path, md5 in md5s.items()):
         step = ("set tag of run", run.id, CONTENT_TAG, version.content or "")
     return new_finding("content", version.name, doubts[0].told, RESTORE, [step]) if step else None

@@ -49,7 +49,7 @@ def mend(project: Project, model: str) -> tuple[Project, list[Finding], list[str
                 mended.append(mender.take(step))
             except (UserError, Unreachable, OSError) as error:
                 failed.append(f"{' '.join(step[:3])}: {error}")
-        project = Project(root)
+        project = Project.enter(root)
         found = find_all(project, model)
     return project, found, mended, failed
 

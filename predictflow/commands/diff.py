@@ -52,7 +52,7 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff churn-predictor@production
       predictflow diff v1.0 HEAD --json
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     sides = comparison.find(project, "a", a), comparison.find(project, "b", b)
     answer = comparison.between(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen

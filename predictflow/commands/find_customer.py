@@ -41,7 +41,7 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
     Example:
       predictflow find-customer C00042
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     contents = list(project.versions_with)
     if every or not contents:
         contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))

@@ -45,7 +45,7 @@ def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json:
       predictflow lineage churn-predictor@staging
       predictflow lineage data/customers.csv
     """
-    project = Project(folder)
+    project = Project.enter(folder)
     target = resolve(project, handle)
     if target.model and not down:
         answer = answers.sources(project, target.model, target.lock, remote)

@@ -39,7 +39,7 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
       predictflow prune --dry-run
       predictflow prune
     """
-    rubbish = find_garbage(Project(context.obj), unused_days)
+    rubbish = find_garbage(Project.enter(context.obj), unused_days)
     answer = told(rubbish)
     if not as_json:
         _draw(answer)

@@ -71,7 +71,7 @@ def command(
     """
     if sum([handle is not None, every, since is not None]) > 1:
         raise UserError("HANDLE, --all and --since exclude each other.\nCure: one of them.")
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no cache to rebuild from.\nCure: `git clone` it first.")
     git_worktree.clear(project.repository)

@@ -39,7 +39,7 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
       predictflow status
       predictflow status --remote
     """
-    answer = status(Project(folder, keep=False), remote)
+    answer = status(Project.enter(folder, keep=False), remote)
     if as_json:
         print_json(answer)
     else:

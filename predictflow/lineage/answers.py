@@ -29,9 +29,9 @@ def recorded(project: Project, content: str, lock: str | None = None) -> Model:
     if content in project.history.contents:
         return project.history.model(content, lock)
     runs = project.runs.get(content, [])[:1]
-    params = project.ask_store(lambda store: store.params(runs), {})
-    metrics = project.ask_store(lambda store: store.metrics(runs), {})
-    md5s = project.ask_store(lambda store: store.md5s(), {}).get(content, {})
+    params = project.store.params(runs)
+    metrics = project.store.metrics(runs)
+    md5s = project.md5s.get(content, {})
     of_run = runs[0].id if runs else ""
     return Model(
         content, Lockfile({}, {}, []), None, md5s, params.get(of_run, {}), metrics.get(of_run, {}), {}
@@ -142,7 +142,7 @@ def commit(project: Project, first: Commit | None) -> Json | None:
 
 
 def runs(project: Project, of_content: list[Run]) -> list[Json]:
-    metrics = project.ask_store(lambda store: store.metrics(of_content), {})
+    metrics = project.store.metrics(of_content)
     return [
         {
             "id": run.id,

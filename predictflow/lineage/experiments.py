@@ -1,6 +1,5 @@
 """DVC's experiments, committed models and MLflow's runs, joined by content: plain values for JSON."""
 
-import json
 from typing import Any
 
 from predictflow.adapters.dvc_files import CUSTOMERS
@@ -11,8 +10,6 @@ from predictflow.ledger.rebuilds import rebuild_prefix
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
-from stages.support.params import flat
-from stages.support.paths import PARAMS
 
 RESTORED = {True: "restored", False: "run"}
 
@@ -77,7 +74,7 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Json:
 
 def _of_run(project: Project, run: Run) -> Json:
     """A run of a model that Git does not know, or that made none."""
-    metrics = project.ask_store(lambda store: store.metrics([run]), {}).get(run.id, {})
+    metrics = project.store.metrics([run]).get(run.id, {})
     return _entry(project, run.content, [run], metrics, run.began / 1000) | {
         "name": run.experiment or run.name,
         "experiment": None,
@@ -111,7 +108,7 @@ def _entry(
 def changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]:
     """{dotted name: [value before, value after]} of the params that differ between two commits; null for
     one that was not there."""
-    before, after = (_params(project, commit) if commit else {} for commit in (old, new))
+    before, after = (project.params_at(commit) if commit else {} for commit in (old, new))
     return {
         name: [before.get(name), after.get(name)]
         for name in sorted(before.keys() | after.keys())
@@ -129,29 +126,6 @@ def _also_changed(project: Project, old: str | None, new: str) -> list[str]:
     before, after = (history.locks[name] for name in names)
     both = {CUSTOMERS, *before.inputs, *after.inputs} & before.md5s.keys() & after.md5s.keys()
     return sorted(path for path in both if before.md5s[path] != after.md5s[path])
-
-
-def _value(text: Any) -> Any:
-    """A param as JSON has it: a number, true, false, null (an empty one, too), or text."""
-    try:
-        return None if text in ("", "~") else json.loads(text)
-    except (TypeError, ValueError):
-        return text
-
-
-def _params(project: Project, commit: str) -> dict[str, Any]:
-    """By dotted name, read as text first: DVC reads YAML 1.2, in which a bare No is no false."""
-    import yaml
-
-    if commit not in project.params_at:
-        (blob,) = project.repository.ids([f"{commit}:{PARAMS}"])
-        text = next(project.repository.blobs([blob]))[1] if blob else b""
-        try:
-            told = flat(yaml.load(text, yaml.CBaseLoader) or {})
-            project.params_at[commit] = {name: _value(value) for name, value in told.items()}
-        except yaml.YAMLError:
-            project.params_at[commit] = {}
-    return project.params_at[commit]
 
 
 def in_order(rows: list[Json], metric: str, ascending: bool) -> list[Json]:

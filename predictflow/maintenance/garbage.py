@@ -225,9 +225,9 @@ def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
     Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
     to, last what it is known by. Raises what `look` raises.
     """
-    project = Project(folder)
+    project = Project.enter(folder)
     with _alone(project) as store:
-        project = Project(folder)
+        project = Project.enter(folder)
         now = find_garbage(project, unused_days)
         things = {
             kind: [name for name in names if name in now.things.get(kind, {})]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from predictflow.adapters.mlflow_entities import Version
-from predictflow.errors import CouldNotTell
 from predictflow.formatting import SHORT
 from predictflow.ledger.chain import registrations
 from predictflow.ledger.receipts import Receipt
@@ -52,10 +51,7 @@ def select_models(
 
 def _versions(project: Project) -> list[RebuildRequest]:
     """Each content once, under the name of its newest version."""
-    if not project.versions and project.unseen:
-        raise CouldNotTell(
-            f"the registry cannot be asked: {project.unseen[-1]}\nCure: set MLFLOW_TRACKING_URI."
-        )
+    project.require_versions("Cure: set MLFLOW_TRACKING_URI.")
     wanted = []
     for content, versions in project.versions_with.items():
         own = [version for version in versions if version.model == project.model]
