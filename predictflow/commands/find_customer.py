@@ -68,7 +68,7 @@ def _look(project: Project, content: str | None, customer_id: str) -> dict[str, 
     first = project.history.first_with_model.get(content or "")
     return {
         "content": content,
-        "versions": [answers.version(version) for version in project.versions_with.get(content, [])],
+        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])],
         "commit": first.sha if first else None,
         "set": found,
         "why_not": why_not,

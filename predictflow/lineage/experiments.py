@@ -89,7 +89,7 @@ def _entry(
     project: Project, content: str | None, runs: list[Run], metrics: dict[str, float], time: float
 ) -> Json:
     """What every entry has; `run` is the one that tells of it: the training's own rather than a restored."""
-    told = answers.runs(project, sorted(runs, key=lambda run: run.restored))
+    told = answers.run_entries(project, sorted(runs, key=lambda run: run.restored))
     began = min((run["began"] for run in told), default=moment(time))
     return {
         "content": content,
@@ -99,7 +99,7 @@ def _entry(
         "status": told[0]["status"] if told else None,
         "how": RESTORED[told[0]["restored"]] if told else None,
         "runs": told,
-        "versions": [answers.version(one) for one in project.versions_with.get(content, [])]
+        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])]
         if content
         else [],
     }

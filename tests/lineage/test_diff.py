@@ -112,7 +112,9 @@ def test_every_section_is_told_in_both_directions(history: History):
     project.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")
     project.edit("params.yaml", "rounds: 25", "rounds: 30")
     (project.folder / "stages/words.py").write_text("WORDS = 1\n")
-    project.edit("stages/evaluate.py", "from pathlib import", "from stages import words\nfrom pathlib import")
+    project.edit(
+        "stages/evaluate.py", "from typing import Any", "from stages import words\nfrom typing import Any"
+    )
     evaluated = "      - stages/tracking/store.py\n    params:\n      - data.target"
     added = evaluated.replace("    params", "      - stages/words.py\n    params")
     project.edit("dvc.yaml", evaluated, added)
