@@ -86,6 +86,21 @@ def parse_pointer(text: bytes) -> str:
         return ""
 
 
+def parse_yaml(text: bytes) -> dict[str, Any]:
+    """A YAML file as DVC reads it; empty for one that is no mapping.
+
+    Raises ValueError for one that is no YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(str(error)) from error
+    return tree if isinstance(tree, dict) else {}
+
+
 def parse_params(text: bytes) -> dict[str, Any]:
     """{dotted name: value} of a params.yaml; nothing of one that is no YAML.
 

@@ -84,8 +84,8 @@ def render(status: Status, steps: list[NextStep]) -> None:
     if steps or not status.could_not_tell:
         console.print(Text("next:" if steps else "nothing to do", "bold"))
     for step in steps:  # a line each, however long: to be copied
-        line = Text.assemble("  ", (step.command, "green"), (f"  # {step.why}", "dim"))
-        console.print(line, soft_wrap=True)
+        text = Text.assemble("  ", (step.command, "green"), (f"  # {step.why}", "dim"))
+        console.print(text, soft_wrap=True)
 
 
 def _joined(*parts: str | None) -> str:

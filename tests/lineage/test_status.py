@@ -14,6 +14,7 @@ from unittest import mock
 import pytest
 import zc.lockfile
 
+from predictflow.adapters.dvc_status import StageChange
 from predictflow.commands.status import _model_line, render
 from predictflow.lineage.next_steps import RECORD, next_steps
 from predictflow.lineage.standing import GateVerdict, Status
@@ -105,8 +106,19 @@ def drawn(answer: Answer, columns: int = 400) -> str:
     """An answer as a person sees it, in a terminal of some width."""
     said = io.StringIO()
     with mock.patch.dict(os.environ, {"COLUMNS": str(columns)}), contextlib.redirect_stdout(said):
-        render(answer.status, next_steps(answer.status))
+        render(sorted_by_name(answer.status), next_steps(answer.status))
     return said.getvalue()
+
+
+def sorted_by_name(status: Status) -> Status:
+    """With the changes of the pipeline sorted: DVC's own order is no promise."""
+    if status.pipeline is None:
+        return status
+    changed = {
+        name: StageChange(*(dict(sorted(paths.items())) for paths in (stage.inputs, stage.outputs)))
+        for name, stage in sorted(status.pipeline.changed.items())
+    }
+    return replace(status, pipeline=replace(status.pipeline, changed=changed))
 
 
 def in_store(project: Project, change: str) -> None:
