@@ -89,8 +89,8 @@ def _draw(answer: dict[str, Any]) -> None:
     console = open_console()
     if answer["differs"]:
         console.print(_table(answer))
-    for head, told in _notes(answer):
-        console.print(fact(f"{head}:", told), soft_wrap=head == "code")  # a command stays in one line
+    for head, note in _notes(answer):
+        console.print(fact(f"{head}:", note), soft_wrap=head == "code")  # a command stays in one line
     print_gaps(console, answer["not_looked_at"])
 
 
@@ -137,9 +137,8 @@ def _table(answer: dict[str, Any]) -> "Table":
 def _head(letter: str, side: dict[str, Any]) -> "Text":
     from rich.text import Text
 
-    told = [f"{letter}: {side['handle'] or side['is']}", side["kind"]]
-    told.append((side["content"] or "")[:SHORT])
-    return Text("\n".join(filter(None, told)), "bold")
+    lines = [f"{letter}: {side['handle'] or side['is']}", side["kind"], (side["content"] or "")[:SHORT]]
+    return Text("\n".join(filter(None, lines)), "bold")
 
 
 Row = tuple[str, ...]  # its name, then the cells of A, of B, and of their difference

@@ -125,7 +125,7 @@ def customers_entry(project: Project, md5: str, ask_remote: bool) -> Json:
     lock = next((lock for lock in history.locks.values() if lock.md5s.get(CUSTOMERS) == md5), None)
     sides = history.prepared(lock) if lock else {}
     on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
-    return file_entry(project, CUSTOMERS, md5, lock and lock.sizes.get(CUSTOMERS)) | {
+    return file_entry(project, CUSTOMERS, md5, lock.sizes.get(CUSTOMERS) if lock else None) | {
         "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
         "on_remote": None if on_remote is None else md5 in on_remote,
         "commit": commit_entry(project, history.first_with_customers.get(md5)),

@@ -18,7 +18,7 @@ def experiment_entries(project: Project) -> list[Json]:
     """One entry an experiment, a committed model without one, or a run that neither knows; the newest
     first. predictflow/README.md says what each key means."""
     history = project.history
-    found = []
+    entries = []
     for content in history.contents:
         refs = history.refs_with.get(content, [])
         experiments = [ref for ref in refs if ref.kind == "experiment"]
@@ -26,14 +26,14 @@ def experiment_entries(project: Project) -> list[Json]:
         runs = project.runs.get(content, [])
         for ref in experiments:
             of_it = [run for run in runs if run.experiment == ref.name]
-            found.append(_of_experiment(project, content, ref, of_it))
+            entries.append(_of_experiment(project, content, ref, of_it))
         others = [run for run in runs if run.experiment not in names]
         is_on_branch = content in history.first_with_model and history.is_on_branch(content)
         if others or (is_on_branch and not experiments):
-            found.append(_of_commit(project, content, others))
-    known = {run["id"] for row in found for run in row["runs"]}
-    found += [_of_run(project, run) for run in project.all_runs if run.id not in known]
-    return sorted(found, key=lambda row: (row["made"], row["content"] or ""), reverse=True)
+            entries.append(_of_commit(project, content, others))
+    known = {run["id"] for entry in entries for run in entry["runs"]}
+    entries += [_of_run(project, run) for run in project.all_runs if run.id not in known]
+    return sorted(entries, key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
 
 
 def _of_experiment(project: Project, content: str, ref: Ref, runs: list[Run]) -> Json:
@@ -67,8 +67,8 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Json:
         "experiment": None,
         "commit": commit.sha if commit else None,
         "baseline": before,
-        "changed": changed(project, before, commit.sha) if before else {},
-        "also_changed": _also_changed(project, before, commit.sha) if before else [],
+        "changed": changed(project, before, commit.sha) if commit and before else {},
+        "also_changed": _also_changed(project, before, commit.sha) if commit and before else [],
     }
 
 
@@ -89,16 +89,17 @@ def _entry(
     project: Project, content: str | None, runs: list[Run], metrics: dict[str, float], time: float
 ) -> Json:
     """What every entry has; `run` is the one that tells of it: the training's own rather than a restored."""
-    told = answers.run_entries(project, sorted(runs, key=lambda run: run.restored))
-    began = min((run["began"] for run in told), default=moment(time))
+    entries = answers.run_entries(project, sorted(runs, key=lambda run: run.restored))
+    first: Json = entries[0] if entries else {"id": None, "status": None}
+    began = min((run["began"] for run in entries), default=moment(time))
     return {
         "content": content,
         "made": began,
         "metrics": metrics,
-        "run": told[0]["id"] if told else None,
-        "status": told[0]["status"] if told else None,
-        "how": RESTORED[told[0]["restored"]] if told else None,
-        "runs": told,
+        "run": first["id"],
+        "status": first["status"],
+        "how": RESTORED[first["restored"]] if entries else None,
+        "runs": entries,
         "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])]
         if content
         else [],
@@ -120,8 +121,8 @@ def _also_changed(project: Project, old: str | None, new: str) -> list[str]:
     """What else differs of the inputs that both have (an experiment may have stopped before register): data,
     environment, each file of code."""
     history = project.history
-    names = [history.lock_at(commit) if commit else None for commit in (old, new)]
-    if None in names:
+    names = [name for commit in (old, new) if commit and (name := history.lock_at(commit))]
+    if len(names) < 2:
         return []
     before, after = (history.locks[name] for name in names)
     both = {CUSTOMERS, *before.inputs, *after.inputs} & before.md5s.keys() & after.md5s.keys()
