@@ -24,6 +24,7 @@ test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
 	@$(BIN)/python -m predictflow.telco
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (half an hour)
