@@ -12,6 +12,7 @@ import pytest
 
 from predictflow import cli
 from tests.conftest import REPOSITORY, Project, clone, once
+from tests.contract.test_rooms import FLOORS, STAGE_FLOORS
 from tests.docs.pages import (
     PAGES,
     PLAYED,
@@ -140,6 +141,14 @@ def test_the_code_that_a_page_names_is_there(page: str):
         rooms = {path.name for path in tops[1].iterdir() if (path / "__init__.py").exists()}
         assert rooms <= {told.rstrip("/") for told in code}, "a room is not on the map"
     assert [told for told in code if not any((top / told).exists() for top in tops)] == []
+
+
+def test_the_map_tells_the_rooms_from_the_top_down():
+    """In the order that test_rooms.py holds the imports to."""
+    for heading, floors in {"predictflow/": FLOORS, "stages/": STAGE_FLOORS}.items():
+        table = text_of("predictflow/README.md").partition(f"\n## {heading}, ")[2].partition("\n## ")[0]
+        told = [re.findall(r"`(\w+)(?:\.py|/)`", row.split(" | ")[0]) for row in table.splitlines()]
+        assert [tuple(rooms) for rooms in told if rooms] == list(floors)
 
 
 def anchors(text: str) -> set[str]:
