@@ -26,6 +26,15 @@ from tests.waiting import until
 README = "README.md"
 PAGES = [README, *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("docs/**/*.md"))]
 PLAYED = ("console", "sh", "python")
+# Texts of blocks that nobody can play here, each with its reason.
+EXCUSED = {
+    "gh workflow run": "it starts a flow at GitHub",
+    "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
+    "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
+}
+HELD_OTHERWISE = {
+    "docs/reference/commands.md": "test_reference.py holds it to the commands' own help",
+}
 SERVER = re.compile(r"mlflow (ui|server|models serve) ")
 FENCE = re.compile(r"^```(\w*)(?: exit=(\d+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,82 +1,27 @@
-"""The README's commands, and then those of each page, work in their order and print what it says.
-
-A page begins where the README ends.
-"""
+"""The pages for people: what they name is there, and each command stands where test_played.py plays it."""
 
 import re
-import shutil
-from pathlib import Path
 
 import click
 import pytest
 
 from predictflow import cli
-from tests.conftest import REPOSITORY, Project, clone, once
+from tests.conftest import REPOSITORY, Project
 from tests.contract.test_rooms import FLOORS, STAGE_FLOORS
 from tests.docs.pages import (
+    EXCUSED,
     PAGES,
     PLAYED,
     README,
     blocks,
-    lend_the_environment,
     matches,
-    player,
     steps,
     text_of,
 )
 
-# Texts of blocks that nobody can play here, each with its reason.
-EXCUSED = {
-    "gh workflow run": "it starts a flow at GitHub",
-    "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
-    "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
-}
-HELD_OTHERWISE = {
-    "docs/reference/commands.md": "test_reference.py holds it to the commands' own help",
-}
 COMMANDS = re.compile(
     r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ +)*(?:predictflow|dvc|git|make|mlflow|python|curl|gto|gh|pip) \S"
 )
-
-
-def make(top: Path) -> None:
-    """The project with an origin, after all that the README does; in project/."""
-    for folder in (top / "project", top / "home"):
-        folder.mkdir()
-    project = Project(top / "project", top / "home")
-    clone(project.folder)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.commit("the project")
-    lend_the_environment(project.folder)
-    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
-    project.run("git", "remote", "add", "origin", "../origin.git")
-    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
-    with player(project) as one:
-        one.play(README, EXCUSED)
-
-
-@pytest.fixture(scope="session")
-def after_the_readme(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return once(tmp_path_factory, "readme", make)
-
-
-def test_the_readme_does_what_it_says(after_the_readme: Path):
-    assert (after_the_readme / "project/mlflow_data/mlflow.db").exists()
-    assert sum(len(steps(block)) for block in blocks(text_of(README)) if block.language in PLAYED) > 5
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        page
-        for page in PAGES[1:]
-        if page not in HELD_OTHERWISE and any(block.language in PLAYED for block in blocks(text_of(page)))
-    ],
-)
-def test_a_page_does_what_it_says(page: str, after_the_readme: Path, tmp_path: Path):
-    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
-    with player(Project(tmp_path / "top/project", tmp_path / "top/home")) as one:
-        one.play(page, EXCUSED)
 
 
 # --- What is not played ---------------------------------------------------------------------------------
@@ -173,36 +118,6 @@ def test_make_help_lists_every_target(project: Project):
     assert {"repro", "test", "test-slow", "lock"} <= set(targets)
     for target in targets:
         assert f"make {target} " in listed, target
-
-
-# --- Who notices ----------------------------------------------------------------------------------------
-
-
-def tampering() -> list[tuple[str, list[str]]]:
-    """(what somebody does, the commands that notice) of each row of the table in docs/guarantee.md."""
-    text = text_of("docs/guarantee.md").replace("\\|", "¦")
-    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([^|]+) \|$", text, re.MULTILINE)
-    return [(does.strip("`").replace("¦", "|"), re.findall("`([^`]+)`", notice)) for does, notice in rows]
-
-
-@pytest.mark.parametrize(("does", "notice"), tampering(), ids=lambda value: str(value)[:60])
-def test_who_notices_that_somebody_tampers(
-    does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
-):
-    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
-    project = Project(tmp_path / "top/project", tmp_path / "top/home")
-    project.run("sh", "-c", does)
-    assert notice
-    for command in notice:
-        project.run("sh", "-c", command, code=1)
-
-
-def test_nobody_notices_anything_where_nobody_tampers(after_the_readme: Path):
-    project = Project(after_the_readme / "project", after_the_readme / "home")
-    commands = {command for _, notice in tampering() for command in notice}
-    assert len(commands) >= 4 <= len(tampering())
-    for command in sorted(commands):
-        project.run("sh", "-c", command)
 
 
 # --- The player itself ----------------------------------------------------------------------------------
