@@ -245,16 +245,16 @@ def _described(one: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dict[
     from stages import register
     from stages.tracking import provenance
 
-    md5s = {f"{recovery.MD5}{path}": md5 for path, md5 in one.model.md5s.items()}
+    md5s = {f"{recovery.MD5_PREFIX}{path}": md5 for path, md5 in one.model.md5s.items()}
     if one.receipts:
         last = one.receipts[-1]
         told = {VERSION_TAG: f"v{last.version}.0.0", RECEIPT_TAG: last.name}
         for verdict in rebuilds[-1:]:
             told[REBUILT_TAG] = f"{verdict.body['verdict']} {verdict.body['when']}"
         return last.body["tags"] | md5s | told, last.body["description"]
-    tags = md5s | {recovery.COMMIT: one.sha, recovery.DIRTY: "false"}
+    tags = md5s | {recovery.COMMIT_TAG: one.sha, recovery.DIRTY_TAG: "false"}
     if one.experiments:
-        tags[recovery.EXPERIMENT] = one.experiments[0]
+        tags[recovery.EXPERIMENT_TAG] = one.experiments[0]
     recorded = provenance.Provenance(one.content, one.model.md5s, one.model.params)
     prepared = one.model.prepared
     head = register.headline(one.model.params["train"]["model"], one.model.metrics, prepared)

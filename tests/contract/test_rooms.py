@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.declared import REPOSITORY, imports, in_git, syntax
+from tests.declared import REPOSITORY, imports, in_git, syntax
 
 # From the top down: a room imports from the rooms below it. Those of one line do not know each other.
 FLOORS = (
