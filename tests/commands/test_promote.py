@@ -286,6 +286,7 @@ NOTHING_NEW = {  # all that they ask of MLflow is asked by others of them too
 
 def test_what_is_not_run_at_a_server_is_listed_with_its_reason():
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    del tests["test_what_is_not_run_at_a_server_is_listed_with_its_reason"]
     here = {
         name
         for name, test in tests.items()

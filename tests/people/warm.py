@@ -19,6 +19,7 @@ import runpy
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -233,6 +234,10 @@ def _become(
         code = 1
     threading._shutdown()
     atexit._run_exitfuncs()
+    for thing in gc.get_objects():  # a database that nobody has open any more has no log beside it
+        if isinstance(thing, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.Error):
+                thing.close()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
