@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow.tracking._tracking_service import utils
 
-from predictflow.maintenance import recovery
+from predictflow.maintenance.renumbering import Renumbering
 from tests.conftest import REPOSITORY, Project, once
 from tests.lineage.conftest import History
 
@@ -394,7 +394,10 @@ def test_every_key_of_its_json_is_documented(promoted: History):
 
 
 def test_receipts_numbers_come_first_and_nobody_is_lost():
-    numbered = recovery.numbered
+    def numbered(*given):
+        plan = Renumbering(*given)
+        return plan.changes, plan.numbers
+
     assert numbered([], {}, {"b": 1, "d": 4}, [*"abcd"]) == ({}, {"a": 2, "b": 1, "c": 3, "d": 4})
     assert numbered([1, 2], {1: "b", 2: "a"}, {"a": 1}, [*"abc"]) == (
         {2: 1, 1: 2},
