@@ -18,7 +18,7 @@ from predictflow.ledger.rebuilds import newest_verdict
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
-from predictflow.verification.content import commit_of, held_in_cache, mismatches_of, recorded_version
+from predictflow.verification.content import ContentCheck, held_in_cache, recorded_version
 from stages.data import customer_index
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, TRAIN_INDEX
@@ -41,9 +41,9 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     MLflow's files are looked into where they lie, or downloaded from there; where neither can be done,
     `project.unseen` says so.
     """
-    model = recorded_version(project, version)
-    commit = commit_of(project, version)
-    disagreements = [doubt.told for doubt in mismatches_of(project, version)]
+    check = ContentCheck(project, version)
+    model, commit = check.model, check.commit
+    disagreements = [mismatch.message for mismatch in check.mismatches()]
     missing, remote_unseen = None, None
     if settings.remote and model:
         try:
