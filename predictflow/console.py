@@ -49,8 +49,8 @@ def track(
     yield from bar(things, what, total, console=Console(stderr=True), transient=True)
 
 
-def fact(head: str, *told: str) -> "Text":
+def fact(head: str, *parts: str | None) -> "Text":
     """One fact: its name, then what there is to tell."""
     from rich.text import Text
 
-    return Text.assemble((head, "bold cyan"), " ", " · ".join(filter(None, told)))
+    return Text.assemble((head, "bold cyan"), " ", " · ".join(filter(None, parts)))

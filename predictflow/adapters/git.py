@@ -60,12 +60,23 @@ class Repository:
         bare, shallow, git_folder = asked.stdout.splitlines()
         self.git_folder = Path(git_folder)
         self.shallow = shallow == "true"
-        self.root = None
+        self.root: Path | None = None
         if bare == "false":
             top = subprocess.run(
                 ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True
             )
             self.root = Path(top.stdout.strip())
+
+    @property
+    def folder(self) -> Path:
+        """Where Git works: the top folder, or the bare repository itself."""
+        return self.root or self.git_folder
+
+    def require_root(self) -> Path:
+        """The top folder of the working tree. Raises UserError for a bare repository."""
+        if self.root is None:
+            raise UserError(f"{self.git_folder} is a bare repository.\nCure: `git clone` it, and go there.")
+        return self.root
 
     def git(
         self, *words: str, given: str = "", env: Mapping[str, str] | None = None
@@ -73,7 +84,7 @@ class Repository:
         """What `git` says, however it ends; `env` comes on top of this process's own environment."""
         return subprocess.run(
             ["git", *words],
-            cwd=self.root or self.git_folder,
+            cwd=self.folder,
             input=given.encode(),
             capture_output=True,
             env=os.environ | dict(env or {}),

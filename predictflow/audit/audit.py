@@ -12,7 +12,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
     """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
     chain = project.chain(model)
     findings, ledger_is_whole = receipt_findings(project, chain)
-    if project.ask_store(lambda store: store.versions() is not None, False):
+    if project.registry_answers:
         for stage in STAGES:
             findings += check_stage(project, chain, stage, ledger_is_whole)
         findings += check_tags(project, chain, ledger_is_whole)

@@ -58,9 +58,8 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
 
 
 def _without_run(project: Project, version: Version) -> Finding:
-    nothing: set[str] = set()
-    trash = project.ask_store(lambda store: store.trash(), nothing)
-    fixes = [RestoreRun(version.run_id)] if version.run_id and version.run_id in trash else []
+    in_trash = version.run_id in project.store.trash()
+    fixes = [RestoreRun(version.run_id)] if version.run_id and in_trash else []
     where = "in MLflow's trash" if fixes else "not there"
     message = f"the run of {version.name}, {version.run_id or 'which it does not name'}, is {where}"
     return new_finding("run", version.name, message, RESTORE, fixes)
@@ -77,8 +76,7 @@ def _content_of_all_else(
     if run.content and not ContentCheck(project, meant).mismatches():
         fix = SetTag(version.number, CONTENT_TAG, run.content)
     md5s = known_model(project, version.content or "").md5s
-    nothing: dict[str, dict[str, str]] = {}
-    tags = project.ask_store(lambda store: store.tags([run]), nothing).get(run.id, {})
+    tags = project.store.tags([run]).get(run.id, {})
     if len(mismatches) == 1 and md5s and all(tags.get(MD5_PREFIX + path) == md5s[path] for path in md5s):
         fix = SetRunTag(run.id, CONTENT_TAG, version.content or "")
     return new_finding("content", version.name, mismatches[0].message, RESTORE, [fix]) if fix else None

@@ -49,7 +49,7 @@ def mend(project: Project, model: str) -> Mended:
                 mended.append(_apply(fix, context))
             except (UserError, Unreachable, OSError) as error:
                 failed.append(f"{fix}: {error}")
-        project = Project(root)
+        project = Project.enter(root)
         findings = find_all(project, model)
     return Mended(project, findings, mended, failed)
 

@@ -31,7 +31,7 @@ def command(context: click.Context, fix: bool, as_json: bool) -> None:
     Example:
       predictflow audit --fix
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     if project.model is None:
         raise CouldNotTell(
             "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."

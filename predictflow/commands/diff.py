@@ -52,7 +52,7 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff churn-predictor@production
       predictflow diff v1.0 HEAD --json
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     sides = comparison.find(project, "a", a), comparison.find(project, "b", b)
     answer = comparison.between(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen
@@ -89,8 +89,8 @@ def _draw(answer: dict[str, Any]) -> None:
     console = open_console()
     if answer["differs"]:
         console.print(_table(answer))
-    for head, told in _notes(answer):
-        console.print(fact(f"{head}:", told), soft_wrap=head == "code")  # a command stays in one line
+    for head, note in _notes(answer):
+        console.print(fact(f"{head}:", note), soft_wrap=head == "code")  # a command stays in one line
     print_gaps(console, answer["not_looked_at"])
 
 
@@ -137,9 +137,8 @@ def _table(answer: dict[str, Any]) -> "Table":
 def _head(letter: str, side: dict[str, Any]) -> "Text":
     from rich.text import Text
 
-    told = [f"{letter}: {side['handle'] or side['is']}", side["kind"]]
-    told.append((side["content"] or "")[:SHORT])
-    return Text("\n".join(filter(None, told)), "bold")
+    lines = [f"{letter}: {side['handle'] or side['is']}", side["kind"], (side["content"] or "")[:SHORT]]
+    return Text("\n".join(filter(None, lines)), "bold")
 
 
 Row = tuple[str, ...]  # its name, then the cells of A, of B, and of their difference

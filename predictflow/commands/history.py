@@ -52,7 +52,7 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
     Example:
       predictflow history --at 2026-03-01
     """
-    project = Project(folder)
+    project = Project.enter(folder)
     if project.model is None:
         raise CouldNotTell(
             "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."

@@ -53,7 +53,7 @@ def command(
     """
     if force and not why:
         raise UserError("--force goes with a reason, which the receipt keeps.\nCure: --reason TEXT.")
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     version = transition.registered(project, handle)
     answer: dict[str, Any] = {"version": version.name, "stage": stage, "decision": None, "receipts": []}
     allowed = True

@@ -49,7 +49,7 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
       predictflow prune --dry-run
       predictflow prune
     """
-    garbage = find_garbage(Project(context.obj), unused_days)
+    garbage = find_garbage(Project.enter(context.obj), unused_days)
     answer = _as_json(garbage)
     if not as_json:
         _draw(answer)

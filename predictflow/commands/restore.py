@@ -26,7 +26,7 @@ def command(context: click.Context, as_json: bool) -> None:
     Example:
       predictflow restore
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no store.\nCure: call it in a clone.")
     answer = restore_store(project)

@@ -36,7 +36,7 @@ def command(
     Example:
       predictflow rollback --reason "too many complaints"
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     read = transition.chain(project)
     before = assigned_versions(read.receipts, stage)[:-1]
     if not before:

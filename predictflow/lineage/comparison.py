@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, REQUIREMENTS
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, REQUIREMENTS, parse_yaml
 from predictflow.adapters.mlflow_entities import COMMIT_TAG
 from predictflow.formatting import SHORT, Json
 from predictflow.lineage import answers
@@ -138,14 +138,10 @@ def _text(project: Project, revision: str | None, path: str) -> bytes | None:
 
 def _yaml(text: bytes | None) -> Json:
     """What DVC reads in a file; nothing in one that is not there or is no YAML."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        tree = YAML(typ="safe", pure=True).load(text or b"")
-    except YAMLError:
+        return parse_yaml(text or b"")
+    except ValueError:
         return {}
-    return tree if isinstance(tree, dict) else {}
 
 
 def _writer_of(stages: Json, path: str) -> Json:

@@ -222,11 +222,11 @@ def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
     Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
     to, last what it is known by. Raises what `find_garbage` raises.
     """
-    root = Project(folder).repository.root
+    root = Project.enter(folder).repository.root
     if root is None:  # nothing was shown
         return
     with hold_dvc_lock(root), _open_locked() as store:
-        project = Project(folder)
+        project = Project.enter(folder)
         now = find_garbage(project, unused_days)
         things = {
             kind: [name for name in names if name in now.things.get(kind, {})]

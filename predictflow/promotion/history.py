@@ -42,7 +42,7 @@ def _stands(receipt: Receipt | None) -> Json | None:
 
 def _receipt(chain: Chain, one: Receipt) -> Json:
     body = one.body
-    return answers.receipt(chain, one) | {
+    return answers.receipt_entry(chain, one) | {
         "from": body["from"],
         "to": None if one.stage is None or one.action == ARCHIVED else one.version,
         "commit": body["commit"],

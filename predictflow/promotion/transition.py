@@ -7,7 +7,7 @@ same command again makes it follow, and writes no second receipt.
 from typing import Any
 
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
-from predictflow.errors import CouldNotTell, Unreachable, masked
+from predictflow.errors import Unreachable, masked
 from predictflow.ledger.chain import (
     Chain,
     assigned_versions,
@@ -38,11 +38,9 @@ def registered(project: Project, handle: str) -> Version:
 
     Raises UserError where it is not registered, CouldNotTell where the registry cannot be asked.
     """
-    if not project.versions and project.unseen:
-        raise CouldNotTell(
-            f"the registry cannot be asked: {project.unseen[-1]}\n"
-            "Cure: start its server, or set MLFLOW_TRACKING_URI; `dvc repro` registers this commit's model."
-        )
+    project.require_versions(
+        "Cure: start its server, or set MLFLOW_TRACKING_URI; `dvc repro` registers this commit's model."
+    )
     content = resolve(project, handle).model
     versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
     if not versions:
@@ -186,9 +184,9 @@ def _run(project: Project, version: Version) -> dict[str, Any] | None:
         "began": run.began,
         "ended": run.ended,
         "experiment": run.experiment,
-        "tags": _kept(project.ask_store(lambda store: store.tags(runs), {}).get(run.id, {})),
-        "params": project.ask_store(lambda store: store.params(runs), {}).get(run.id, {}),
-        "metrics": project.ask_store(lambda store: store.metrics(runs), {}).get(run.id, {}),
+        "tags": _kept(project.store.tags(runs).get(run.id, {})),
+        "params": project.store.params(runs).get(run.id, {}),
+        "metrics": project.store.metrics(runs).get(run.id, {}),
     }
 
 

@@ -44,4 +44,4 @@ def difference(test: str, one: str, other: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     question, *words = sys.argv[1:]
-    print(json.dumps({"machine": machine, "difference": difference}[question](*words)))
+    print(json.dumps(machine() if question == "machine" else difference(*words)))
