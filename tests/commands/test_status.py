@@ -387,7 +387,60 @@ def broken_yaml(project: Project) -> None:
 
 
 def broken_lock(project: Project) -> None:
-    project.edit("dvc.lock", "schema:", "    monkeypatch.setattr("predictflow.adapters.dvc_status.DVC_TIMEOUT", 0.01)
+    project.edit("dvc.lock", "schema:", "<<<<<<< HEAD\nschema:")
+
+
+def broken_config(project: Project) -> None:
+    (project.folder / ".dvc/config").write_text("][")
+
+
+def broken_store(project: Project) -> None:
+    (project.folder / "mlflow_data/mlflow.db").write_bytes(b"no database at all" * 100)
+
+
+def dead_server(project: Project) -> None:
+    project.env["MLFLOW_TRACKING_URI"] = "http://ada:secret@127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "following"),
+    [
+        (
+            busy,
+            f"another DVC process is at work here and holds DVC's lock (PID {os.getpid()}): dvc repro",
+            [],
+        ),
+        (no_dvc, "you are not inside of a DVC repository", ["git checkout -- .dvc || dvc init"]),
+        (broken_yaml, "'./dvc.yaml' is invalid", []),
+        (broken_lock, "'./dvc.lock' is invalid", ["rm dvc.lock && dvc repro"]),
+        (broken_config, "config file error", []),
+        (broken_store, "mlflow.db cannot be read: file is not a database", []),
+        (dead_server, "http://…@127.0.0.1:9", []),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cannot_be_told_is_told_with_its_reason(settled: History, change, why, following):
+    change(settled.project)
+    answer = stand(settled, code=2)
+    assert [why in reason for reason in answer["could_not_tell"]].count(True) == 1
+    assert commands(answer) == following
+    assert not {*answer["could_not_tell"]} & {*answer["not_looked_at"]}
+    assert "secret" not in json.dumps(answer)
+    assert f"could not tell: {answer['could_not_tell'][0]}" in drawn(answer)
+    assert "nothing to do" not in drawn(answer)
+
+
+def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History):
+    lock = zc.lockfile.LockFile(str(settled.project.folder / ".dvc/tmp/lock"))
+    try:
+        (reason,) = stand(settled, code=2)["could_not_tell"]
+    finally:
+        lock.close()
+    assert reason.startswith("another DVC process is at work here")
+
+
+def test_a_dvc_that_does_not_answer_is_not_waited_for(settled: History, monkeypatch):
+    monkeypatch.setattr("predictflow.adapters.dvc_status.DVC_TIMEOUT", 0.01)
     (reason,) = stand(settled, code=2)["could_not_tell"]
     assert reason == "`dvc status` has not answered in 0.01 seconds"
 
