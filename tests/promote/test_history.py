@@ -10,8 +10,8 @@ import pytest
 # IMPORTS
 from predictflow.adapters.git import Repository
 from predictflow.ledger.chain import read_chain
-from predictflow.ledger.receipts import Receipt
-from predictflow.ledger.writer import write_receipt
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import Receipt, ReceiptDraft
 from tests.conftest import REPOSITORY
 from tests.lineage.conftest import History
 from tests.lineage.test_cli import keys
@@ -50,9 +50,9 @@ def put(
             "description": "",
             "decision": told.pop("decision", None),
         }
-        chain = read_chain(repository, model)
-        commit = commit or made.commit
-        return write_receipt(repository, chain, action, version, commit, given, stage=stage, now=now, **told)
+        ledger = Ledger(repository, read_chain(repository, model), None)
+        draft = ReceiptDraft(action, version, commit or made.commit, given, stage)
+        return ledger.append([draft], now=now, **told)[0]
 
 
 @pytest.fixture

@@ -187,14 +187,14 @@ def test_who_is_not_registered_is_told(history: History):
 @both_slowly
 def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history: History, monkeypatch):
     """The other one promotes while this one has decided and not yet written."""
-    given = transition._given
+    facts = transition._facts
 
     def meanwhile(*asked):
-        monkeypatch.setattr(transition, "_given", given)
+        monkeypatch.setattr(transition, "_facts", facts)
         history.ask("promote", number(history, "other data"), "--to", "production")
-        return given(*asked)
+        return facts(*asked)
 
-    monkeypatch.setattr(transition, "_given", meanwhile)
+    monkeypatch.setattr(transition, "_facts", meanwhile)
     said = history.told("promote", number(history, "first"), "--to", "production", code=1)
     assert "was quicker" in said
     assert stages(history)["Production"] == (history.made["other data"].version,)
@@ -256,7 +256,7 @@ def test_two_clones_of_one_origin_number_their_versions_together(history: Histor
 KILLED = """
 import os, signal, sys
 from predictflow import cli
-from predictflow.promotion import transition
+from predictflow.ledger import ledger
 from stages.tracking import registry
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def after(function):
@@ -268,10 +268,10 @@ def after(function):
 sys.exit(cli.run(sys.argv[1:]))
 """
 POINTS = {
-    "before the first receipt": "transition.write_receipt = die",
-    "after the first receipt": "transition.write_receipt = after(transition.write_receipt)",
-    "before the push": "transition.publish_receipts = die",
-    "after the push": "transition.publish_receipts = after(transition.publish_receipts)",
+    "before the first receipt": "ledger.write_receipt = die",
+    "after the first receipt": "ledger.write_receipt = after(ledger.write_receipt)",
+    "before the push": "ledger.push_chain = die",
+    "after the push": "ledger.push_chain = after(ledger.push_chain)",
     "between stage and alias": "import mlflow; mlflow.MlflowClient.set_registered_model_alias = die",
     "after the alias": "registry.move = after(registry.move)",
 }
