@@ -13,7 +13,7 @@ from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.audit.finding import RESTORE, Finding, Step, new_finding
 from predictflow.audit.registry import tag_step
 from predictflow.errors import Unreachable
-from predictflow.ledger.chain import Chain
+from predictflow.ledger.chain import Chain, standing_receipts
 from predictflow.lineage.project import Project
 from predictflow.verification.content import (
     Mismatch,
@@ -49,7 +49,7 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
     if content:
         yield content
         return
-    standing = {one.body["content"] for one in chain.standing().values()}
+    standing = {one.body["content"] for one in standing_receipts(chain.receipts).values()}
     needed = version.content in standing or version.stage == RegistryStage.PRODUCTION
     promoted = any(one.body["content"] == version.content for one in chain.receipts)
     for doubt in doubts:

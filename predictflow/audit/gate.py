@@ -5,6 +5,7 @@ from typing import Any
 from predictflow.audit.bytes import content_mismatches
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.registry import check_stage
+from predictflow.ledger.chain import standing_receipts
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES
 
@@ -20,7 +21,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
     against = [
         one.told for one in found if not one.note and (one.kind != "foreign tag" or f"#{stage}" in one.about)
     ]
-    receipt = chain.standing().get(stage)
+    receipt = standing_receipts(chain.receipts).get(stage)
     if receipt is None:
         against.append(f"no receipt puts a version in {stage}")
     else:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from predictflow.audit.finding import FIX, Finding, Step, new_finding
-from predictflow.ledger.chain import Chain
+from predictflow.ledger.chain import Chain, registrations
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text
 from predictflow.lineage.project import Project
 from predictflow.verification.content import other_provenance
@@ -27,7 +27,7 @@ def receipt_findings(project: Project, chain: Chain) -> tuple[list[Finding], boo
     told = {one.about for one in found} | {one.previous["tag"] for one in chain.receipts if one.previous}
     for name in sorted(back.keys() - told):
         found.append(new_finding("receipt", name, f"{name} is missing", "", [back[name]]))
-    held = {(one.commit, one.body["content"]): one.name for one in chain.registrations.values()}
+    held = {(one.commit, one.body["content"]): one.name for one in registrations(chain.receipts).values()}
     for where, wrong in other_provenance(project, list(held)).items():
         cure = "no cure: it was written for a commit that is not the version's"
         found.append(new_finding("receipt", held[where], f"{held[where]}: {wrong}", cure))
@@ -52,7 +52,7 @@ def _damage(chain: Chain, back: dict[str, Step]) -> Iterator[Finding]:
             "moved": f"`git tag -d {name}`; `git fetch CLONE tag {name}` from one that has it as it was",
             "fork": f"`git tag -d` the one that origin has not (`git ls-remote origin`), then {FIX}",
         }.get(damage.kind, "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was")
-        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, steps)
+        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.told}", cure, steps)
 
 
 def _of_origin(project: Project, chain: Chain, origin: Origin, back: dict[str, Step]) -> Iterator[Finding]:
@@ -62,9 +62,7 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: dict[str, S
             f"where origin's is wrong: `git push --force origin refs/tags/{name}`; else `git tag -d {name}`"
         )
         steps = [back[damage.tag]] if damage.tag in back else []
-        yield new_finding(
-            "receipt", damage.tag, f"{damage.tag}: {damage.message}", f"{cure}, then {FIX}", steps
-        )
+        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.told}", f"{cure}, then {FIX}", steps)
     for name in origin.missing:
         yield new_finding(
             "origin",

@@ -6,7 +6,7 @@ from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Run, 
 from predictflow.audit.finding import FIRST_RECEIPTS, FIX, RESTORE, Finding, Step, new_finding
 from predictflow.errors import masked
 from predictflow.formatting import some_of
-from predictflow.ledger.chain import Chain
+from predictflow.ledger.chain import Chain, standing_receipts
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES, RegistryStage
@@ -22,7 +22,7 @@ def check_stage(project: Project, chain: Chain, stage: str, sound: bool) -> Iter
     versions = versions_of(project, chain.model)
     inside = [version for version in versions if version.stage == STAGES[stage]]
     aliased = [version for version in versions if stage in version.aliases]
-    holder, receipt = _holders(project, chain)[stage], chain.standing().get(stage)
+    holder, receipt = _holders(project, chain)[stage], standing_receipts(chain.receipts).get(stage)
     said = (
         f"the receipt puts content {receipt.body['content']} in {stage}"
         if receipt
@@ -60,7 +60,7 @@ def _holders(project: Project, chain: Chain) -> dict[str, Version | None]:
     """
     versions = versions_of(project, chain.model)
     spoken_of = {receipt.body["content"] for receipt in chain.receipts if receipt.stage}
-    standing = chain.standing()
+    standing = standing_receipts(chain.receipts)
     found: dict[str, Version | None] = {}
     for stage in STAGES:
         inside = [version for version in versions if version.stage == STAGES[stage]]
@@ -85,7 +85,7 @@ def _moves(project: Project, chain: Chain, stage: str, inside: list[Version]) ->
     holder = holders[stage]
     if holder:  # who was there is archived
         return [("move", str(holder.number), STAGES[stage])]
-    if stage in chain.standing():
+    if stage in standing_receipts(chain.receipts):
         return []  # the registry lacks it
     out = [version for version in inside if version not in holders.values()]
     return [("move", str(version.number), "Archived") for version in out]
@@ -98,7 +98,7 @@ def _alias(stage: str, holder: Version | None) -> Step:
 def check_tags(project: Project, chain: Chain, sound: bool) -> Iterator[Finding]:
     """Versions of receipts that the registry lacks, and tags of versions that name other receipts."""
     versions = versions_of(project, chain.model)
-    standing = {one.body["content"]: one.name for one in chain.standing().values()}
+    standing = {one.body["content"]: one.name for one in standing_receipts(chain.receipts).values()}
     named: dict[str, list[Receipt]] = {}
     for receipt in chain.receipts:
         named.setdefault(receipt.body["content"], []).append(receipt)

@@ -142,3 +142,14 @@ def _ordered(receipts: list[Receipt]) -> list[Receipt]:
         left.remove(receipt.name)
         ordered.append(receipt)
     return ordered
+
+
+# Until every caller asks its chain.
+
+
+def standing_receipts(receipts: list[Receipt]) -> dict[str, Receipt]:
+    return Chain("", receipts, [], [], []).standing()
+
+
+def registrations(receipts: list[Receipt]) -> dict[int, Receipt]:
+    return Chain("", receipts, [], [], []).registrations

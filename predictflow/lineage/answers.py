@@ -195,7 +195,4 @@ def rebuilds(project: Project, content: str) -> list[Json]:
 
 def receipt(chain: Chain, one: Receipt) -> Json:
     told = {key: one.body[key] for key in ("action", "version", "stage", "when", "who", "why")}
-    return told | {
-        "tag": one.name,
-        "broken": [found.message for found in chain.damage if found.tag == one.name],
-    }
+    return told | {"tag": one.name, "broken": [found.told for found in chain.damage if found.tag == one.name]}

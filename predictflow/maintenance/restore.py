@@ -90,7 +90,7 @@ def _chain(project: Project) -> Chain:
     project.forget_receipts()
     chain = project.chain(project.model)
     if chain.damage:
-        told = "\n".join(f"  {found.tag}: {found.message}" for found in chain.damage)
+        told = "\n".join(f"  {found.tag}: {found.told}" for found in chain.damage)
         raise UserError(
             f"the receipts of {project.model} are broken, so nobody can say who stands where:\n{told}\n"
             "Cure: `predictflow audit --fix`, or bring back the tags that another clone has."

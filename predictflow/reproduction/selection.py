@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import SHORT
+from predictflow.ledger.chain import registrations
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -80,7 +81,7 @@ def _since(project: Project, since: str) -> list[RebuildRequest]:
 def _want(project: Project, named: str, content: str, commit: str | None) -> RebuildRequest:
     first = project.history.first_with_model.get(content)
     chain = project.chain(project.model) if project.model else None
-    registered_by = chain.registrations.values() if chain else ()
+    registered_by = registrations(chain.receipts).values() if chain else ()
     registered = next((one for one in registered_by if one.body["content"] == content), None)
     holder = registered.commit if registered else first and first.sha
     commit = commit or holder
