@@ -42,7 +42,7 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     """
     model = recorded_version(project, version)
     commit = commit_of(project, version)
-    disagreements = [mismatch.told for mismatch in mismatches_of(project, version)]
+    disagreements = [doubt.told for doubt in mismatches_of(project, version)]
     missing, remote_unseen = None, None
     if settings.remote and model:
         try:
