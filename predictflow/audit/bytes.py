@@ -14,7 +14,7 @@ from predictflow.audit.finding import RESTORE, Finding, new_finding
 from predictflow.audit.fixes import CopyFile, Download, EndRun, Fix, RestoreRun, SetRunTag, SetTag, WriteList
 from predictflow.audit.registry import tag_fix
 from predictflow.errors import Unreachable
-from predictflow.ledger.chain import Chain, standing_receipts
+from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
 from predictflow.verification.content import ContentCheck, known_model, run_mismatches
 from predictflow.verification.mismatch import Mismatch
@@ -42,7 +42,7 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
     if content := _content_of_all_else(project, version, run, mismatches):
         yield content
         return
-    standing = {receipt.body["content"] for receipt in standing_receipts(chain.receipts).values()}
+    standing = {receipt.body["content"] for receipt in chain.standing().values()}
     needed = version.content in standing or version.stage == RegistryStage.PRODUCTION
     promoted = any(receipt.body["content"] == version.content for receipt in chain.receipts)
     for mismatch in mismatches:

@@ -4,7 +4,6 @@ from predictflow.audit.bytes import content_mismatches
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.registry import check_stage
 from predictflow.formatting import Json
-from predictflow.ledger.chain import standing_receipts
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES
 
@@ -22,7 +21,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
         for finding in findings
         if not finding.note and (finding.kind != "foreign tag" or f"#{stage}" in finding.about)
     ]
-    receipt = standing_receipts(chain.receipts).get(stage)
+    receipt = chain.standing().get(stage)
     if receipt is None:
         against.append(f"no receipt puts a version in {stage}")
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from predictflow.audit.finding import FIX, Finding, new_finding
 from predictflow.audit.fixes import BringBack, Fetch, Fix, Push
-from predictflow.ledger.chain import Chain, registrations
+from predictflow.ledger.chain import Chain
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text
 from predictflow.ledger.receipts import Tag
 from predictflow.lineage.project import Project
@@ -78,7 +78,7 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
 
 def _of_provenance(project: Project, chain: Chain) -> Iterator[Finding]:
     """Receipts at a commit whose provenance.json is another than their content."""
-    registered = registrations(chain.receipts).values()
+    registered = chain.registrations.values()
     names = {(receipt.commit, receipt.body["content"]): receipt.name for receipt in registered}
     for where, wrong in other_provenance(project, list(names)).items():
         cure = "no cure: it was written for a commit that is not the version's"

@@ -7,7 +7,7 @@ from predictflow.audit.finding import FIRST_RECEIPTS, FIX, RESTORE, Finding, new
 from predictflow.audit.fixes import DropAlias, DropTag, Fix, Move, SetTag
 from predictflow.errors import masked
 from predictflow.formatting import some_of
-from predictflow.ledger.chain import Chain, standing_receipts
+from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES, RegistryStage
@@ -23,7 +23,7 @@ def check_stage(project: Project, chain: Chain, stage: str, ledger_is_whole: boo
     versions = versions_of(project, chain.model)
     inside = [version for version in versions if version.stage == STAGES[stage]]
     aliased = [version for version in versions if stage in version.aliases]
-    holder, receipt = _holders(project, chain)[stage], standing_receipts(chain.receipts).get(stage)
+    holder, receipt = _holders(project, chain)[stage], chain.standing().get(stage)
     said = (
         f"the receipt puts content {receipt.body['content']} in {stage}"
         if receipt
@@ -63,7 +63,7 @@ def _holders(project: Project, chain: Chain) -> dict[str, Version | None]:
     """
     versions = versions_of(project, chain.model)
     spoken_of = {receipt.body["content"] for receipt in chain.receipts if receipt.stage}
-    standing = standing_receipts(chain.receipts)
+    standing = chain.standing()
     holders: dict[str, Version | None] = {}
     for stage in STAGES:
         inside = [version for version in versions if version.stage == STAGES[stage]]
@@ -85,7 +85,7 @@ def _moves(project: Project, chain: Chain, stage: str, inside: list[Version]) ->
     holder = holders[stage]
     if holder:  # who was there is archived
         return [Move(holder.number, STAGES[stage])]
-    if stage in standing_receipts(chain.receipts):
+    if stage in chain.standing():
         return []  # the registry lacks it
     return [Move(version.number, "Archived") for version in inside if version not in holders.values()]
 
@@ -100,7 +100,7 @@ def check_tags(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
         if not any(version.content == content for version in versions):
             message = f"no version of the registry has content {content}, of which {first.name} tells"
             yield new_finding("version", f"version {first.version}", message, RESTORE)
-    standing = {receipt.body["content"]: receipt for receipt in standing_receipts(chain.receipts).values()}
+    standing = {receipt.body["content"]: receipt for receipt in chain.standing().values()}
     for version in versions if ledger_is_whole else ():
         content = version.content or ""
         wanted = _receipt_tags(version, receipts.get(content, []), standing.get(content))
