@@ -600,7 +600,8 @@ def test_a_kill_leaves_the_old_state_or_the_new_one_once_it_is_mended(history: H
 RUNNER = """
 import sys
 import mlflow
-from predictflow import cli, evidence, transition
+from predictflow import cli
+from predictflow.promotion import evidence, transition
 print("ready", flush=True)
 sys.stdin.readline()
 sys.exit(cli.run(sys.argv[1:]))
