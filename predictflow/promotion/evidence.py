@@ -54,15 +54,15 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     return Evidence(
         version.name,
         stage,
-        version.content,
-        commit,
-        len(model.files) if model else 0,
-        disagreements,
-        model.metrics if model else {},
-        missing,
-        remote_unseen,
-        _comparison(project, version, settings, bool(disagreements)),
-        _rebuilt(project, version),
+        content=version.content,
+        commit=commit,
+        files=len(model.files) if model else 0,
+        disagreements=disagreements,
+        metrics=model.metrics if model else {},
+        missing=missing,
+        remote_unseen=remote_unseen,
+        comparison=_comparison(project, version, settings, bool(disagreements)),
+        rebuilt=_rebuilt(project, version),
     )
 
 

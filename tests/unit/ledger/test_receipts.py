@@ -379,6 +379,24 @@ def test_a_last_receipt_that_was_deleted_everywhere_is_missed_by_origin(origin, 
         append(two, ("promoted", 1, "staging"))
 
 
+def test_a_ledger_asks_origin_once_and_says_who_was_quicker(origin, monkeypatch: pytest.MonkeyPatch):
+    one, two = origin
+    slower = Ledger.open(two, MODEL)
+    asked, run = [], Repository.git
+    monkeypatch.setattr(
+        Repository, "git", lambda self, *words, **more: asked.append(words[0]) or run(self, *words, **more)
+    )
+    ledger = Ledger.open(one, MODEL)
+    ledger.append([draft(one, "registered", 2), draft(one, "promoted", 2, "production")])
+    ledger.append([draft(one, "promoted", 1, "staging")])
+    ledger.ensure_current()
+    assert asked.count("ls-remote") == 2, "to open it, and to ensure that it is current"
+    assert ledger.chain == read_chain(one, MODEL)
+    with pytest.raises(StaleLedger, match=r"^Ada <ada@example\.com> was quicker"):
+        slower.ensure_current()
+    assert names(two) == names(one)
+
+
 # --- The tools that people have -------------------------------------------------------------------------
 
 
