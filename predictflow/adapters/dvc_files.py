@@ -63,12 +63,12 @@ def parse_lock(text: bytes) -> Lockfile:
 
 def _entries(stage: Any, key: str) -> list[tuple[str, str, int | None]]:
     """(path, md5, size in bytes) of what a stage read or wrote; of text, for an md5 is no number."""
-    found, fields = [], _fields(stage)
+    entries, fields = [], _fields(stage)
     for node in fields[key].value if key in fields else ():
         entry = {name: value.value for name, value in _fields(node).items()}
         if "md5" in entry:
-            found.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
-    return found
+            entries.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
+    return entries
 
 
 def _fields(mapping: Any) -> dict[str, Any]:

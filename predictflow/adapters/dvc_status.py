@@ -45,9 +45,27 @@ def changed_inputs(changed: dict[str, StageChange]) -> set[str]:
     return {name for stage in changed.values() for name in stage.inputs} - changed_outputs(changed).keys()
 
 
+class DvcQuestion:
+    """`dvc status`, begun and not yet answered."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def answer(self) -> dict[str, StageChange]:
+        """{stage: how it differs from dvc.lock}; empty where nothing does. Raises DvcFailed."""
+        try:
+            answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
+        if self._process.returncode:
+            cure = next((cure for text, cure in CURES.items() if text in errors), None)
+            raise DvcFailed(_reason(errors), cure)
+        return {stage: _change(differences) for stage, differences in json.loads(answer).items()}
+
+
 @contextmanager
-def asking_dvc() -> Iterator[subprocess.Popen[str]]:
-    """Ask now, and go on with something else until `dvc_answer` is called."""
+def asking_dvc() -> Iterator[DvcQuestion]:
+    """Ask now; the answer may be waited for until the `with` ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "status", "--json"],
         stdin=subprocess.DEVNULL,
@@ -56,21 +74,9 @@ def asking_dvc() -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
-        yield process
+        yield DvcQuestion(process)
     finally:
         process.kill()
-
-
-def dvc_answer(process: subprocess.Popen[str]) -> dict[str, StageChange]:
-    """{stage: how it differs from dvc.lock}; empty where nothing does. Raises DvcFailed."""
-    try:
-        answer, errors = process.communicate(timeout=DVC_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
-    if process.returncode:
-        cure = next((cure for text, cure in CURES.items() if text in errors), None)
-        raise DvcFailed(_reason(errors), cure)
-    return {stage: _change(differences) for stage, differences in json.loads(answer).items()}
 
 
 def _reason(errors: str) -> str:

@@ -114,18 +114,18 @@ class Repository:
     def refs(self) -> list[Ref]:
         """Every branch, tag and experiment of DVC's."""
         form = "%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-        found = []
+        refs = []
         for line in self.read("for-each-ref", f"--format={form}").splitlines():
             name, *objects = line.split()
             target, commit = objects[-2:]  # what an annotated tag points to comes last
             if target != "commit":
                 continue
             if experiment := EXPERIMENT_REF.fullmatch(name):
-                found.append(Ref("experiment", experiment[1], commit))
+                refs.append(Ref("experiment", experiment[1], commit))
             for prefix, kind in REF_KINDS.items():
                 if name.startswith(prefix) and not name.endswith("/HEAD"):
-                    found.append(Ref(kind, name.removeprefix(prefix), commit))
-        return found
+                    refs.append(Ref(kind, name.removeprefix(prefix), commit))
+        return refs
 
     def ids(self, names: list[str]) -> list[str | None]:
         """The id of what each name (`<commit>:<path>`) stands for; None where there is no such thing."""

@@ -85,8 +85,8 @@ class Database:
 
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
         values = "CASE is_nan WHEN 1 THEN 'nan' ELSE value END"
-        told = self._of_runs(f"key, {values} FROM latest_metrics", runs)
-        return {id: {key: float(value) for key, value in metrics.items()} for id, metrics in told.items()}
+        of_runs = self._of_runs(f"key, {values} FROM latest_metrics", runs)
+        return {id: {key: float(value) for key, value in metrics.items()} for id, metrics in of_runs.items()}
 
     def md5s(self) -> dict[str, dict[str, str]]:
         of_runs = self._ask(

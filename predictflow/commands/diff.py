@@ -12,8 +12,9 @@ import click
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.formatting import SHORT, some_of
-from predictflow.lineage import comparison
+from predictflow.lineage.comparison import compare_sides
 from predictflow.lineage.project import Project
+from predictflow.lineage.sides import find_side
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,8 +54,8 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff v1.0 HEAD --json
     """
     project = Project.enter(context.obj)
-    sides = comparison.find(project, "a", a), comparison.find(project, "b", b)
-    answer = comparison.between(project, *sides, _reading)
+    sides = find_side(project, "a", a), find_side(project, "b", b)
+    answer = compare_sides(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen
     if as_json:
         print_json(answer)

@@ -1,11 +1,10 @@
 """Where a project stands. Git, DVC and MLflow's store are only asked."""
 
-import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import CUSTOMERS, parse_record
-from predictflow.adapters.dvc_status import DvcFailed, asking_dvc, changed_outputs, dvc_answer
+from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import GitChanges, is_rebasing, read_changes
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, Version
 from predictflow.adapters.mlflow_store import find_store
@@ -38,7 +37,8 @@ Versions = list[tuple[Version, str | None]]  # each with its content
 def read_status(project: Project, ask_remote: bool) -> Status:
     """Where a project stands. `ask_remote` asks a remote in a network, too."""
     with asking_dvc() if project.repository.root else nullcontext() as dvc:  # the rest goes on beside it
-        versions, store, could_not_tell = _read_store(project)
+        versions, store, silent = _read_store(project)
+        could_not_tell = [*silent]
         working_tree = _working_tree(project, versions)
         experiments = _experiments(project)
         changes = read_changes(project.repository)
@@ -51,18 +51,18 @@ def read_status(project: Project, ask_remote: bool) -> Status:
             if pipeline.error and not changes.conflicts:
                 could_not_tell.append(pipeline.error)
             if ask_remote and storage.not_pushed is None:
-                could_not_tell.append(gaps[0])  # why it does not answer
+                could_not_tell.append(gaps[0])  # why the remote does not answer
     return Status(
-        git,
-        changes.conflicts,
-        [path for path in changes.uncommitted if path_of_record(path)],
-        store,
-        working_tree,
-        experiments,
-        storage,
-        pipeline,
-        could_not_tell,
-        [reason for reason in project.unseen if reason not in could_not_tell],
+        git=git,
+        conflicts=changes.conflicts,
+        uncommitted=[path for path in changes.uncommitted if path_of_record(path)],
+        store=store,
+        working_tree=working_tree,
+        experiments=experiments,
+        storage=storage,
+        pipeline=pipeline,
+        could_not_tell=could_not_tell,
+        not_looked_at=[reason for reason in project.unseen if reason not in could_not_tell],
     )
 
 
@@ -191,9 +191,9 @@ def _is_cached(project: Project, md5: str) -> bool:
     return project.look(lambda: project.storage.cached(md5), None) is not None
 
 
-def _pipeline(project: Project, dvc: subprocess.Popen[str], data: DataFiles) -> PipelineStatus:
+def _pipeline(project: Project, dvc: DvcQuestion, data: DataFiles) -> PipelineStatus:
     try:
-        changed = dvc_answer(dvc)
+        changed = dvc.answer()
     except DvcFailed as error:
         return PipelineStatus(None, {}, str(error), error.cure)
     modified = changed_outputs(changed).get(CUSTOMERS) == "modified"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters import child_processes, git_worktree
+from predictflow.adapters import child_processes, dvc_settings, git_worktree
 from predictflow.adapters.child_processes import Children
 from predictflow.adapters.dvc_files import (
     CUSTOMERS,
@@ -158,16 +158,7 @@ class _Rebuild:
 
     def _fetch(self, *targets: str) -> None:
         """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""
-        from dvc.config import Config, ConfigError, merge
-
-        try:
-            own = Config(str(self._root / ".dvc"))
-            with Config(str(self._project / ".dvc")).edit("local") as settings:
-                for level in ("repo", "local"):
-                    merge(settings, own.load_one(level))
-                settings["cache"]["dir"] = own["cache"].get("dir") or str(self._root / ".dvc/cache")
-        except ConfigError as error:
-            raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+        dvc_settings.take_settings_of(self._root, self._project)
         words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
         self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
 
@@ -194,11 +185,7 @@ class _Rebuild:
 
     def _run(self, tell: Tell, inputs: list[Json]) -> Json:
         """`dvc repro`; the stages that it has written into dvc.lock."""
-        from configobj import ConfigObj
-
-        settings = ConfigObj({"cache": {"dir": str(self._folder / "cache")}}, encoding="utf-8")
-        with (self._project / ".dvc/config.local").open("wb") as file:
-            settings.write(file)
+        dvc_settings.take_cache(self._folder / "cache", self._project)
 
         def watch() -> None:
             stages = RUNNING.findall(self._log.read_text(encoding="utf-8", errors="replace"))
