@@ -1,5 +1,5 @@
 # Two commands: `make repro` (environment, data, pipeline) and `make test`.
-.PHONY: help repro hook test test-slow lock clean
+.PHONY: help repro hook test test-real test-slow lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -20,14 +20,18 @@ hook:  ## let `git checkout` bring the data of that commit with it (as `dvc inst
 	@! git config core.hooksPath >/dev/null || exit 0; hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
 	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH"; ! command -v dvc >/dev/null || exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
 
-test: $(INSTALLED)  ## run the tests (the slow matrix: make test-slow)
-	@$(BIN)/python -m predictflow.telco
-	@$(BIN)/ruff check .
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+PYTEST = $(BIN)/python -m predictflow.telco && $(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(INSTALLED)  ## run every test, also the whole determinism matrix (half an hour)
-	@$(BIN)/python -m predictflow.telco
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(INSTALLED)  ## run the tests: of each room, of the commands, and a witness for each promise
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(PYTEST) -m 'not slow and (not real or witness)'
+
+test-real: $(INSTALLED)  ## run the rest of what needs pipelines, processes and servers (a quarter of an hour)
+	@$(PYTEST) -m 'not slow and real and not witness'
+
+test-slow: $(INSTALLED)  ## run the matrices, above all that of determinism (half an hour)
+	@$(PYTEST) -m slow
 
 COMPILE = $(BIN)/uv pip compile -q --system-certs --universal --python-version 3.11 --fork-strategy fewest \
     --generate-hashes --annotation-style line --custom-compile-command 'make lock' $(UPGRADE)

@@ -11,21 +11,22 @@ import click
 from predictflow.errors import CouldNotTell, masked
 from stages.support.errors import UserError
 
-COMMANDS = (
-    "lineage",
-    "diff",
-    "find-customer",
-    "status",
-    "history",
-    "promote",
-    "rollback",
-    "gate",
-    "audit",
-    "restore",
-    "rebuild",
-    "experiments",
-    "prune",
-)
+# Every command with its group and its short help: `predictflow --help` imports none of them.
+COMMANDS = {
+    "lineage": ("Ask", "A model's experiment and data; the models made from data."),
+    "diff": ("Ask", "What differs between two models, or between their customers."),
+    "find-customer": ("Ask", "Which registered models have learned from a customer?"),
+    "status": ("Ask", "Where do things stand, and what is to be done next?"),
+    "experiments": ("Ask", "Experiments and runs in one table."),
+    "history": ("Ask", "Who put which version in which stage, when and why."),
+    "promote": ("Decide", "Put a version in a stage, with a receipt."),
+    "rollback": ("Decide", "Put the version back that was in a stage before."),
+    "gate": ("Decide", "May what stands in a stage be deployed?"),
+    "audit": ("Prove", "What does not agree: receipts, registry, store, bytes."),
+    "rebuild": ("Prove", "Make a past model again, and compare every byte."),
+    "restore": ("Keep", "Bring a lost or broken store back from Git and DVC."),
+    "prune": ("Keep", "Remove what nothing refers to any more."),
+}
 
 
 class Commands(click.Group):
@@ -39,6 +40,15 @@ class Commands(click.Group):
             return None
         return importlib.import_module(f"predictflow.commands.{name.replace('-', '_')}").command
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under the names of their groups."""
+        width = max(map(len, COMMANDS))
+        for group in dict.fromkeys(group for group, _ in COMMANDS.values()):
+            with formatter.section(group):
+                formatter.write_dl(
+                    [(f"{name:{width}}", told) for name, (of, told) in COMMANDS.items() if of == group]
+                )
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -47,6 +57,7 @@ class Commands(click.Group):
     default=".",
     help="The project, or a bare clone of it, if it is not the one around this folder.",
 )
+@click.version_option(package_name="predictflow", message="%(package)s %(version)s")
 @click.pass_context
 def predictflow(context: click.Context, repo: Path) -> None:
     """Which experiment produced this model? Which data was it trained on?

@@ -92,9 +92,9 @@ def main() -> None:
         for path, side in sides.items():
             customer_index.write(INDEXES[path], side.digests)
     params.ensure_unchanged(used, settings)
-    metrics = {path.stem: side.counts() for path, side in sides.items()}
-    metrics["md5"] = inputs | {path.as_posix(): md5(path) for path in (*INDEXES, *INDEXES.values())}
-    files.write_json(PREPARED, metrics)
+    counts = {path.stem: side.counts() for path, side in sides.items()}
+    written = {path.as_posix(): md5(path) for path in (*INDEXES, *INDEXES.values())}
+    files.write_json(PREPARED, counts | {"md5": inputs | written})
     print(f"{sides[TRAIN].rows} customers to learn from, {sides[TEST].rows} held out to test on")
 
 

@@ -62,7 +62,10 @@ def main() -> None:
 
 
 def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:
-    """The training customers, and True for those of the fixed fold that the curve is measured on."""
+    """The training customers, and True for those of the fixed fold that the curve is measured on.
+
+    Their rows are converted as serving converts them: Parquet brings a category back in another dtype.
+    """
     frame = pd.read_parquet(TRAIN)
     learn = Sample(features(frame, columns(settings)), frame[settings["data.target.column"]].to_numpy())
     validation = held_out(

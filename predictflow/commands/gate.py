@@ -6,7 +6,7 @@ import click
 
 from predictflow.audit.gate import ask_gate
 from predictflow.commands.completion import complete_handle
-from predictflow.console import open_console, print_gaps, print_json
+from predictflow.console import exit_code, open_console, print_gaps, print_json
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
@@ -43,7 +43,7 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
         for reason in answer["against"]:
             console.print(f"no {reason}", style="red", markup=False)
         if answer["passed"]:
-            told = f"yes {handle} is version {answer['version']}, content {answer['content']}, by the receipt"
-            console.print(f"{told} {answer['receipt']}", markup=False)
+            version = f"version {answer['version']}, content {answer['content']}"
+            console.print(f"yes {handle} is {version}, by the receipt {answer['receipt']}", markup=False)
         print_gaps(console, answer["not_looked_at"])
-    context.exit(1 if answer["against"] else 0 if answer["passed"] else 2)
+    context.exit(exit_code(not answer["against"], could_tell=not answer["not_looked_at"]))

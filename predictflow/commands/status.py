@@ -31,7 +31,7 @@ NAMED = 3  # files and params that are told of a stage; the others are counted
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60}  # in seconds
 
 
-@click.command
+@click.command(short_help="Where do things stand, and what is to be done next?")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_obj

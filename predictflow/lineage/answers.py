@@ -1,6 +1,6 @@
 """What is known of a model and of a file, put together from Git, the store, the cache and the remote.
 
-Every function returns plain values for JSON; predictflow/README.md says what each key means.
+Every function returns plain values for JSON; docs/reference/json.md says what each key means.
 """
 
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS, TEST, TRAIN, Lockfile

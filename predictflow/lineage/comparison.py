@@ -1,6 +1,6 @@
 """What differs between two models, or between the customers of two: plain values for JSON.
 
-predictflow/README.md says what each key means.
+docs/reference/json.md says what each key means.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ RESTORED = {True: "restored", False: "run"}
 
 def experiment_entries(project: Project) -> list[Json]:
     """One entry an experiment, a committed model without one, or a run that neither knows; the newest
-    first. predictflow/README.md says what each key means."""
+    first. docs/reference/json.md says what each key means."""
     history = project.history
     entries = []
     for content in history.contents:

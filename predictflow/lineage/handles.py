@@ -9,7 +9,6 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import stage_and_aliases
-from predictflow.ledger.chain import registrations, standing_receipts
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.errors import UserError
@@ -196,10 +195,7 @@ def _receipts(
     if in_store and stage == RegistryStage.STAGING.alias:
         return
     chain = project.chain(model)
-    if wanted.isdigit():
-        receipt = registrations(chain.receipts).get(int(wanted))
-    else:
-        receipt = standing_receipts(chain.receipts).get(stage)
+    receipt = chain.registrations.get(int(wanted)) if wanted.isdigit() else chain.standing().get(stage)
     if receipt is None:
         return
     name = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"

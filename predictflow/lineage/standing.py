@@ -163,7 +163,7 @@ class Status:
     not_looked_at: list[str]
 
     def as_json(self) -> Json:
-        """predictflow/README.md says what each key means; what to do next is not among them."""
+        """docs/reference/json.md says what each key means; what to do next is not among them."""
         answer = asdict(self)
         store = answer.pop("store") or {"in_stage": {}, "runs": None}
         in_stage = {stage.alias: store["in_stage"].get(stage.alias) for stage in RegistryStage}

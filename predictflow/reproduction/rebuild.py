@@ -60,7 +60,7 @@ class RebuildResult:
         return self.verdict is not None and self.grade == DIFFERENT and self.verdict.predictions is None
 
     def as_json(self) -> Json:
-        """predictflow/README.md says what each key means."""
+        """docs/reference/json.md says what each key means."""
         return {
             "handle": self.request.named,
             "content": self.request.content or None,

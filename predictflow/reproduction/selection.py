@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.formatting import SHORT
-from predictflow.ledger.chain import registrations
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -77,7 +76,7 @@ def _since(project: Project, since: str) -> list[RebuildRequest]:
 def _request(project: Project, named: str, content: str, commit: str | None) -> RebuildRequest:
     first = project.history.first_with_model.get(content)
     chain = project.chain(project.model) if project.model else None
-    registered_by = registrations(chain.receipts).values() if chain else ()
+    registered_by = chain.registrations.values() if chain else ()
     registered = next((receipt for receipt in registered_by if receipt.body["content"] == content), None)
     holder = registered.commit if registered else first.sha if first else None
     commit = commit or holder

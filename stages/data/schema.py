@@ -1,6 +1,6 @@
 """What a customer file must look like, declared in params.yaml."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,7 +238,7 @@ class Schema:
         def whole(numbers: pd.Series) -> pd.Series:
             return np.isinf(numbers) | (numbers % 1 == 0)
 
-        checks = {"number": np.isfinite, "range": within}
+        checks: dict[str, Callable[[pd.Series], pd.Series]] = {"number": np.isfinite, "range": within}
         if spec["type"] == "integer":
             checks["whole"] = whole
         return [pa.Check(check, error=rule, n_failure_cases=SHOWN) for rule, check in checks.items()]

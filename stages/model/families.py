@@ -28,7 +28,7 @@ class Sample:
     """Customers to learn from or to measure on.
 
     Attributes:
-        frame: their features, as stages.serving.features gives them, shape (n, k).
+        frame: their features, as stages.model.serving.features gives them, shape (n, k).
         target: 1 for those who left, else 0, shape (n,).
     """
 

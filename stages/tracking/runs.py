@@ -28,7 +28,7 @@ def autolog(flavor: str) -> None:
     """Let MLflow note by itself what a fit is given; models, data and test metrics are noted once, by us."""
     import importlib
 
-    quiet = {"log_models": False, "log_datasets": False, "silent": True}
+    quiet: dict[str, Any] = {"log_models": False, "log_datasets": False, "silent": True}
     if flavor == "xgboost":
         quiet["importance_types"] = []
     else:
@@ -98,7 +98,7 @@ def _fill(store: TrackingStore, run_id: str, recorded: Provenance, evaluated: bo
     client.log_batch(run_id, tags=missing_tags, params=missing_params)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    if not run.inputs.dataset_inputs:
+    if not (run.inputs and run.inputs.dataset_inputs):
         client.log_inputs(run_id, _datasets(recorded.md5s, prepared))
     held = {item.path for item in client.list_artifacts(run_id)}
     if PROVENANCE.name not in held:

@@ -7,7 +7,7 @@ and a stage works in two. What cannot be read from the code fails the test, so n
 import ast
 from pathlib import Path
 
-from tests.contract.declared import syntax
+from tests.declared import syntax
 
 ASKS_FOR_ONE = {"number", "integer", "text", "choice"}
 ASKS_FOR_MANY = {"subset"}

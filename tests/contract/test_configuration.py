@@ -8,7 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from stages.support import environment
-from tests.contract.declared import text, yaml
+from tests.declared import text, yaml
 
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
 PYTHONS = ["3.11", "3.12", "3.13"]

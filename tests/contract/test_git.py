@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.contract.declared import REPOSITORY, in_git, leaves, text, yaml
+from tests.declared import REPOSITORY, in_git, leaves, text, yaml
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 RECORDS = [

@@ -3,7 +3,7 @@
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from tests.contract.declared import text
+from tests.declared import text
 
 # Told in one comment with the key before them, which says so ("of customers, and of columns").
 TOLD_TOGETHER = {"models.xgboost.colsample_bytree"}

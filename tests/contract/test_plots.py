@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests import customers
-from tests.contract.declared import REPOSITORY, yaml
+from tests.declared import REPOSITORY, yaml
+from tests.people import customers
 
 PLOTS = [next(iter(plot.items())) for plot in yaml("dvc.yaml")["plots"]]
 

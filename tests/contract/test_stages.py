@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from stages.support.environment import pins
 from tests.contract import asked
-from tests.contract.declared import (
+from tests.declared import (
     REPOSITORY,
     STAGES,
     closure,

@@ -1,0 +1,162 @@
+"""A real MLflow server, a history that was made through it, and a proxy that asks for a password."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import requests
+
+from tests.people.history import SECOND, begin
+from tests.people.project import environment
+from tests.people.waiting import until
+
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+EXPERIMENT = "1"  # the first one that is made, after MLflow's own
+
+
+def address(log: Path, process: subprocess.Popen) -> str:
+    """Where a server answers that writes to a log; empty while it does not yet."""
+    for word in log.read_text().split():
+        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
+            return word
+    assert process.poll() is None, log.read_text()
+    return ""
+
+
+class Server:
+    """A server whose database and files lie in a folder.
+
+    Attributes:
+        uri: its address; the same one after it was stopped and started again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.uri = folder, ""
+        self._process: subprocess.Popen | None = None
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder with the files of each run."""
+        return self.folder / ARTIFACTS / EXPERIMENT
+
+    @property
+    def up(self) -> bool:
+        return self._process is not None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        log = self.folder / "log"
+        self._process = subprocess.Popen(
+            [
+                *("mlflow", "server", "--host", "127.0.0.1", "--port", self.uri.rpartition(":")[2] or "0"),
+                *("--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / DATABASE}"),
+                *("--artifacts-destination", str(self.folder / ARTIFACTS)),
+            ],
+            # Without its seven workers for jobs, which a registry has none of.
+            env=environment(self.folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            cwd=self.folder,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        self.uri = until(lambda: address(log, self._process), "the server")
+
+    def kill(self) -> None:
+        """Let it be gone at once, without a last word to anybody."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
+    def hold(self, template: Path) -> None:
+        """Take over the state that a template has. The server may run: it sees it as what somebody wrote."""
+        with (
+            closing(sqlite3.connect(template / DATABASE)) as its,
+            closing(sqlite3.connect(self.folder / DATABASE)) as own,
+        ):
+            its.backup(own)
+        shutil.rmtree(self.folder / ARTIFACTS, ignore_errors=True)
+        shutil.copytree(template / ARTIFACTS, self.folder / ARTIFACTS)
+
+
+def make(top: Path) -> None:
+    """Make the first three models of the history through a server: project/, server/ and made.json."""
+    recorder, server = begin(top), Server(top / "server")
+    server.folder.mkdir()
+    server.start()
+    try:
+        recorder.project.env["MLFLOW_TRACKING_URI"] = server.uri
+        recorder.record("first")
+        recorder.param("models.xgboost.rounds", 30, 25)
+        recorder.record("other params")
+        recorder.data(SECOND)
+        recorder.record("other data")
+    finally:
+        server.kill()
+    recorder.write(top)
+
+
+class Door(ThreadingHTTPServer):
+    """What stands before a team's server: it lets in whoever knows the password, and counts.
+
+    Attributes:
+        uri: its address, with name and password.
+        asked: the requests so far, as `GET /path`.
+        fails: the part of a path that it answers with 503; nothing by default.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind, self.asked, self.fails = server, [], None
+        self.uri = f"http://ada:secret@127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Door
+
+    def _pass(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        known = f"Basic {b64encode(b'ada:secret').decode()}"
+        if self.headers["Authorization"] != known:
+            return self._answer(401, b"who are you?")
+        if self.server.fails and self.server.fails in self.path:
+            return self._answer(503, b"not now")
+        given = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        kept = {name: self.headers[name] for name in ("Content-Type",) if name in self.headers}
+        answer = requests.request(
+            self.command, self.server.behind.uri + self.path, data=given, headers=kept, timeout=30
+        )
+        return self._answer(answer.status_code, answer.content)
+
+    def _answer(self, code: int, content: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: what matters is in `asked`."""
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _pass  # noqa: N815
+
+
+@contextmanager
+def door(server: Server) -> Iterator[Door]:
+    """A door that is open as long as the block lasts."""
+    with Door(server) as opened:
+        threading.Thread(target=opened.serve_forever, daemon=True).start()
+        try:
+            yield opened
+        finally:
+            opened.shutdown()

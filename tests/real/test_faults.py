@@ -1,0 +1,189 @@
+"""A store that is away or broken, a stage that fails or is killed, data that changes under a run."""
+
+import json
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.people.waiting import until
+
+ENDLESS = ("rounds: 30", "rounds: 2000000")
+SECONDS = ("rounds: 30", "rounds: 3000")
+
+
+def status(project) -> list[str]:
+    return sorted(run.info.status for run in project.runs())
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def training(project, *edit: str):
+    """`dvc repro` in the middle of a training, and the pid of the stage."""
+    project.edit("params.yaml", *edit)
+    process = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project.folder,
+        env=project.env,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def begun():
+        """autolog notes the settings when the fit begins: the data has been read."""
+        running = [run for run in project.runs() if run.info.status == "RUNNING"]
+        return next((run for run in running if "num_boost_round" in run.data.params), None)
+
+    try:
+        run = until(begun, "a run that is training")
+        yield process, int(run.data.tags["predictflow.pid"])
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_an_unreachable_store_fails_train_before_it_trains(warm):
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 1")
+    told = warm.repro(env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, code=255)
+    assert "the tracking store http://127.0.0.1:9 cannot be used" in told
+    assert "unset MLFLOW_TRACKING_URI" in told
+    assert "Traceback" not in told
+    assert not (warm.folder / "models/churn-predictor").exists()
+    assert len(warm.runs()) == 1
+
+
+@pytest.mark.slow
+def test_a_broken_database_is_told_and_cured_as_told(warm):
+    for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
+        (warm.folder / "mlflow_data" / name).unlink(missing_ok=True)
+    (warm.folder / "mlflow_data/mlflow.db").write_bytes(b"no database at all" * 100)
+    told = warm.repro("--force", "--single-item", "evaluate", code=255)
+    assert "cannot be used: file is not a database" in told
+    assert "move mlflow_data/ away" in told
+    assert "Traceback" not in told
+    (warm.folder / "mlflow_data").rename(warm.folder.parent / "broken")
+    warm.repro()
+    assert [version.current_stage for version in warm.versions()] == ["Staging"]
+
+
+def test_params_that_change_during_training_fail_the_stage(warm):
+    """Else DVC would record the changed ones as what the model was made with."""
+    with training(warm, *SECONDS) as (process, _):
+        warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
+        told, _ = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "models.xgboost in params.yaml changed while the stage was running" in told
+    assert status(warm) == ["FAILED", "FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("max_depth: 2", "max_depth: two", "max_depth"),
+        ("max_depth: 2", "max_dept: 2", "max_dept"),
+    ],
+)
+def test_a_setting_that_the_library_refuses_fails_the_run_and_is_named(warm, old, new, named):
+    warm.edit("params.yaml", old, new)
+    told = warm.repro(code=255)
+    assert "xgboost refuses its settings" in told
+    assert named in told
+    assert "correct models.xgboost in params.yaml" in told
+    assert "Traceback" not in told
+    assert status(warm) == ["FAILED", "FINISHED"]
+
+
+def test_the_outputs_of_the_last_good_run_come_back_as_the_error_says(warm):
+    before = warm.read("models/churn-predictor/MLmodel")
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: two")
+    told = warm.repro(code=255)
+    cure = "git checkout -- dvc.lock metrics models && dvc checkout"
+    assert cure in told
+    warm.run("sh", "-c", cure)
+    assert warm.read("models/churn-predictor/MLmodel") == before
+    assert json.loads(warm.read("metrics/evaluate/metrics.json"))["roc_auc"] > 0.6
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(warm):
+    warm.edit("params.yaml", "model: xgboost", "model: xgbost")
+    warm.edit("params.yaml", "  xgboost:\n", "  xgbost: {}\n  xgboost:\n")
+    told = warm.repro(code=255)
+    assert "train.model in params.yaml is 'xgbost'" in told
+    assert "xgboost, logistic_regression, random_forest, hist_gradient_boosting" in told
+
+
+def test_a_run_left_open_by_a_kill_is_ended_by_the_next_stage(warm):
+    with training(warm, *ENDLESS) as (process, pid):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not alive(pid), "the end of the killed stage")
+    assert status(warm) == ["FINISHED", "RUNNING"]
+    warm.edit("params.yaml", *reversed(ENDLESS))
+    warm.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")
+    warm.repro()
+    assert status(warm) == ["FINISHED", "KILLED"]
+
+
+@pytest.mark.slow
+def test_a_run_of_a_living_process_is_left_alone(warm):
+    with training(warm, *ENDLESS) as (_, pid):
+        opened = (
+            "from stages.support import params; from stages.tracking.store import open_store;"
+            " open_store(params.load())"
+        )
+        warm.run("python", "-c", opened)
+        assert alive(pid)
+        assert status(warm) == ["FINISHED", "RUNNING"]
+
+
+def test_a_stage_that_is_told_to_stop_ends_its_run_as_failed(warm):
+    with training(warm, *ENDLESS) as (process, pid):
+        os.kill(pid, signal.SIGTERM)
+        assert process.wait(60) != 0
+    assert status(warm) == ["FAILED", "FINISHED"]
+
+
+def test_data_that_changes_during_training_fails_the_stage(warm):
+    """Else DVC would record the changed data as what the model was trained on (dvc#11058)."""
+    with training(warm, *SECONDS) as (process, _):
+        parquet = warm.folder / "data/prepared/train.parquet"
+        data = parquet.read_bytes()
+        parquet.unlink()
+        parquet.write_bytes(data + b"changed")
+        told, _ = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "data/prepared/train.parquet changed while the stage was running" in told
+    assert status(warm) == ["FAILED", "FINISHED"]
+
+
+def test_a_stage_killed_alone_takes_its_worker_along(warm):
+    with training(warm, *ENDLESS) as (process, pid):
+        (worker,) = psutil.Process(pid).children()
+        os.kill(pid, signal.SIGKILL)
+        assert process.wait(60) != 0
+        until(
+            lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "the worker's end", 20
+        )
+
+
+@pytest.mark.parametrize(
+    "seed", ["-1", *(pytest.param(seed, marks=pytest.mark.slow) for seed in ("null", "4.5", "text"))]
+)
+def test_a_seed_that_would_not_repeat_is_refused(warm, seed):
+    warm.edit("params.yaml", "seed: 20261120", f"seed: {seed}")
+    told = warm.run("python", "-m", "stages.train", code=1).stderr
+    assert "seed in params.yaml is" in told
+    assert "Traceback" not in told

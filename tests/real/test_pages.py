@@ -1,0 +1,115 @@
+"""The README's commands, and then those of each page, work in their order and print what it says.
+
+A page begins where the README ends.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.people.pages import (
+    EXCUSED,
+    PAGES,
+    PLAYED,
+    README,
+    blocks,
+    lend_the_environment,
+    player,
+    steps,
+    text_of,
+)
+from tests.people.project import REPOSITORY, Project, copy_repository, top
+
+HELD_OTHERWISE = {
+    "docs/reference/commands.md": "tests/contract/test_reference.py holds it to the commands' own help",
+}
+
+
+def play_the_readme(top: Path) -> None:
+    """The project with an origin, after all that the README does; in project/."""
+    for folder in (top / "project", top / "home"):
+        folder.mkdir()
+    project = Project(top / "project", top / "home")
+    copy_repository(project.folder)
+    project.run("git", "init", "--quiet", "--initial-branch=main")
+    project.commit("the project")
+    lend_the_environment(project.folder)
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    with player(project) as one:
+        one.play(README, EXCUSED)
+
+
+@pytest.fixture(scope="session")
+def after_the_readme() -> Path:
+    """Played once for all the processes that the tests run in."""
+    folder = top() / "readme"
+    done = folder.with_name("readme was played")
+    with FileLock(folder.with_name("readme.lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            play_the_readme(folder)
+            done.touch()
+    return folder
+
+
+def test_the_readme_does_what_it_says(after_the_readme: Path):
+    assert (after_the_readme / "project/mlflow_data/mlflow.db").exists()
+    assert sum(len(steps(block)) for block in blocks(text_of(README)) if block.language in PLAYED) > 5
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in PAGES[1:]
+        if page not in HELD_OTHERWISE and any(block.language in PLAYED for block in blocks(text_of(page)))
+    ],
+)
+def test_a_page_does_what_it_says(page: str, after_the_readme: Path, tmp_path: Path):
+    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    with player(Project(tmp_path / "top/project", tmp_path / "top/home")) as one:
+        one.play(page, EXCUSED)
+
+
+def test_make_help_lists_every_target(project: Project):
+    listed = project.run("make", "help").stdout
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"repro", "test", "test-slow", "lock"} <= set(targets)
+    for target in targets:
+        assert f"make {target} " in listed, target
+
+
+# --- Who notices ----------------------------------------------------------------------------------------
+
+
+def tampering() -> list[tuple[str, list[str]]]:
+    """(what somebody does, the commands that notice) of each row of the table in docs/guarantee.md."""
+    text = text_of("docs/guarantee.md").replace("\\|", "¦")
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([^|]+) \|$", text, re.MULTILINE)
+    return [(does.strip("`").replace("¦", "|"), re.findall("`([^`]+)`", notice)) for does, notice in rows]
+
+
+@pytest.mark.parametrize(("does", "notice"), tampering(), ids=lambda value: str(value)[:60])
+def test_who_notices_that_somebody_tampers(
+    does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
+):
+    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    project = Project(tmp_path / "top/project", tmp_path / "top/home")
+    project.run("sh", "-c", does)
+    assert notice
+    for command in notice:
+        project.run("sh", "-c", command, code=1)
+
+
+def test_nobody_notices_anything_where_nobody_tampers(after_the_readme: Path):
+    project = Project(after_the_readme / "project", after_the_readme / "home")
+    commands = {command for _, notice in tampering() for command in notice}
+    assert len(commands) >= 4 <= len(tampering())
+    for command in sorted(commands):
+        project.run("sh", "-c", command)

@@ -1,0 +1,114 @@
+"""The registered model behind MLflow's own server: the folder's numbers, or a clear refusal."""
+
+import os
+import signal
+import socket
+import subprocess
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from tests.people.waiting import until
+
+
+@pytest.fixture(scope="module")
+def served(warm_template, tmp_path_factory):
+    """`mlflow models serve` of the version in Staging; gives its address."""
+    from tests.people.project import environment
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = environment(tmp_path_factory.mktemp("home"))
+    env["MLFLOW_TRACKING_URI"] = f"sqlite:///{warm_template}/mlflow_data/mlflow.db"
+    words = "mlflow models serve --env-manager local -m models:/churn-predictor@staging --port"
+    log = tmp_path_factory.mktemp("log") / "log"
+    process = subprocess.Popen(
+        [*words.split(), str(port)],
+        env=env,
+        cwd=log.parent,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+
+    def up() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return requests.get(f"{address}/ping", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        until(up, "the model server")
+        yield f"{address}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def members(warm_template) -> pd.DataFrame:
+    """Raw members, straight from read_csv."""
+    return pd.read_csv(
+        warm_template / "data/customers.csv", sep=";", decimal=",", encoding="utf-16", na_values="n/a"
+    )
+
+
+def post(address: str, rows: pd.DataFrame) -> requests.Response:
+    return requests.post(
+        address,
+        data='{"dataframe_split": ' + rows.to_json(orient="split", index=False) + "}",
+        headers={"Content-Type": "application/json"},
+        timeout=60,
+    )
+
+
+def test_it_answers_raw_customers_with_the_numbers_of_the_folder(served, members, warm_template):
+    answer = post(served, members)
+    assert answer.status_code == 200, answer.text
+    folder = mlflow.pyfunc.load_model(str(warm_template / "models/churn-predictor"))
+    np.testing.assert_array_equal(answer.json()["predictions"], folder.predict(members))
+    assert len(set(answer.json()["predictions"])) > 100
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("city", "Paris", "column city is none of Köln, Lyon, Łódź in row 2 ('Paris')"),
+        ("visits", "many", "column visits is no finite number in row 2 ('many')"),
+        ("visits", "12", "column visits is no finite number in row 2 ('12')"),
+        ("visits", None, "column visits is missing and may not be in row 2"),
+    ],
+)
+def test_a_customer_that_does_not_fit_is_refused_with_row_and_column(served, members, column, value, told):
+    rows = members.head(3).astype({column: object})
+    rows.loc[1, column] = value
+    answer = post(served, rows)
+    assert answer.status_code == 400
+    assert told in answer.json()["message"]
+    assert "predictions" not in answer.text
+
+
+def test_infinity_is_refused(served, members):
+    body = '{"dataframe_split": ' + members.head(1).to_json(orient="split", index=False) + "}"
+    visits = int(members["visits"][0])
+    assert f",{visits}," in body
+    answer = requests.post(
+        served,
+        data=body.replace(f",{visits},", ",Infinity,", 1),
+        headers={"Content-Type": "application/json"},
+        timeout=60,
+    )
+    assert answer.status_code == 400
+    assert "column visits is no finite number" in answer.json()["message"]
+
+
+def test_a_missing_column_is_refused(served, members):
+    answer = post(served, members.head(3).drop(columns="plan"))
+    assert answer.status_code == 400
+    assert "plan" in answer.json()["message"]

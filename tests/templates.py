@@ -1,0 +1,236 @@
+"""The projects that tests begin with. Each is made once, kept between two runs of the tests, and copied.
+
+What is kept lies in .pytest_cache/templates, under a name that says what it was made of: the files that a
+project consists of, what makes it, and this Python. Whatever of it changes, it is made anew.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from tests.people import history, server, store
+from tests.people.history import History, opened
+from tests.people.project import OF_NO_MODEL, REPOSITORY, Project, begin_members, tracked
+from tests.people.project import top as top_of_this_run
+
+Maker = Callable[[Path], None]
+KEPT = REPOSITORY / ".pytest_cache/templates"
+MAKERS: dict[str, Maker] = {}
+STORE = "project/mlflow_data/mlflow.db"
+# Where MLflow's database says that files lie.
+PLACES = {
+    "experiments": ["artifact_location"],
+    "runs": ["artifact_uri"],
+    "model_versions": ["source", "storage_location"],
+}
+
+
+def template(make: Maker) -> Maker:
+    """Register what fills a folder under its name, without the make_."""
+    MAKERS[make.__name__.removeprefix("make_")] = make
+    return make
+
+
+def laid_out(name: str) -> Path:
+    """A template's folder for this run of the tests: to be looked at and copied, by all their processes."""
+    folder = top_of_this_run() / "templates" / name
+    folder.parent.mkdir(exist_ok=True)
+    done = folder.with_name(f"{name} is there")
+    with FileLock(folder.with_name(f"{name}.lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(kept(name), folder, symlinks=True)
+            relocate(folder)
+            done.touch()
+    return folder
+
+
+def kept(name: str) -> Path:
+    """A template as it was made, by this run of the tests or an earlier one."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    folder, making = KEPT / f"{name} {made_of()}", KEPT / f"{name} is being made"
+    with FileLock(KEPT / f"{name}.lock"):
+        if not folder.exists():
+            for other in KEPT.glob(f"{name} *"):
+                shutil.rmtree(other)
+            making.mkdir()
+            MAKERS[name](making)
+            making.rename(folder)
+    return folder
+
+
+@lru_cache
+def made_of() -> str:
+    """What decides a template: the files of a project, what makes it of them, and this Python."""
+    makers = ("tests/people/", "tests/templates.py")
+    told = hashlib.sha256(f"{sys.version} {platform.platform()}".encode())
+    for name in tracked():
+        if name.startswith(makers) or not name.startswith(OF_NO_MODEL):
+            told.update(f"{name}\0{hashlib.sha256((REPOSITORY / name).read_bytes()).hexdigest()}\n".encode())
+    return told.hexdigest()[:16]
+
+
+def copy(name: str, folder: Path, *, of: str = "") -> Path:
+    """Copy a template, or a folder `of` it; Git's own objects, which nobody writes to, are linked."""
+    source = laid_out(name) / of
+    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True, copy_function=_copied)
+    return folder
+
+
+def _copied(source: str, to: str) -> str:
+    if "/.git/objects/" in source:
+        with contextlib.suppress(OSError):  # another file system
+            os.link(source, to)
+            return to
+    return shutil.copy2(source, to)
+
+
+def relocate(top: Path) -> None:
+    """Let MLflow's database, where there is one, say that its files lie where they do now."""
+    if not (top / STORE).exists():
+        return
+    here = (top / STORE).parent.as_uri()
+    with closing(sqlite3.connect(top / STORE)) as store, store:
+        for table, columns in PLACES.items():
+            for column in columns:
+                place = f"? || substr({column}, instr({column}, '/mlflow_data/') + length('/mlflow_data'))"
+                where = f"{column} LIKE '%/mlflow_data/%'"
+                store.execute(f"UPDATE {table} SET {column} = {place} WHERE {where}", [here])
+
+
+@template
+def make_warm(top: Path) -> None:
+    """The members' project after one `dvc repro`."""
+    project = begin_members(top)
+    project.repro()
+    project.commit("the members' first model")
+    tidy(project)
+
+
+@template
+def make_history(top: Path) -> None:
+    """Three states of the data, four of the params, three of the code, experiments, versions; made.json."""
+    history.make(top)
+    tidy(Project(top / "project", top / "home"))
+
+
+def tidy(project: Project) -> None:
+    """Let Git keep its objects in one file, all of them: that is copied sooner."""
+    project.run("git", "repack", "--quiet", "-a", "-d", "-k")
+
+
+@template
+def make_promoted(top: Path) -> None:
+    """The history after promotions to both stages, a refusal, a forced one and a rollback."""
+    made = begin_with_history(top)
+    versions = {name: f"churn-predictor/{made.version}" for name, made in made.made.items()}
+    made.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    made.project.commit("a wide margin: of some hundred customers nothing is sure")
+    made.told("promote", versions["first"], "--to", "production")
+    made.told("promote", versions["other data"], "--to", "production", "--reason", "newer data")
+    made.told("promote", versions["all at once"], "--to", "staging")
+    made.told("promote", versions["never committed"], "--to", "production", code=1)
+    text = made.project.read("params.yaml")
+    head, _, block = text.partition("promote:\n")
+    strict = block.replace("roc_auc: 0.6", "roc_auc: 0.99", 1)
+    (made.project.folder / "params.yaml").write_text(f"{head}promote:\n{strict}")
+    asked = ("promote", versions["on a branch"], "--to", "production")
+    made.told(*asked, code=1)
+    made.told(*asked, "--force", "--reason", "it must be today")
+    (made.project.folder / "params.yaml").write_text(text)
+    made.told("rollback", "--reason", "complaints")
+
+
+def begin_with_history(top: Path) -> History:
+    copy("history", top)
+    return opened(top / "project", top / "home", top / "made.json")
+
+
+@template
+def make_restored(top: Path) -> None:
+    """The promoted history without its store, after `predictflow restore`."""
+    copy("promoted", top)
+    shutil.rmtree(top / "project/mlflow_data")
+    Project(top / "project", top / "home").hurry().run("python", "-m", "predictflow.cli", "restore")
+
+
+@template
+def make_settled(top: Path) -> None:
+    """The history with nothing left to do: run, committed, and pushed to a Git and a DVC remote beside it."""
+    project = begin_with_history(top).project
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    project.repro()  # the model that was registered last is another one
+    project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "kept", "../kept")
+    project.run("dvc", "push", "--quiet", "--all-commits")
+
+
+@template
+def make_audited(top: Path) -> None:
+    """The history with an origin, and three promotions to Production."""
+    made = begin_with_history(top)
+    project = made.project
+    project.run("git", "clone", "--quiet", "--bare", str(project.folder), str(top / "origin.git"))
+    project.run("git", "config", "remote.origin.url", str(top / "origin.git"))
+    project.run("git", "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
+    project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    for name in ("first", "other data", "all at once"):
+        made.told("promote", f"churn-predictor/{made.made[name].version}", "--to", "production")
+
+
+@template
+def make_served(top: Path) -> None:
+    """The first three models of the history, made through a server; what that keeps lies in server/."""
+    server.make(top)
+
+
+@template
+def make_published(top: Path) -> None:
+    """The members' project with an origin and, in a folder, a remote that holds the model and its data."""
+    copy("warm", top)
+    project = Project(top / "project", top / "home").hurry()
+    project.run("dvc", "remote", "modify", "s3remote", "url", "../remote")
+    project.run("git", "commit", "--quiet", "--all", "--amend", "--no-edit")
+    project.run("dvc", "push", "--quiet")
+    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.run("git", "push", "--quiet", "origin", "main")
+
+
+@template
+def make_released(top: Path) -> None:
+    """The published project, whose model was promoted, taken out, and promoted again."""
+    copy("published", top)
+    made = History(Project(top / "project", top / "home").hurry(), {})
+    for stage in ("production", "archived", "production"):
+        made.told("promote", "churn-predictor/1", "--to", stage, "--reason", "the spring offer")
+
+
+@template
+def make_store(top: Path) -> None:
+    """A store that MLflow has written, mlflow.db, with a bit of everything."""
+    store.fill(top / "mlflow.db")
+
+
+@template
+def make_empty_store(top: Path) -> None:
+    """A store of MLflow's with nothing in it, mlflow.db: MLflow takes seconds to make one."""
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{top}/mlflow.db").search_experiments()
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        laid_out(name)
