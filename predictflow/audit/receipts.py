@@ -48,7 +48,7 @@ def _of_chain(chain: Chain, back: Recoverable) -> Iterator[Finding]:
             "moved": f"`git tag -d {name}`; `git fetch CLONE tag {name}` from one that has it as it was",
             "fork": f"`git tag -d` the one that origin has not (`git ls-remote origin`), then {FIX}",
         }.get(damage.kind, "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was")
-        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.told}", cure, fixes)
+        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, fixes)
 
 
 def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
         push = f"where origin's is wrong: `git push --force origin refs/tags/{name}`"
         cure = f"{push}; else `git tag -d {name}`, then {FIX}"
         fixes = [back[damage.tag]] if damage.tag in back else []
-        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.told}", cure, fixes)
+        yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, fixes)
     for tag in origin.missing:
         message = f"{tag} is on origin and not here (`git fetch --tags`)"
         yield new_finding("origin", tag, message, "", [back.get(tag, Fetch())])

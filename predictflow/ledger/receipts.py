@@ -57,10 +57,6 @@ class Damage:
     tag: str
     message: str
 
-    @property
-    def told(self) -> str:  # until every caller says message
-        return self.message
-
 
 @dataclass(frozen=True)
 class ReceiptDraft:

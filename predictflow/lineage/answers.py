@@ -202,5 +202,5 @@ def rebuild_entries(project: Project, content: str) -> list[Json]:
 
 def receipt_entry(chain: Chain, receipt: Receipt) -> Json:
     keys = ("action", "version", "stage", "when", "who", "why")
-    broken = [damage.told for damage in chain.damage if damage.tag == receipt.name]
+    broken = [damage.message for damage in chain.damage if damage.tag == receipt.name]
     return {key: receipt.body[key] for key in keys} | {"tag": receipt.name, "broken": broken}

@@ -125,8 +125,10 @@ def _rows(file: CustomerCsv, open_binary: Open | None) -> Iterator[tuple[int, li
     csv.field_size_limit(WIDEST)
     number = 1
     try:
-        binary = open_binary(file.path) if open_binary else file.path.open("rb")
-        with io.TextIOWrapper(binary, file.encoding, newline="") as text:
+        with (
+            open_binary(file.path) if open_binary else file.path.open("rb") as binary,
+            io.TextIOWrapper(binary, file.encoding, newline="") as text,
+        ):
             first = text.readline().removeprefix("\ufeff")
             reader = csv.reader(chain([first], text), delimiter=file.delimiter)
             header = next(reader, [])

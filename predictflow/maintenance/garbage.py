@@ -78,7 +78,7 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
         raise _could_not_tell(project.unseen[-1])
     if project.model and (damage := project.chain(project.model).damage):
         raise CouldNotTell(
-            f"the receipts are broken: {damage[0].told}\nCure: `predictflow history` tells more."
+            f"the receipts are broken: {damage[0].message}\nCure: `predictflow history` tells more."
         )
     in_trash = not _is_ours(root)
     paths = {
