@@ -73,15 +73,15 @@ class Client:
     def runs(self) -> list[Run]:
         return [
             Run(
-                id,
-                run.info.run_name,
-                run.info.status,
-                run.info.start_time,
-                run.info.end_time,
-                {tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
-                run.info.artifact_uri,
+                id=run_id,
+                name=run.info.run_name,
+                status=run.info.status,
+                began=run.info.start_time,
+                ended=run.info.end_time,
+                tags={tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
+                artifacts=run.info.artifact_uri,
             )
-            for id, run in self._runs.items()
+            for run_id, run in self._runs.items()
         ]
 
     def trash(self) -> set[str]:
@@ -112,15 +112,15 @@ class Client:
                 aliases.setdefault((model.name, str(number)), []).append(alias)
         versions = [
             Version(
-                version.name,
-                int(version.version),
-                version.current_stage,
-                tuple(aliases.get((version.name, str(version.version)), ())),
-                version.run_id,
-                version.creation_timestamp,
-                dict(version.tags),
-                version.source or "",
-                version.description or "",
+                model=version.name,
+                number=int(version.version),
+                stage=version.current_stage,
+                aliases=tuple(aliases.get((version.name, str(version.version)), ())),
+                run_id=version.run_id,
+                registered=version.creation_timestamp,
+                tags=dict(version.tags),
+                source=version.source or "",
+                description=version.description or "",
             )
             for version in self._all("search_model_versions")
         ]

@@ -1,12 +1,12 @@
 """`predictflow find-customer`: which registered models have learned from a customer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from predictflow.console import open_console, print_gaps, print_json
 from predictflow.errors import Unreachable
-from predictflow.formatting import SHORT, stage_and_aliases
+from predictflow.formatting import SHORT, Json, stage_and_aliases
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
 from stages.data import customer_index
@@ -59,7 +59,7 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
     context.exit(2 if None in sets or (project.unseen and not models) else 1)
 
 
-def _look(project: Project, content: str | None, customer_id: str) -> dict[str, Any]:
+def _look(project: Project, content: str | None, customer_id: str) -> Json:
     """What is known of a customer in a model; None for versions that carry no content."""
     try:
         holder, why_not = _set(project, content, customer_id), None
@@ -100,7 +100,7 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
     return "neither"
 
 
-def _table(models: list[dict[str, Any]]) -> "Table":
+def _table(models: list[Json]) -> "Table":
     from rich.table import Table
 
     table = Table("version", "set", "model", "commit", box=None)

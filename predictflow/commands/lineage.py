@@ -1,7 +1,7 @@
 """`predictflow lineage`: a model's experiment and data; the models made from a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,7 +9,7 @@ from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
-from predictflow.formatting import SHORT, some_of, stage_and_aliases
+from predictflow.formatting import SHORT, Json, some_of, stage_and_aliases
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -73,7 +73,7 @@ def _customers(project: Project, content: str) -> str:
     return md5
 
 
-def _sources(answer: dict[str, Any]) -> "Tree":
+def _sources(answer: Json) -> "Tree":
     from rich.tree import Tree
 
     model = answer["model"]
@@ -111,7 +111,7 @@ def _sources(answer: dict[str, Any]) -> "Tree":
     return tree
 
 
-def _receipt(receipt: dict[str, Any]) -> "Text":
+def _receipt(receipt: Json) -> "Text":
     line = fact(
         "receipt",
         receipt["tag"],
@@ -124,7 +124,7 @@ def _receipt(receipt: dict[str, Any]) -> "Text":
     return line
 
 
-def _run(run: dict[str, Any]) -> "Text":
+def _run(run: Json) -> "Text":
     made_at = f"made at {run['made_at'][:10]}" if run["made_at"] else ""
     if run["uncommitted_changes"]:
         made_at += " with uncommitted changes"
@@ -137,7 +137,7 @@ def _run(run: dict[str, Any]) -> "Text":
     )
 
 
-def _commit(answer: dict[str, Any]) -> "Text":
+def _commit(answer: Json) -> "Text":
     first = answer["commit"]
     own = {receipt["tag"] for receipt in answer["receipts"]}  # which are told apart
     if first is None:
@@ -152,7 +152,7 @@ def _commit(answer: dict[str, Any]) -> "Text":
     )
 
 
-def _file(file: dict[str, Any]) -> "Text":
+def _file(file: Json) -> "Text":
     from rich.filesize import decimal
 
     parts = [f"md5 {file['md5']}"]
@@ -169,7 +169,7 @@ def _file(file: dict[str, Any]) -> "Text":
     return fact(file["path"], *parts)
 
 
-def _results(answer: dict[str, Any]) -> "Group":
+def _results(answer: Json) -> "Group":
     from rich.console import Group
     from rich.table import Table
 

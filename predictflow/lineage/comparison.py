@@ -77,16 +77,16 @@ def _csv(project: Project, customers: Known[str]) -> CustomerCsv | None:
     """The customers of a side, as they lie on this machine, and how they are written."""
     side, md5 = customers
     path = _path(project, customers)
-    delimiter, encoding, id = (side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id"))
+    delimiter, encoding, column = (side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id"))
     if path is None and project.repository.root is None:
         why = "a bare clone has none"
     elif path is None:
         cure = f"`dvc fetch --all-commits {CUSTOMERS}.dvc` brings what the remote has"
         why = f"{md5} is in neither DVC's cache nor the working tree ({cure})"
-    elif delimiter is None or encoding is None or id is None:
+    elif delimiter is None or encoding is None or column is None:
         why = f"no {PARAMS} tells how {md5} is written"
     else:
-        return CustomerCsv(path, delimiter, encoding, id)
+        return CustomerCsv(path, delimiter, encoding, column)
     note_gap(project, side, "customers", why)
     return None
 
