@@ -42,9 +42,9 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
     if content := _content_of_all_else(project, version, run, mismatches):
         yield content
         return
-    standing = {receipt.body["content"] for receipt in chain.standing().values()}
+    standing = {receipt.content for receipt in chain.standing().values()}
     needed = version.content in standing or version.stage == RegistryStage.PRODUCTION
-    promoted = any(receipt.body["content"] == version.content for receipt in chain.receipts)
+    promoted = any(receipt.content == version.content for receipt in chain.receipts)
     for mismatch in mismatches:
         if mismatch.kind == "commit" and not promoted:
             message = f"{version.name}: {mismatch.message}"

@@ -26,7 +26,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
         against.append(f"no receipt puts a version in {stage}")
     else:
         against += [finding.message for finding in check_stage(project, chain, stage, ledger_is_whole)]
-        for version in project.versions_with.get(receipt.body["content"], []):
+        for version in project.versions_with.get(receipt.content, []):
             if version.model == model and version.stage == STAGES[stage]:
                 against += [mismatch.message for mismatch in content_mismatches(project, version)]
         if name not in (None, receipt.name):
@@ -35,7 +35,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
         "model": model,
         "stage": stage,
         "version": receipt.version if receipt else None,
-        "content": receipt.body["content"] if receipt else None,
+        "content": receipt.content if receipt else None,
         "commit": receipt.commit if receipt else None,
         "receipt": receipt.name if receipt else None,
         "against": against,

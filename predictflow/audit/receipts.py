@@ -79,7 +79,7 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
 def _of_provenance(project: Project, chain: Chain) -> Iterator[Finding]:
     """Receipts at a commit whose provenance.json is another than their content."""
     registered = chain.registrations.values()
-    names = {(receipt.commit, receipt.body["content"]): receipt.name for receipt in registered}
+    names = {(receipt.commit, receipt.content): receipt.name for receipt in registered}
     for where, wrong in other_provenance(project, list(names)).items():
         cure = "no cure: it was written for a commit that is not the version's"
         yield new_finding("receipt", names[where], f"{names[where]}: {wrong}", cure)

@@ -35,7 +35,7 @@ def check_stage(project: Project, chain: Chain, stage: str, ledger_is_whole: boo
         message = f"{said}; MLflow has {names_of(inside)} there"
         cure = cure if ledger_is_whole else FIRST_RECEIPTS
         yield new_finding("stage", f"{chain.model}@{stage}", message, cure, fixes)
-    if holder and not (receipt and holder.content == receipt.body["content"]):
+    if holder and not (receipt and holder.content == receipt.content):
         message = f"{holder.name} is in {STAGES[stage]}, where register puts a new version; {said}"
         cure = f"`predictflow promote {holder.name} --to {stage}`"
         yield Finding("not promoted", holder.name, message, cure, note=True)
@@ -62,12 +62,12 @@ def _holders(project: Project, chain: Chain) -> dict[str, Version | None]:
     stays until one is promoted.
     """
     versions = versions_of(project, chain.model)
-    spoken_of = {receipt.body["content"] for receipt in chain.receipts if receipt.stage}
+    spoken_of = {receipt.content for receipt in chain.receipts if receipt.stage}
     standing = chain.standing()
     holders: dict[str, Version | None] = {}
     for stage in STAGES:
         inside = [version for version in versions if version.stage == STAGES[stage]]
-        content = standing[stage].body["content"] if stage in standing else None
+        content = standing[stage].content if stage in standing else None
         # One that is there already comes first: several may be of one content.
         same = [version for version in versions if content and version.content == content]
         same.sort(key=lambda version: (version.stage != STAGES[stage], version.number))
@@ -95,12 +95,12 @@ def check_tags(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
     versions = versions_of(project, chain.model)
     receipts: dict[str, list[Receipt]] = {}
     for receipt in chain.receipts:
-        receipts.setdefault(receipt.body["content"], []).append(receipt)
+        receipts.setdefault(receipt.content, []).append(receipt)
     for content, (first, *_) in receipts.items():
         if not any(version.content == content for version in versions):
             message = f"no version of the registry has content {content}, of which {first.name} tells"
             yield new_finding("version", f"version {first.version}", message, RESTORE)
-    standing = {receipt.body["content"]: receipt for receipt in chain.standing().values()}
+    standing = {receipt.content: receipt for receipt in chain.standing().values()}
     for version in versions if ledger_is_whole else ():
         content = version.content or ""
         wanted = _receipt_tags(version, receipts.get(content, []), standing.get(content))

@@ -183,9 +183,7 @@ def receipt_entries(project: Project, content: str) -> list[Json]:
         return []
     chain = project.chain(project.model)
     return [
-        receipt_entry(chain, receipt)
-        for receipt in reversed(chain.receipts)
-        if receipt.body["content"] == content
+        receipt_entry(chain, receipt) for receipt in reversed(chain.receipts) if receipt.content == content
     ]
 
 
@@ -196,7 +194,7 @@ def rebuild_entries(project: Project, content: str) -> list[Json]:
     return [
         {key: receipt.body[key] for key in keys} | {"tag": receipt.name, "broken": receipt.broken}
         for receipt in reversed(receipts)
-        if receipt.body["content"] == content
+        if receipt.content == content
     ]
 
 

@@ -77,9 +77,9 @@ def _add_registered(project: Project, versions: Iterable[Version], need: Needed)
         need.runs.add(version.run_id or "")
         need.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5_PREFIX))
     for receipt in project.chain(project.model).receipts if project.model else ():
-        contents.add(receipt.body["content"])
-        need.runs.add((receipt.body["run"] or {}).get("id") or "")
-        need.md5s.update(receipt.body["md5s"].values())
+        contents.add(receipt.content)
+        need.runs.add((receipt.run or {}).get("id") or "")
+        need.md5s.update(receipt.md5s.values())
     need.contents.update(contents)
     return contents
 

@@ -64,7 +64,7 @@ class RestoreEntry:
     @property
     def recorded_run(self) -> Json:
         """Its run, as the last receipt that knew one tells it; empty where none did."""
-        runs = (receipt.body["run"] for receipt in reversed(self.receipts))
+        runs = (receipt.run for receipt in reversed(self.receipts))
         return next(filter(None, runs), {})
 
     @property
@@ -79,7 +79,7 @@ def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
     history = project.history
     receipts: dict[str, list[Receipt]] = {}
     for receipt in chain.receipts:
-        receipts.setdefault(receipt.body["content"], []).append(receipt)
+        receipts.setdefault(receipt.content, []).append(receipt)
     entries = []
     for content, locks in history.contents.items():
         committed = [lock for lock in locks if lock != WORKTREE]
@@ -125,7 +125,7 @@ def registry_stages(
         if entry.registered is not None and is_on_branch(entry.content)
     ]
     events += [
-        (receipt.time, place, receipt.body["content"], STAGES[receipt.stage], receipt.action == ARCHIVED)
+        (receipt.time, place, receipt.content, STAGES[receipt.stage], receipt.action == ARCHIVED)
         for place, receipt in enumerate(chain.receipts, 1)
         if receipt.stage
     ]

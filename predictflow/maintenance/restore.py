@@ -216,9 +216,7 @@ class Restorer:
             if entry.content in incomplete and not entry.receipts:
                 continue  # nobody could load it, and no receipt asks for it; its number stays free
             whole = [
-                rebuild
-                for rebuild in rebuilds
-                if rebuild.body["content"] == entry.content and not rebuild.broken
+                rebuild for rebuild in rebuilds if rebuild.content == entry.content and not rebuild.broken
             ]
             tags, text = _described(entry, whole)
             run = self.project.runs[entry.content][0]

@@ -77,7 +77,7 @@ def _request(project: Project, named: str, content: str, commit: str | None) -> 
     first = project.history.first_with_model.get(content)
     chain = project.chain(project.model) if project.model else None
     registered_by = chain.registrations.values() if chain else ()
-    registered = next((receipt for receipt in registered_by if receipt.body["content"] == content), None)
+    registered = next((receipt for receipt in registered_by if receipt.content == content), None)
     holder = registered.commit if registered else first.sha if first else None
     commit = commit or holder
     if commit != holder:  # the verdict on another commit with this model is no word about the version
