@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import sqlite3
 import tempfile
 import uuid
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from predictflow.ledger.origin import fetch_receipts
 from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
+from predictflow.maintenance.broken_database import put_aside
 from predictflow.maintenance.recovery import RestoreEntry
 from predictflow.maintenance.renumbering import Renumbering
 from stages.support import params
@@ -38,8 +38,6 @@ from stages.tracking.notes import describe
 from stages.tracking.registry import RegistryStage
 from stages.tracking.runs import complete
 from stages.tracking.store import MD5_PREFIX, SQLITE, TrackingStore, open_store, tracking_uri
-
-AROUND = ("", "-wal", "-shm", "-journal")  # a database, and the files that SQLite keeps beside it
 
 
 def restore_store(project: Project) -> Json:
@@ -51,7 +49,7 @@ def restore_store(project: Project) -> Json:
     model = settings.text("tracking.model")
     chain = _chain(project, model)
     own_ids = tracking_uri().startswith(SQLITE)
-    moved_aside = _put_aside() if own_ids else None
+    moved_aside = put_aside() if own_ids else None
     entries = recovery.plan(project, chain)
     _fetch(project, entries)
     store = open_store(settings)
@@ -84,36 +82,6 @@ def _chain(project: Project, model: str) -> Chain:
             "Cure: `predictflow audit --fix`, or bring back the tags that another clone has."
         )
     return chain
-
-
-def _put_aside() -> str | None:
-    """Move a database that cannot be read out of the way; where it is now."""
-    database = Path(tracking_uri().removeprefix(SQLITE))
-    if not database.exists() or _is_whole(database):
-        return None
-    places = (database.with_name(f"{database.stem}-broken-{number}") for number in range(1, 1000))
-    place = next(place for place in places if not place.exists())
-    place.mkdir()
-    for end in AROUND:
-        part = database.with_name(database.name + end)
-        if part.exists():
-            part.rename(place / part.name)
-    return str(place)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether SQLite finds nothing wrong, and MLflow's tables were made to the end (or not begun)."""
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-            made = not tables or list(connection.execute("SELECT * FROM alembic_version"))
-            return bool(made) and connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise UserError(f"{path} is in use: {error}\nCure: stop who uses it (`mlflow ui`).") from None
-        return False
-    except sqlite3.DatabaseError:
-        return False
 
 
 def _relocate(store: TrackingStore) -> bool:
