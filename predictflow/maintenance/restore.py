@@ -28,7 +28,7 @@ from predictflow.ledger.origin import fetch_receipts
 from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
-from predictflow.maintenance.database import put_aside, relocate
+from predictflow.maintenance.broken_database import put_aside
 from predictflow.maintenance.recovery import RestoreEntry
 from predictflow.maintenance.renumbering import Renumbering
 from stages.support import params
@@ -41,7 +41,7 @@ from stages.tracking.store import MD5_PREFIX, SQLITE, TrackingStore, open_store,
 
 
 def restore_store(project: Project) -> Json:
-    """Write what the store lacks; docs/reference/json.md says what each key of the answer means.
+    """Write what the store lacks; predictflow/README.md says what each key of the answer means.
 
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """
@@ -53,7 +53,7 @@ def restore_store(project: Project) -> Json:
     entries = recovery.plan(project, chain)
     _fetch(project, entries)
     store = open_store(settings)
-    relocated = own_ids and relocate(store)
+    relocated = own_ids and _relocate(store)
     try:
         written = Restorer(project, model, store, own_ids).restore(entries, chain)
     except store_errors() as error:
@@ -82,6 +82,16 @@ def _chain(project: Project, model: str) -> Chain:
             "Cure: `predictflow audit --fix`, or bring back the tags that another clone has."
         )
     return chain
+
+
+def _relocate(store: TrackingStore) -> bool:
+    """Let the addresses of files follow a store that was moved: MLflow keeps those of where it was made."""
+    where = (Path(tracking_uri().removeprefix(SQLITE)).parent / "artifacts").as_uri()
+    made_at = store.client.get_experiment(store.experiment_id).artifact_location
+    if made_at == where:
+        return False
+    mlflow_tables.relocate(tracking_uri(), made_at, where)
+    return True
 
 
 def _fetch(project: Project, entries: list[RestoreEntry]) -> None:
@@ -216,7 +226,9 @@ class Restorer:
             if entry.content in incomplete and not entry.receipts:
                 continue  # nobody could load it, and no receipt asks for it; its number stays free
             whole = [
-                rebuild for rebuild in rebuilds if rebuild.content == entry.content and not rebuild.broken
+                rebuild
+                for rebuild in rebuilds
+                if rebuild.body["content"] == entry.content and not rebuild.broken
             ]
             tags, text = _described(entry, whole)
             run = self.project.runs[entry.content][0]

@@ -1,12 +1,11 @@
-"""The file of the own store: a broken one is moved aside, and one that was moved finds its files again."""
+"""A database that cannot be read any more makes room for a new one, and is kept."""
 
-import contextlib
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from predictflow.adapters import mlflow_tables
 from stages.support.errors import UserError
-from stages.tracking.store import SQLITE, TrackingStore, tracking_uri
+from stages.tracking.store import SQLITE, tracking_uri
 
 AROUND = ("", "-wal", "-shm", "-journal")  # a database, and the files that SQLite keeps beside it
 
@@ -29,7 +28,7 @@ def put_aside() -> str | None:
 def _is_whole(path: Path) -> bool:
     """Whether SQLite finds nothing wrong, and MLflow's tables were made to the end (or not begun)."""
     try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             made = not tables or list(connection.execute("SELECT * FROM alembic_version"))
             return bool(made) and connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
@@ -39,13 +38,3 @@ def _is_whole(path: Path) -> bool:
         return False
     except sqlite3.DatabaseError:
         return False
-
-
-def relocate(store: TrackingStore) -> bool:
-    """Let the addresses of files follow a store that was moved: MLflow keeps those of where it was made."""
-    where = (Path(tracking_uri().removeprefix(SQLITE)).parent / "artifacts").as_uri()
-    made_at = store.client.get_experiment(store.experiment_id).artifact_location
-    if made_at == where:
-        return False
-    mlflow_tables.relocate(tracking_uri(), made_at, where)
-    return True
