@@ -9,7 +9,6 @@ from predictflow.audit.audit import find_all
 from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.audit.mending import Mended, mend
 from predictflow.console import exit_code, open_console, print_gaps, print_json
-from predictflow.errors import CouldNotTell
 from predictflow.formatting import Json
 from predictflow.lineage.project import Project
 
@@ -32,11 +31,7 @@ def command(context: click.Context, fix: bool, as_json: bool) -> None:
       predictflow audit --fix
     """
     project = Project.enter(context.obj)
-    if project.model is None:
-        raise CouldNotTell(
-            "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
-        )
-    model = project.model
+    model = project.require_model()
     done = mend(project, model) if fix else Mended(project, find_all(project, model), [], [])
     answer = {
         "model": model,

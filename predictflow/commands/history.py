@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from predictflow.console import fact, open_console, print_gaps, print_json
-from predictflow.errors import CouldNotTell
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.lineage.project import Project
@@ -53,12 +52,9 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
       predictflow history --at 2026-03-01
     """
     project = Project.enter(folder)
-    if project.model is None:
-        raise CouldNotTell(
-            "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
-        )
-    chain = project.chain(project.model)
-    answer = history_answer(chain, at, read_rebuilds(project.repository, project.model)) | {
+    model = project.require_model()
+    chain = project.chain(model)
+    answer = history_answer(chain, at, read_rebuilds(project.repository, model)) | {
         "not_looked_at": project.unseen
     }
     if as_json:

@@ -77,6 +77,13 @@ class Project:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return None
 
+    def require_model(self) -> str:
+        """The same. Raises CouldNotTell where that cannot be read."""
+        if self.model is None:
+            unknown = "params.yaml does not say which model: tracking.model cannot be read."
+            raise CouldNotTell(f"{unknown}\nCure: mend params.yaml.")
+        return self.model
+
     def params_at(self, commit: str) -> dict[str, Any]:
         """{dotted name: value} of a commit's params.yaml; nothing where it has none."""
         if commit not in self._params:
@@ -151,6 +158,10 @@ class Project:
             for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
                 contents.setdefault(digest, {}).setdefault(path, set()).add(content)
         return contents
+
+    def keep_chain(self, chain: Chain) -> None:
+        """Take over receipts that were read meanwhile: some were fetched or written."""
+        self._chains[chain.model] = chain
 
     def forget_receipts(self) -> None:
         """Read the receipts anew from now on: some were fetched or written."""

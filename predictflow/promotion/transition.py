@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.adapters.mlflow_registry import move_version
-from predictflow.errors import CouldNotTell, Unreachable, masked
+from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.ledger import Ledger
@@ -64,12 +64,8 @@ def open_ledger(project: Project) -> Ledger:
     Raises UserError where they are broken, or where origin does not answer or take them, and CouldNotTell
     where params.yaml names no model.
     """
-    if project.model is None:
-        raise CouldNotTell(
-            "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
-        )
-    ledger = Ledger.open(project.repository, project.model)
-    project.forget_receipts()
+    ledger = Ledger.open(project.repository, project.require_model())
+    project.keep_chain(ledger.chain)
     return ledger
 
 
