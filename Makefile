@@ -25,6 +25,7 @@ PYTEST = $(BIN)/python -m predictflow.telco && $(BIN)/python -m pytest -n 2 --di
 test: $(INSTALLED)  ## run the tests: of each room, of the commands, and a witness for each promise
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(PYTEST) -m 'not slow and (not real or witness)'
 
 test-real: $(INSTALLED)  ## run the rest of what needs pipelines, processes and servers (a quarter of an hour)

@@ -25,6 +25,13 @@ def print_gaps(console: "Console", reasons: list[str]) -> None:
         console.print(f"not looked at: {reason}", style="yellow", markup=False)
 
 
+def exit_code(yes: bool, could_tell: bool = True) -> int:
+    """0 yes, 1 no, 2 could not tell: a no is certain, whatever else could not be looked at."""
+    if not yes:
+        return 1
+    return 0 if could_tell else 2
+
+
 def print_json(answer: Any) -> None:
     print(json.dumps(answer, indent=2, sort_keys=True, ensure_ascii=False))
 
@@ -42,8 +49,8 @@ def track(
     yield from bar(things, what, total, console=Console(stderr=True), transient=True)
 
 
-def fact(head: str, *told: str) -> "Text":
+def fact(head: str, *parts: str | None) -> "Text":
     """One fact: its name, then what there is to tell."""
     from rich.text import Text
 
-    return Text.assemble((head, "bold cyan"), " ", " · ".join(filter(None, told)))
+    return Text.assemble((head, "bold cyan"), " ", " · ".join(filter(None, parts)))

@@ -8,16 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 # Of the one who calls: they would lead Python, Git, DVC and MLflow to another project than the one at hand.
-MISLEADING_VARIABLES = ("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "DVCLIVE_")
-MISLEADING_VARIABLES += (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY",
+MISLEADING_VARIABLES = (
+    *("PYTHON", "VIRTUAL_ENV", "MLFLOW_", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "DVCLIVE_"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"),
 )
 GRACE_SECONDS = 10  # seconds that a process has to end when it is asked to, before it is killed
 POLL_SECONDS = 0.2  # seconds between two looks at a process
@@ -100,7 +99,7 @@ def end_those_in(folder: Path) -> None:
             return
 
 
-def _works_in(process: object, folder: Path) -> bool:
+def _works_in(process: "psutil.Process", folder: Path) -> bool:
     import psutil
 
     try:

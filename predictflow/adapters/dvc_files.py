@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.support import paths
+from stages.support.params import flat
 from stages.support.paths import PROVENANCE
 
 DVC_LOCK = "dvc.lock"
@@ -62,12 +63,12 @@ def parse_lock(text: bytes) -> Lockfile:
 
 def _entries(stage: Any, key: str) -> list[tuple[str, str, int | None]]:
     """(path, md5, size in bytes) of what a stage read or wrote; of text, for an md5 is no number."""
-    found, fields = [], _fields(stage)
+    entries, fields = [], _fields(stage)
     for node in fields[key].value if key in fields else ():
         entry = {name: value.value for name, value in _fields(node).items()}
         if "md5" in entry:
-            found.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
-    return found
+            entries.append((entry["path"], entry["md5"], int(entry["size"]) if "size" in entry else None))
+    return entries
 
 
 def _fields(mapping: Any) -> dict[str, Any]:
@@ -83,6 +84,43 @@ def parse_pointer(text: bytes) -> str:
         return yaml.load(text, yaml.CBaseLoader)["outs"][0]["md5"]
     except (yaml.YAMLError, IndexError, KeyError, TypeError):
         return ""
+
+
+def parse_yaml(text: bytes) -> dict[str, Any]:
+    """A YAML file as DVC reads it; empty for one that is no mapping.
+
+    Raises ValueError for one that is no YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(str(error)) from error
+    return tree if isinstance(tree, dict) else {}
+
+
+def parse_params(text: bytes) -> dict[str, Any]:
+    """{dotted name: value} of a params.yaml; nothing of one that is no YAML.
+
+    Read as text first: DVC reads YAML 1.2, in which a bare No is no false.
+    """
+    import yaml
+
+    try:
+        params = flat(yaml.load(text, yaml.CBaseLoader) or {})
+    except yaml.YAMLError:
+        return {}
+    return {name: _value(param) for name, param in params.items()}
+
+
+def _value(param: Any) -> Any:
+    """A param as JSON has it: a number, true, false, null (an empty one, too), or text."""
+    try:
+        return None if param in ("", "~") else json.loads(param)
+    except (TypeError, ValueError):
+        return param
 
 
 def parse_record(text: bytes) -> Any:

@@ -1,9 +1,12 @@
 """`dvc status`, asked in a process of its own."""
 
+import json
 import re
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from predictflow.formatting import Json
 
@@ -16,17 +19,69 @@ CURES = {  # by what DVC says
 HOLDER = re.compile(r"\(PID \d+\): .+")
 
 
-def ask_dvc() -> subprocess.Popen[str]:
-    return subprocess.Popen(
+class DvcFailed(Exception):
+    """`dvc status` did not answer: why, and the command that cures it, if one is known."""
+
+    def __init__(self, reason: str, cure: str | None = None) -> None:
+        super().__init__(reason)
+        self.cure = cure
+
+
+@dataclass(frozen=True)
+class StageChange:
+    """How a stage differs from dvc.lock, as DVC says: {path, or `path:param`: how it differs}."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+def changed_outputs(changed: dict[str, StageChange]) -> dict[str, str]:
+    """{path: how it differs} of what some stages write."""
+    return {path: how for stage in changed.values() for path, how in stage.outputs.items()}
+
+
+def changed_inputs(changed: dict[str, StageChange]) -> set[str]:
+    """What a stage reads and no changed one writes."""
+    return {name for stage in changed.values() for name in stage.inputs} - changed_outputs(changed).keys()
+
+
+class DvcQuestion:
+    """`dvc status`, begun and not yet answered."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def answer(self) -> dict[str, StageChange]:
+        """{stage: how it differs from dvc.lock}; empty where nothing does. Raises DvcFailed."""
+        try:
+            answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
+        if self._process.returncode:
+            cure = next((cure for text, cure in CURES.items() if text in errors), None)
+            raise DvcFailed(_reason(errors), cure)
+        return {stage: _change(differences) for stage, differences in json.loads(answer).items()}
+
+
+@contextmanager
+def asking_dvc() -> Iterator[DvcQuestion]:
+    """Ask now; the answer may be waited for until the `with` ends."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "status", "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield DvcQuestion(process)
+    finally:
+        process.kill()
 
 
-def why_dvc_fails(errors: str) -> str:
+def _reason(errors: str) -> str:
     """What DVC says when it fails, in one line."""
     if BUSY.search(errors):
         holder = HOLDER.search(errors)
@@ -36,22 +91,14 @@ def why_dvc_fails(errors: str) -> str:
     return "`dvc status` fails: " + " ".join([line.strip() for line in lines if line.strip()][:2])
 
 
-def changed_stages(told: dict[str, Any]) -> Json:
-    """{stage: {"inputs": {what: how it differs}, "outputs": likewise}} of what `dvc status` tells."""
-    changed: Json = {}
-    for stage, differences in told.items():
-        inputs: dict[str, str] = {}
-        outputs: dict[str, str] = {}
-        for difference in differences:
-            if isinstance(difference, str):  # changed command, always changed
-                inputs[difference] = ""
-                continue
-            for path, how in difference.get("changed deps", {}).items():
-                inputs |= (
-                    {f"{path}:{name}": way for name, way in how.items()}
-                    if isinstance(how, dict)
-                    else {path: how}
-                )
-            outputs |= difference.get("changed outs", {})
-        changed[stage] = {"inputs": inputs, "outputs": outputs}
-    return changed
+def _change(differences: list[str | Json]) -> StageChange:
+    change = StageChange({}, {})
+    for difference in differences:
+        if isinstance(difference, str):  # changed command, always changed
+            change.inputs[difference] = ""
+            continue
+        for path, how in difference.get("changed deps", {}).items():
+            params = {f"{path}:{name}": way for name, way in how.items()} if isinstance(how, dict) else None
+            change.inputs.update({path: how} if params is None else params)
+        change.outputs.update(difference.get("changed outs", {}))
+    return change

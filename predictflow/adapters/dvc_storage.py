@@ -104,22 +104,22 @@ class Storage:
             logger.removeFilter(_not_a_warning)
 
     def _ask(self, md5s: list[str]) -> set[str]:
-        told: list[set[str] | Exception] = []
+        answers: list[set[str] | Exception] = []
 
         def ask() -> None:
             from dvc.repo import Repo
 
             try:
                 remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
-                told.append({md5 for md5 in md5s if _is_there(remote, md5)})
+                answers.append({md5 for md5 in md5s if _is_there(remote, md5)})
             except Exception as error:
-                told.append(error)
+                answers.append(error)
 
         # A remote that never answers keeps its thread, and DVC has no deadline of its own.
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(REMOTE_TIMEOUT)
-        answer = told[0] if told else TimeoutError(f"no answer in {REMOTE_TIMEOUT} seconds")
+        answer = answers[0] if answers else TimeoutError(f"no answer in {REMOTE_TIMEOUT} seconds")
         if isinstance(answer, Exception):
             why = masked(str(answer)) or type(answer).__name__
             raise Unreachable(f"{self._remote} does not answer: {why}") from answer

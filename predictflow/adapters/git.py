@@ -60,12 +60,23 @@ class Repository:
         bare, shallow, git_folder = asked.stdout.splitlines()
         self.git_folder = Path(git_folder)
         self.shallow = shallow == "true"
-        self.root = None
+        self.root: Path | None = None
         if bare == "false":
             top = subprocess.run(
                 ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True
             )
             self.root = Path(top.stdout.strip())
+
+    @property
+    def folder(self) -> Path:
+        """Where Git works: the top folder, or the bare repository itself."""
+        return self.root or self.git_folder
+
+    def require_root(self) -> Path:
+        """The top folder of the working tree. Raises UserError for a bare repository."""
+        if self.root is None:
+            raise UserError(f"{self.git_folder} is a bare repository.\nCure: `git clone` it, and go there.")
+        return self.root
 
     def git(
         self, *words: str, given: str = "", env: Mapping[str, str] | None = None
@@ -73,7 +84,7 @@ class Repository:
         """What `git` says, however it ends; `env` comes on top of this process's own environment."""
         return subprocess.run(
             ["git", *words],
-            cwd=self.root or self.git_folder,
+            cwd=self.folder,
             input=given.encode(),
             capture_output=True,
             env=os.environ | dict(env or {}),
@@ -103,18 +114,18 @@ class Repository:
     def refs(self) -> list[Ref]:
         """Every branch, tag and experiment of DVC's."""
         form = "%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-        found = []
+        refs = []
         for line in self.read("for-each-ref", f"--format={form}").splitlines():
             name, *objects = line.split()
             target, commit = objects[-2:]  # what an annotated tag points to comes last
             if target != "commit":
                 continue
             if experiment := EXPERIMENT_REF.fullmatch(name):
-                found.append(Ref("experiment", experiment[1], commit))
+                refs.append(Ref("experiment", experiment[1], commit))
             for prefix, kind in REF_KINDS.items():
                 if name.startswith(prefix) and not name.endswith("/HEAD"):
-                    found.append(Ref(kind, name.removeprefix(prefix), commit))
-        return found
+                    refs.append(Ref(kind, name.removeprefix(prefix), commit))
+        return refs
 
     def ids(self, names: list[str]) -> list[str | None]:
         """The id of what each name (`<commit>:<path>`) stands for; None where there is no such thing."""

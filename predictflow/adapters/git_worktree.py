@@ -31,7 +31,8 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
     Nothing of the user's working tree, index or refs changes, and no hook runs. Raises UserError where Git
     cannot do it, and Stopped.
     """
-    top = repository.root / WORKTREES
+    root = repository.require_root()
+    top = root / WORKTREES
     folder = top / uuid.uuid4().hex
     with _one_at_a_time(top):
         lock = _lock(folder)
@@ -41,7 +42,7 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
         words = ["git", "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach"]
         words += [str(folder / PROJECT), commit]
         env, log = child_processes.environ(), folder / "git.log"
-        if running.run(words, repository.root, env, log):
+        if running.run(words, root, env, log):
             wrong = child_processes.end_of(log)
             raise UserError(f"commit {commit[:10]} cannot be checked out:\n{wrong}\nCure: `git fsck`.")
         yield folder
@@ -55,7 +56,7 @@ def clear(repository: Repository) -> None:
     """Remove what killed processes have left: their processes, worktrees, Git's entries for these, stores."""
     from filelock import Timeout
 
-    top = repository.root / WORKTREES
+    top = repository.require_root() / WORKTREES
     if not top.is_dir():
         return
     with _one_at_a_time(top):

@@ -47,18 +47,19 @@ class Client:
             except UserError as error:
                 self._failed = Unreachable(masked(str(error).splitlines()[0]))
             except Exception as error:  # of MLflow, of its database's driver, of the network
-                told = str(error).splitlines() or [type(error).__name__]
-                self._failed = Unreachable(f"{self.where} cannot be read: {masked(told[0])}")
+                lines = str(error).splitlines() or [type(error).__name__]
+                self._failed = Unreachable(f"{self.where} cannot be read: {masked(lines[0])}")
         raise self._failed
 
     def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
-        found, token = [], None
+        entities: list[Any] = []
+        token = None
         while True:
             page = getattr(self._client, search)(max_results=PAGE_SIZE, page_token=token, **asked)
-            found += page
+            entities += page
             token = page.token
             if not token:
-                return found
+                return entities
 
     @cached_property
     def _experiments(self) -> list[str]:
@@ -66,30 +67,30 @@ class Client:
 
     @cached_property
     def _runs(self) -> dict[str, Any]:
-        found = self._all("search_runs", experiment_ids=self._experiments, order_by=["start_time DESC"])
-        return {run.info.run_id: run for run in found}
+        runs = self._all("search_runs", experiment_ids=self._experiments, order_by=["start_time DESC"])
+        return {run.info.run_id: run for run in runs}
 
     def runs(self) -> list[Run]:
         return [
             Run(
-                id,
-                run.info.run_name,
-                run.info.status,
-                run.info.start_time,
-                run.info.end_time,
-                {tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
-                run.info.artifact_uri,
+                id=run_id,
+                name=run.info.run_name,
+                status=run.info.status,
+                began=run.info.start_time,
+                ended=run.info.end_time,
+                tags={tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
+                artifacts=run.info.artifact_uri,
             )
-            for id, run in self._runs.items()
+            for run_id, run in self._runs.items()
         ]
 
     def trash(self) -> set[str]:
         from mlflow.entities import ViewType
 
-        found = self._all(
+        deleted = self._all(
             "search_runs", experiment_ids=self._experiments, run_view_type=ViewType.DELETED_ONLY
         )
-        return {run.info.run_id for run in found}
+        return {run.info.run_id for run in deleted}
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         return {run.id: self._runs[run.id].data.tags for run in runs}
@@ -109,21 +110,21 @@ class Client:
         for model in self._all("search_registered_models"):
             for alias, number in sorted(model.aliases.items()):
                 aliases.setdefault((model.name, str(number)), []).append(alias)
-        found = [
+        versions = [
             Version(
-                version.name,
-                int(version.version),
-                version.current_stage,
-                tuple(aliases.get((version.name, str(version.version)), ())),
-                version.run_id,
-                version.creation_timestamp,
-                dict(version.tags),
-                version.source or "",
-                version.description or "",
+                model=version.name,
+                number=int(version.version),
+                stage=version.current_stage,
+                aliases=tuple(aliases.get((version.name, str(version.version)), ())),
+                run_id=version.run_id,
+                registered=version.creation_timestamp,
+                tags=dict(version.tags),
+                source=version.source or "",
+                description=version.description or "",
             )
             for version in self._all("search_model_versions")
         ]
-        return sorted(found, key=lambda version: (version.model, -version.number))
+        return sorted(versions, key=lambda version: (version.model, -version.number))
 
 
 def download(source: str, folder: Path) -> Path:
@@ -141,8 +142,8 @@ def download(source: str, folder: Path) -> Path:
     except ModuleNotFoundError as error:
         reason = f"MLflow needs the module {error.name}, which is not here (for S3: `pip install boto3`)"
     except Exception as error:  # of MLflow, of the network, of a cloud's own package
-        told = [line for line in str(error).splitlines() if line and not line.startswith(HEADINGS)]
-        reason = masked(told[0]) if told else type(error).__name__
+        lines = [line for line in str(error).splitlines() if line and not line.startswith(HEADINGS)]
+        reason = masked(lines[0]) if lines else type(error).__name__
     raise Unreachable(f"{masked(source)} cannot be read: {reason}")
 
 

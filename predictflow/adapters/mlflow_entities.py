@@ -107,14 +107,14 @@ class RunReader(Protocol):
 
 def md5s_by_content(tagged: Iterable[dict[str, str]]) -> dict[str, dict[str, str]]:
     """{content: {path: md5}} of the tags of runs and versions."""
-    found: dict[str, dict[str, str]] = {}
+    by_content: dict[str, dict[str, str]] = {}
     for tags in tagged:
         if CONTENT_TAG in tags:
             md5s = {
                 tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in tags.items() if tag.startswith(MD5_PREFIX)
             }
-            found.setdefault(tags[CONTENT_TAG], {}).update(md5s)
-    return found
+            by_content.setdefault(tags[CONTENT_TAG], {}).update(md5s)
+    return by_content
 
 
 VERSION_TAG, RECEIPT_TAG = "predictflow.version", "predictflow.receipt"

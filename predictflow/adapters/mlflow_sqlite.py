@@ -62,12 +62,14 @@ class Database:
             " ORDER BY start_time DESC, run_uuid"
         )
         return [
-            Run(id, name, status, began, ended, tags.get(id, {}), artifacts or "")
-            for id, name, status, began, ended, artifacts in rows
+            Run(run_id, name, status, began, ended, tags.get(run_id, {}), artifacts or "")
+            for run_id, name, status, began, ended, artifacts in rows
         ]
 
     def trash(self) -> set[str]:
-        return {id for (id,) in self._ask("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")}
+        return {
+            run_id for (run_id,) in self._ask("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")
+        }
 
     def _of_runs(self, columns: str, runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
         ids = [run.id for run in runs]
@@ -85,8 +87,11 @@ class Database:
 
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
         values = "CASE is_nan WHEN 1 THEN 'nan' ELSE value END"
-        told = self._of_runs(f"key, {values} FROM latest_metrics", runs)
-        return {id: {key: float(value) for key, value in metrics.items()} for id, metrics in told.items()}
+        of_runs = self._of_runs(f"key, {values} FROM latest_metrics", runs)
+        return {
+            run_id: {key: float(value) for key, value in metrics.items()}
+            for run_id, metrics in of_runs.items()
+        }
 
     def md5s(self) -> dict[str, dict[str, str]]:
         of_runs = self._ask(
@@ -113,17 +118,17 @@ class Database:
         )
         return [
             Version(
-                name,
-                number,
-                stage,
-                tuple(aliases.get((name, number), ())),
-                run,
-                registered,
-                tags.get(f"{name}/{number}", {}),
-                source or "",
-                description or "",
+                model=name,
+                number=number,
+                stage=stage,
+                aliases=tuple(aliases.get((name, number), ())),
+                run_id=run_id,
+                registered=registered,
+                tags=tags.get(f"{name}/{number}", {}),
+                source=source or "",
+                description=description or "",
             )
-            for name, number, stage, run, registered, source, description in rows
+            for name, number, stage, run_id, registered, source, description in rows
         ]
 
 

@@ -8,7 +8,8 @@ client then reads.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -28,48 +29,51 @@ def _session(uri: str) -> Iterator["Session"]:
         engine.dispose()
 
 
-def add_run(
-    uri: str,
-    experiment: str,
-    artifacts: str,
-    run_id: str,
-    name: str,
-    status: str,
-    began: int,
-    ended: int | None,
-    tags: Mapping[str, str],
-    params: Mapping[str, str],
-) -> None:
-    """Write a run that has ended.
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A run that has ended, as it is to be written.
 
-    Args:
+    Attributes:
         experiment: the id of its experiment.
         artifacts: the address under which the experiment keeps its runs' files.
         began, ended: milliseconds since 1970.
     """
+
+    run_id: str
+    name: str
+    experiment: str
+    artifacts: str
+    began: int
+    ended: int
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+
+
+def add_run(uri: str, record: RunRecord) -> None:
+    """Write a run, as FINISHED, over what may be left of it."""
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlRun, SqlTag
     from sqlalchemy import delete
 
     with _session(uri) as session:
         for table in (SqlTag, SqlParam):  # what is left where somebody has deleted the run's own row
-            session.execute(delete(table).where(table.run_uuid == run_id))
+            session.execute(delete(table).where(table.run_uuid == record.run_id))
         run = SqlRun(
-            run_uuid=run_id,
-            name=name,
+            run_uuid=record.run_id,
+            name=record.name,
             source_type="UNKNOWN",
             source_name="",
             source_version="",
             entry_point_name="",
-            user_id=tags.get("mlflow.user", ""),  # MLflow reads no run without one
-            status=status,
-            start_time=began,
-            end_time=ended,
-            artifact_uri=f"{artifacts}/{run_id}/artifacts",
-            experiment_id=int(experiment),
+            user_id=record.tags.get("mlflow.user", ""),  # MLflow reads no run without one
+            status="FINISHED",
+            start_time=record.began,
+            end_time=record.ended,
+            artifact_uri=f"{record.artifacts}/{record.run_id}/artifacts",
+            experiment_id=int(record.experiment),
         )
-        told = {**tags, "mlflow.runName": name}
-        run.tags = [SqlTag(key=key, value=value) for key, value in told.items()]
-        run.params = [SqlParam(key=key, value=value) for key, value in params.items()]
+        tags = {**record.tags, "mlflow.runName": record.name}
+        run.tags = [SqlTag(key=key, value=value) for key, value in tags.items()]
+        run.params = [SqlParam(key=key, value=value) for key, value in record.params.items()]
         session.add(run)
 
 
@@ -88,7 +92,7 @@ def delete_runs(uri: str, run_ids: Iterable[str]) -> None:
 
     with _session(uri) as session:
         for run_id in run_ids:
-            inputs = select(SqlInput.input_uuid).where(SqlInput.destination_id == run_id)
+            inputs: Any = select(SqlInput.input_uuid).where(SqlInput.destination_id == run_id)
             session.execute(delete(SqlInputTag).where(SqlInputTag.input_uuid.in_(inputs)))
             session.execute(delete(SqlInput).where(SqlInput.destination_id == run_id))
             for table in (SqlMetric, SqlLatestMetric, SqlParam, SqlTag, SqlRun):
@@ -110,9 +114,9 @@ def date_version(uri: str, model: str, number: int, when: int) -> None:
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
     from sqlalchemy import update
 
-    one = (SqlModelVersion.name == model, SqlModelVersion.version == number)
+    version = (SqlModelVersion.name == model, SqlModelVersion.version == number)
     with _session(uri) as session:
-        session.execute(update(SqlModelVersion).where(*one).values(creation_time=when))
+        session.execute(update(SqlModelVersion).where(*version).values(creation_time=when))
 
 
 def numbers(uri: str, model: str) -> list[int]:
@@ -133,8 +137,9 @@ def renumber(uri: str, model: str, new: Mapping[int, int]) -> None:
     )
     from sqlalchemy import update
 
+    tables: tuple[Any, ...] = (SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias)
     with _session(uri) as session:
-        for table in (SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias):
+        for table in tables:
             column = table.version
             # By way of negative numbers: two versions may change places.
             for old, number in new.items():
@@ -150,7 +155,7 @@ def relocate(uri: str, old: str, new: str) -> None:
     from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
     from sqlalchemy import func, update
 
-    columns = (
+    columns: tuple[Any, ...] = (
         SqlExperiment.artifact_location,
         SqlRun.artifact_uri,
         SqlModelVersion.source,

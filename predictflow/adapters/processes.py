@@ -13,15 +13,15 @@ def at_work(root: Path) -> list[str]:
 
     me = psutil.Process()
     mine = {me.pid, *(parent.pid for parent in me.parents())}
-    found = []
+    commands = []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
             if process.pid not in mine and _works(words) and Path(process.cwd()).is_relative_to(root):
-                found.append(f"{process.pid}: {' '.join(words)}")
+                commands.append(f"{process.pid}: {' '.join(words)}")
         except psutil.Error:  # it has ended, or is another user's
             continue
-    return found
+    return commands
 
 
 def _works(words: list[str]) -> bool:

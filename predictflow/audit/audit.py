@@ -11,14 +11,14 @@ from stages.tracking.registry import STAGES
 def find_all(project: Project, model: str) -> list[Finding]:
     """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
     chain = project.chain(model)
-    found, sound = receipt_findings(project, chain)
-    if project.ask_store(lambda store: [store.versions()], []):
+    findings, ledger_is_whole = receipt_findings(project, chain)
+    if project.registry_answers:
         for stage in STAGES:
-            found += check_stage(project, chain, stage, sound)
-        found += check_tags(project, chain, sound)
+            findings += check_stage(project, chain, stage, ledger_is_whole)
+        findings += check_tags(project, chain, ledger_is_whole)
         for version in versions_of(project, model):
-            found += check_version(project, chain, version)
-        found += check_duplicates(project, model)
-        found += check_runs(project)
+            findings += check_version(project, chain, version)
+        findings += check_duplicates(project, model)
+        findings += check_runs(project)
     order = list(FINDING_KINDS)
-    return sorted(dict.fromkeys(found), key=lambda one: order.index(one.kind))
+    return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))

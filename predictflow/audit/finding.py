@@ -1,9 +1,9 @@
-"""A finding: what does not agree, its cure, and the steps that mend it without a decision."""
+"""A finding: what does not agree, its cure, and the fixes that mend it without a decision."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Step = tuple[str, ...]  # the name of a function of mend.py, and what it is given
+from predictflow.audit.fixes import Fix
 
 FIX = "`predictflow audit --fix`"
 RESTORE = "`predictflow restore`"
@@ -41,23 +41,24 @@ class Finding:
     Attributes:
         kind: one of FINDING_KINDS.
         about: the tag, version, run or stage.
-        told: what is the matter, a sentence.
+        message: what is the matter, a sentence.
         cure: a command or what to do, for people; None where there is nothing to do.
-        steps: what mends it; empty where that takes a decision.
+        fixes: what mends it; empty where that takes a decision.
     """
 
     kind: str
     about: str
-    told: str
+    message: str
     cure: str | None
-    steps: tuple[Step, ...] = ()
+    fixes: tuple[Fix, ...] = ()
     note: bool = False
 
     @property
     def fixable(self) -> bool:
-        return bool(self.steps)
+        return bool(self.fixes)
 
 
-def new_finding(kind: str, about: str, told: str, cure: str, steps: Iterable[Step] = ()) -> Finding:
-    steps = tuple(steps)
-    return Finding(kind, about, told, FIX if steps else cure, steps)
+def new_finding(kind: str, about: str, message: str, cure: str, fixes: Iterable[Fix] = ()) -> Finding:
+    """A finding whose cure, where there are fixes, is to let them be applied."""
+    fixes = tuple(fixes)
+    return Finding(kind, about, message, FIX if fixes else cure, fixes)

@@ -1,179 +1,222 @@
-"""What `audit --fix` does: the steps that a finding names, each told in a sentence."""
+"""What mends a finding without a decision: each fix is a value that can be applied."""
 
 import shutil
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
-from predictflow.audit.audit import find_all
-from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, Step
-from predictflow.audit.registry import check_stage, check_tags
-
-# IMPORTS
-from predictflow.errors import Unreachable, masked
+from predictflow.errors import Unreachable
 from predictflow.formatting import some_of
-from predictflow.ledger.chain import Chain
 from predictflow.ledger.origin import bring_back, fetch_last, fetch_receipts, push_receipts
-
-# IMPORTS
 from predictflow.lineage.project import Project
 from stages.support import files, hashes, params
-from stages.support.errors import UserError
 from stages.tracking import registry
-from stages.tracking.registry import STAGES
 from stages.tracking.store import TrackingStore, open_store
 
 READ_ONLY = 0o444  # as DVC keeps the files of its cache
 
 
-def mend(project: Project, model: str) -> tuple[Project, list[Finding], list[str], list[str]]:
-    """Mend what can be mended without a decision, and look again.
+@dataclass(frozen=True)
+class FixContext:
+    """A project as it was looked at, in which fixes are applied."""
 
-    Returns the project as it is then, what is left, what was mended, and what could not be, each with its
-    reason.
-    """
-    root = project.repository.root
-    if root is None:
-        raise UserError(
-            "a bare repository has nothing to mend.\nCure: `predictflow audit --fix` in a clone with files."
-        )
-    found = find_all(project, model)
-    tried: set[Step] = set()
-    mended: list[str] = []
-    failed: list[str] = []
-    while steps := _next(found, tried):
-        mender = Mender(project, model)
-        for step in steps:
-            tried.add(step)
-            try:
-                mended.append(mender.take(step))
-            except (UserError, Unreachable, OSError) as error:
-                failed.append(f"{' '.join(step[:3])}: {error}")
-        project = Project(root)
-        found = find_all(project, model)
-    return project, found, mended, failed
-
-
-def _next(found: list[Finding], tried: set[Step]) -> list[Step]:
-    """The steps that come now: receipts before contents, and both before what depends on them."""
-    for kinds in (*FIRST, tuple(FINDING_KINDS)):
-        steps = (step for one in found if one.kind in kinds for step in one.steps)
-        new = [step for step in dict.fromkeys(steps) if step not in tried]
-        if new:
-            return new
-    return []
-
-
-def follow(project: Project, chain: Chain) -> None:
-    """Let MLflow's stages, aliases and tags of versions say what whole receipts say.
-
-    Raises UserError, Unreachable or OSError where it does not take that.
-    """
-    in_stages = [one for stage in STAGES for one in check_stage(project, chain, stage, True)]
-    for found in (in_stages, check_tags(project, chain, True)):
-        mender = Mender(project, chain.model)
-        for step in dict.fromkeys(step for one in found for step in one.steps):
-            mender.take(step)
-
-
-class Mender:
-    """Takes the steps, in a project as it was looked at."""
-
-    def __init__(self, project: Project, model: str) -> None:
-        self._project, self._model = project, model
-
-    def take(self, step: Step) -> str:
-        """Take a step and tell it. Raises UserError, Unreachable or OSError where it cannot be taken."""
-        name, *given = step
-        steps: dict[str, Callable[..., str]] = {
-            "bring back": self._bring_back,
-            "fetch": self._fetch,
-            "push": self._push,
-            "move": self._move,
-            "drop alias": self._drop_alias,
-            "set tag": self._set_tag,
-            "drop tag": self._drop_tag,
-            "set tag of run": self._set_tag_of_run,
-            "restore run": self._restore_run,
-            "end": self._end,
-            "copy": self._copy,
-            "write": self._write,
-            "download": self._download,
-        }
-        try:
-            return steps[name](*given)
-        except (UserError, Unreachable, OSError):
-            raise
-        except Exception as error:  # of MLflow, of its database's driver, of the network
-            raise Unreachable(masked(str(error))) from error
+    project: Project
+    model: str
 
     @cached_property
-    def _store(self) -> TrackingStore:
+    def store(self) -> TrackingStore:
         return open_store(params.load())
 
-    def _bring_back(self, name: str, object: str) -> str:
-        bring_back(self._project.repository, name, object)
-        return f"the receipt {name} is what it was, {object[:10]}"
 
-    def _fetch(self) -> str:
-        fetch_last(self._project.repository, self._model)
-        origin = fetch_receipts(self._project.repository, self._model)
+@dataclass(frozen=True)
+class Fix(ABC):
+    """What mends a finding. Equal ones are one fix: it is tried once.
+
+    Attributes:
+        name: what it is called where it fails, before the first two of its fields.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def apply(self, context: FixContext) -> str:
+        """Do it, and tell in a sentence what was done.
+
+        Raises UserError, Unreachable or OSError, or what MLflow raises, where that cannot be done.
+        """
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(str(getattr(self, field.name)) for field in fields(self)[:2])])
+
+
+@dataclass(frozen=True)
+class BringBack(Fix):
+    """Give a receipt's name to the tag object that it was."""
+
+    name = "bring back"
+    receipt: str
+    object: str
+
+    def apply(self, context: FixContext) -> str:
+        bring_back(context.project.repository, self.receipt, self.object)
+        return f"the receipt {self.receipt} is what it was, {self.object[:10]}"
+
+
+@dataclass(frozen=True)
+class Fetch(Fix):
+    """Fetch the receipts that only origin has."""
+
+    name = "fetch"
+
+    def apply(self, context: FixContext) -> str:
+        fetch_last(context.project.repository, context.model)
+        origin = fetch_receipts(context.project.repository, context.model)
         return f"fetched from origin: {some_of(origin.missing if origin else []) or 'its last receipt'}"
 
-    def _push(self) -> str:
-        push_receipts(self._project.repository, self._model)
+
+@dataclass(frozen=True)
+class Push(Fix):
+    """Push the receipts that origin lacks."""
+
+    name = "push"
+
+    def apply(self, context: FixContext) -> str:
+        push_receipts(context.project.repository, context.model)
         return "pushed to origin the receipts that it had not"
 
-    def _move(self, number: str, stage: str) -> str:
-        registry.move(self._store, self._model, number, stage)
-        return f"{self._model}/{number} is in {stage}, its alias with it"
 
-    def _drop_alias(self, alias: str) -> str:
-        self._store.client.delete_registered_model_alias(self._model, alias)
-        return f"the alias {alias} is on no version"
+@dataclass(frozen=True)
+class Move(Fix):
+    """Put a version in a stage of MLflow's; who was there is archived."""
 
-    def _set_tag(self, number: str, tag: str, value: str) -> str:
-        self._store.client.set_model_version_tag(self._model, number, tag, value)
-        return f"{self._model}/{number} has {tag} {value}"
+    name = "move"
+    number: int
+    stage: str
 
-    def _drop_tag(self, number: str, tag: str) -> str:
-        self._store.client.delete_model_version_tag(self._model, number, tag)
-        return f"{self._model}/{number} has no {tag}"
+    def apply(self, context: FixContext) -> str:
+        registry.move(context.store, context.model, str(self.number), self.stage)
+        return f"{context.model}/{self.number} is in {self.stage}, its alias with it"
 
-    def _set_tag_of_run(self, run: str, tag: str, value: str) -> str:
-        self._store.client.set_tag(run, tag, value)
-        return f"run {run} has {tag} {value}"
 
-    def _restore_run(self, run: str) -> str:
-        self._store.client.restore_run(run)
-        return f"run {run} is back from MLflow's trash"
+@dataclass(frozen=True)
+class DropAlias(Fix):
+    name = "drop alias"
+    alias: str
 
-    def _end(self, run: str) -> str:
-        client = self._store.client  # which has ended those of the project's experiment
-        if client.get_run(run).info.status == "RUNNING":
-            client.set_terminated(run, "KILLED")
-        return f"run {run} is KILLED"
+    def apply(self, context: FixContext) -> str:
+        context.store.client.delete_registered_model_alias(context.model, self.alias)
+        return f"the alias {self.alias} is on no version"
 
-    def _copy(self, source: str, target: str, md5: str) -> str:
-        in_cache = Path(target) == self._project.storage.place(md5)
-        with files.atomic_write(Path(target)) as temporary:
-            shutil.copyfile(source, temporary)
-            if hashes.md5(temporary) != md5:
-                raise Unreachable(f"{source} has changed meanwhile")
+
+@dataclass(frozen=True)
+class SetTag(Fix):
+    name = "set tag"
+    number: int
+    tag: str
+    value: str
+
+    def apply(self, context: FixContext) -> str:
+        context.store.client.set_model_version_tag(context.model, str(self.number), self.tag, self.value)
+        return f"{context.model}/{self.number} has {self.tag} {self.value}"
+
+
+@dataclass(frozen=True)
+class DropTag(Fix):
+    name = "drop tag"
+    number: int
+    tag: str
+
+    def apply(self, context: FixContext) -> str:
+        context.store.client.delete_model_version_tag(context.model, str(self.number), self.tag)
+        return f"{context.model}/{self.number} has no {self.tag}"
+
+
+@dataclass(frozen=True)
+class SetRunTag(Fix):
+    name = "set tag of run"
+    run_id: str
+    tag: str
+    value: str
+
+    def apply(self, context: FixContext) -> str:
+        context.store.client.set_tag(self.run_id, self.tag, self.value)
+        return f"run {self.run_id} has {self.tag} {self.value}"
+
+
+@dataclass(frozen=True)
+class RestoreRun(Fix):
+    """Take a run out of MLflow's trash."""
+
+    name = "restore run"
+    run_id: str
+
+    def apply(self, context: FixContext) -> str:
+        context.store.client.restore_run(self.run_id)
+        return f"run {self.run_id} is back from MLflow's trash"
+
+
+@dataclass(frozen=True)
+class EndRun(Fix):
+    """End a run that still says RUNNING."""
+
+    name = "end"
+    run_id: str
+
+    def apply(self, context: FixContext) -> str:
+        client = context.store.client  # which has ended those of the project's experiment
+        if client.get_run(self.run_id).info.status == "RUNNING":
+            client.set_terminated(self.run_id, "KILLED")
+        return f"run {self.run_id} is KILLED"
+
+
+@dataclass(frozen=True)
+class CopyFile(Fix):
+    """Bring the right bytes to a file from where they are on this machine."""
+
+    name = "copy"
+    source: Path
+    target: Path
+    md5: str
+
+    def apply(self, context: FixContext) -> str:
+        in_cache = self.target == context.project.storage.place(self.md5)
+        with files.atomic_write(self.target) as temporary:
+            shutil.copyfile(self.source, temporary)
+            if hashes.md5(temporary) != self.md5:
+                raise Unreachable(f"{self.source} has changed meanwhile")
             if in_cache:
                 temporary.chmod(READ_ONLY)
-        return f"{target} is {source} again"
+        return f"{self.target} is {self.source} again"
 
-    def _write(self, target: str, text: str) -> str:
-        with files.atomic_write(Path(target)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+
+@dataclass(frozen=True)
+class WriteList(Fix):
+    """Write the list of a folder's files into DVC's cache."""
+
+    name = "write"
+    target: Path
+    text: str
+
+    def apply(self, context: FixContext) -> str:
+        with files.atomic_write(self.target) as temporary:
+            temporary.write_text(self.text, encoding="utf-8")
             temporary.chmod(READ_ONLY)
-        return f"{target} lists the model's files again"
+        return f"{self.target} lists the model's files again"
 
-    def _download(self, md5: str) -> str:
-        storage = self._project.storage
-        if not storage.on_remote([md5], True):
-            raise Unreachable(f"the remote {storage.remote} has no {md5}")
-        storage.place(md5).unlink(missing_ok=True)  # DVC would take other bytes for these
-        storage.fetch([md5])
-        return f"{md5} is in DVC's cache, from the remote {storage.remote}"
+
+@dataclass(frozen=True)
+class Download(Fix):
+    """Bring a file into DVC's cache from the default remote."""
+
+    name = "download"
+    md5: str
+
+    def apply(self, context: FixContext) -> str:
+        storage = context.project.storage
+        if not storage.on_remote([self.md5], True):
+            raise Unreachable(f"the remote {storage.remote} has no {self.md5}")
+        storage.place(self.md5).unlink(missing_ok=True)  # DVC would take other bytes for these
+        storage.fetch([self.md5])
+        return f"{self.md5} is in DVC's cache, from the remote {storage.remote}"

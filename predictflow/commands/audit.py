@@ -1,17 +1,15 @@
 """`predictflow audit`: what does not agree, and what mends it."""
 
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
 
 import click
 
-from predictflow.audit import fixes
 from predictflow.audit.audit import find_all
 from predictflow.audit.finding import FINDING_KINDS, Finding
-from predictflow.console import open_console, print_gaps, print_json
-
-# IMPORTS
-from predictflow.errors import CouldNotTell
+from predictflow.audit.mending import Mended, mend
+from predictflow.console import exit_code, open_console, print_gaps, print_json
+from predictflow.formatting import Json
 from predictflow.lineage.project import Project
 
 
@@ -32,48 +30,41 @@ def command(context: click.Context, fix: bool, as_json: bool) -> None:
     Example:
       predictflow audit --fix
     """
-    project = Project(context.obj)
-    if project.model is None:
-        raise CouldNotTell(
-            "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
-        )
-    model, mended, failed = project.model, [], []
-    if fix:
-        project, found, mended, failed = fixes.mend(project, model)
-    else:
-        found = find_all(project, model)
+    project = Project.enter(context.obj)
+    model = project.require_model()
+    done = mend(project, model) if fix else Mended(project, find_all(project, model), [], [])
     answer = {
         "model": model,
-        "findings": [_told(one) for one in found if not one.note],
-        "notes": [_told(one) for one in found if one.note],
-        "mended": mended,
-        "not_mended": failed,
-        "not_looked_at": project.unseen,
+        "findings": [_as_json(finding) for finding in done.findings if not finding.note],
+        "notes": [_as_json(finding) for finding in done.findings if finding.note],
+        "mended": done.mended,
+        "not_mended": done.failed,
+        "not_looked_at": done.project.unseen,
     }
     if as_json:
         print_json(answer)
     else:
         _draw(answer)
-    context.exit(1 if answer["findings"] else 2 if project.unseen else 0)
+    context.exit(exit_code(not answer["findings"], could_tell=not answer["not_looked_at"]))
 
 
-def _told(one: Finding) -> dict[str, Any]:
-    told = {key: getattr(one, key) for key in ("kind", "about", "told", "cure")}
-    return told if one.note else told | {"fixable": one.fixable}
+def _as_json(finding: Finding) -> Json:
+    about = {"kind": finding.kind, "about": finding.about, "told": finding.message, "cure": finding.cure}
+    return about if finding.note else about | {"fixable": finding.fixable}
 
 
-def _draw(answer: dict[str, Any]) -> None:
+def _draw(answer: Json) -> None:
     console = open_console()
-    for told in answer["mended"]:
-        console.print(f"mended: {told}", style="green", markup=False)
-    for told in answer["not_mended"]:
-        console.print(f"not mended: {told}", style="red", markup=False)
-    for kind, group in groupby(answer["findings"], key=lambda one: one["kind"]):
-        same = list(group)
-        console.print(f"{FINDING_KINDS[kind]} ({len(same)})", style="bold", markup=False)
-        for one in same:
-            console.print(f"  {one['told']}", style="red", markup=False)
-            console.print(f"    Cure: {one['cure']}", markup=False)
+    for sentence in answer["mended"]:
+        console.print(f"mended: {sentence}", style="green", markup=False)
+    for sentence in answer["not_mended"]:
+        console.print(f"not mended: {sentence}", style="red", markup=False)
+    for kind, group in groupby(answer["findings"], key=itemgetter("kind")):
+        findings = list(group)
+        console.print(f"{FINDING_KINDS[kind]} ({len(findings)})", style="bold", markup=False)
+        for finding in findings:
+            console.print(f"  {finding['told']}", style="red", markup=False)
+            console.print(f"    Cure: {finding['cure']}", markup=False)
     for note in answer["notes"]:
         cure = f" ({note['cure']})" if note["cure"] else ""
         console.print(f"note: {note['told']}{cure}", markup=False)

@@ -14,7 +14,7 @@ def complete_handle(context: click.Context, parameter: click.Parameter, typed: s
     """What a handle that begins so may become, for the shell: refs, versions, aliases, and files."""
     names: list[str] = []
     try:
-        project = Project(context.find_root().params.get("repo") or Path())
+        project = Project.enter(context.find_root().params.get("repo") or Path())
         names += [ref.name for ref in project.repository.refs]
         if tracking_uri().startswith(SQLITE):  # another store takes longer than a person waits
             names += [version.name for version in project.versions]

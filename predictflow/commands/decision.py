@@ -1,14 +1,15 @@
 """A decision on a promotion or a rollback, as both commands tell it."""
 
-from typing import Any
-
 import click
 
 from predictflow.console import open_console, print_gaps, print_json
+from predictflow.formatting import Json
 
 
-def end_decision(context: click.Context, answer: dict[str, Any], allowed: bool, as_json: bool) -> None:
-    """Tell what was decided and done, and end the command with its exit code."""
+def end_decision(context: click.Context, answer: Json, as_json: bool) -> None:
+    """Tell what was decided and done, and end the command: 0 where it is allowed, else 1."""
+    decision = answer["decision"]
+    allowed = decision is None or decision["passed"] or decision["forced"]
     if as_json:
         print_json(answer)
     else:
@@ -16,7 +17,7 @@ def end_decision(context: click.Context, answer: dict[str, Any], allowed: bool, 
     context.exit(0 if allowed else 1)
 
 
-def _draw(answer: dict[str, Any], allowed: bool) -> None:
+def _draw(answer: Json, allowed: bool) -> None:
     """The decision, reason by reason, and what was done."""
     console = open_console()
     decision = answer["decision"]

@@ -5,15 +5,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
-from predictflow.formatting import SHORT, some_of
-from predictflow.lineage import comparison
+from predictflow.formatting import SHORT, Json, some_of
+from predictflow.lineage.comparison import compare_sides
 from predictflow.lineage.project import Project
+from predictflow.lineage.sides import find_side
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,9 +53,9 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff churn-predictor@production
       predictflow diff v1.0 HEAD --json
     """
-    project = Project(context.obj)
-    sides = comparison.find(project, "a", a), comparison.find(project, "b", b)
-    answer = comparison.between(project, *sides, _reading)
+    project = Project.enter(context.obj)
+    sides = find_side(project, "a", a), find_side(project, "b", b)
+    answer = compare_sides(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen
     if as_json:
         print_json(answer)
@@ -85,16 +86,16 @@ def _reading(total: int) -> "Iterator[Open | None]":
             progress.stop()
 
 
-def _draw(answer: dict[str, Any]) -> None:
+def _draw(answer: Json) -> None:
     console = open_console()
     if answer["differs"]:
         console.print(_table(answer))
-    for head, told in _notes(answer):
-        console.print(fact(f"{head}:", told), soft_wrap=head == "code")  # a command stays in one line
+    for head, note in _notes(answer):
+        console.print(fact(f"{head}:", note), soft_wrap=head == "code")  # a command stays in one line
     print_gaps(console, answer["not_looked_at"])
 
 
-def _notes(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _notes(answer: Json) -> Iterator[tuple[str, str]]:
     """What no row of the table tells."""
     customers = (answer["data"] or {}).get("customers")
     if customers and not any(customers[key] for key in ("removed", "added", "changed")):
@@ -110,7 +111,7 @@ def _notes(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "the same", ", ".join(answer["same"])
 
 
-def _commands(code: dict[str, Any]) -> dict[str, list[str]]:
+def _commands(code: Json) -> dict[str, list[str]]:
     """{`git diff` without its files: the files that it shows}."""
     files: dict[str, list[str]] = {}
     for path, file in code.items():
@@ -119,7 +120,7 @@ def _commands(code: dict[str, Any]) -> dict[str, list[str]]:
     return files
 
 
-def _table(answer: dict[str, Any]) -> "Table":
+def _table(answer: Json) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -134,18 +135,17 @@ def _table(answer: dict[str, Any]) -> "Table":
     return table
 
 
-def _head(letter: str, side: dict[str, Any]) -> "Text":
+def _head(letter: str, side: Json) -> "Text":
     from rich.text import Text
 
-    told = [f"{letter}: {side['handle'] or side['is']}", side["kind"]]
-    told.append((side["content"] or "")[:SHORT])
-    return Text("\n".join(filter(None, told)), "bold")
+    lines = [f"{letter}: {side['handle'] or side['is']}", side["kind"], (side["content"] or "")[:SHORT]]
+    return Text("\n".join(filter(None, lines)), "bold")
 
 
 Row = tuple[str, ...]  # its name, then the cells of A, of B, and of their difference
 
 
-def _data(data: dict[str, Any]) -> Iterator[Row]:
+def _data(data: Json) -> Iterator[Row]:
     yield "md5", *(data["md5"][letter][:SHORT] for letter in "ab")
     rows = [data["rows"][letter] for letter in "ab"]
     counts = ("not known" if count is None else f"{count:,}" for count in rows)
@@ -166,7 +166,7 @@ def _some(ids: list[str]) -> str:
     return f"{len(ids):,}: {', '.join(ids[:EXAMPLES])}{more}" if ids else "0"
 
 
-def _columns(columns: dict[str, Any]) -> Iterator[Row]:
+def _columns(columns: Json) -> Iterator[Row]:
     """A column that one side alone declares; else each key in which its declarations differ."""
     for name, specs in columns.items():
         if len(specs) == 1:
@@ -178,12 +178,12 @@ def _columns(columns: dict[str, Any]) -> Iterator[Row]:
                 yield f"{name}.{key}", *(_value(values, letter) for letter in "ab")
 
 
-def _values(section: dict[str, Any]) -> Iterator[Row]:
+def _values(section: Json) -> Iterator[Row]:
     for name, values in section.items():
         yield name, *(_value(values, letter) for letter in "ab")
 
 
-def _value(values: dict[str, Any], letter: str) -> str:
+def _value(values: Json, letter: str) -> str:
     """A value as params.yaml could write it."""
     if letter not in values:
         return NOTHING
@@ -193,17 +193,17 @@ def _value(values: dict[str, Any], letter: str) -> str:
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
-def _code(code: dict[str, Any]) -> Iterator[Row]:
+def _code(code: Json) -> Iterator[Row]:
     for path, file in code.items():
         yield path, "", "", file["change"]
 
 
-def _environment(environment: dict[str, Any]) -> Iterator[Row]:
+def _environment(environment: Json) -> Iterator[Row]:
     yield "md5", *(environment["md5"][letter][:SHORT] for letter in "ab")
     yield from _values(environment["packages"] or {})
 
 
-def _metrics(metrics: dict[str, Any]) -> Iterator[Row]:
+def _metrics(metrics: Json) -> Iterator[Row]:
     for name, values in metrics.items():
         numbers = (f"{values[letter]:.6g}" if letter in values else NOTHING for letter in "ab")
         yield name, *numbers, f"{values['difference']:+.6g}" if "difference" in values else ""

@@ -52,7 +52,7 @@ def command(
     Example:
       predictflow experiments --sort roc_auc
     """
-    project = Project(folder)
+    project = Project.enter(folder)
     rows = experiment_entries(project)
     if handles:
         chosen = {resolve(project, handle).model for handle in handles}
@@ -72,14 +72,16 @@ def command(
 
 def _plot(project: Project, rows: list[Json], page: Path) -> None:
     """One page of DVC's, with the curves of all entries that a commit holds."""
-    known = [row for row in rows if row["commit"]]
-    revisions = [
-        row["name"] if row["experiment"] or project.repository.commit(row["name"]) else row["commit"][:10]
-        for row in known
-    ]
+    revisions = [_revision(project, row) for row in rows if row["commit"]]
     if not revisions:
         raise UserError("none of these has plots: no commit holds them.\nCure: `predictflow experiments`.")
     compare_plots(project.repository.root, revisions, page)
+
+
+def _revision(project: Project, row: Json) -> str:
+    """What an entry's commit is called on a page: its name, where Git or DVC knows it by that."""
+    known = row["experiment"] or project.repository.commit(row["name"])
+    return row["name"] if known else row["commit"][:10]
 
 
 def _draw(answer: Json, sort: str | None) -> None:
@@ -91,12 +93,12 @@ def _draw(answer: Json, sort: str | None) -> None:
         console.print("no experiment and no run yet: `dvc exp run -S train.model=…`, or `dvc repro`")
     for row in rows:
         if row["experiment"] and not row["run"]:
-            told = f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
-            console.print(told, style="yellow", markup=False)
+            warning = f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
+            console.print(warning, style="yellow", markup=False)
     orphans = [row["name"] for row in rows if row["run"] and not row["experiment"] and not row["commit"]]
     if orphans:
-        told = f"runs without experiment or commit: {some_of(list(dict.fromkeys(orphans)))}"
-        console.print(told, style="yellow", markup=False)
+        warning = f"runs without experiment or commit: {some_of(list(dict.fromkeys(orphans)))}"
+        console.print(warning, style="yellow", markup=False)
     print_gaps(console, answer["not_looked_at"])
 
 
@@ -114,23 +116,23 @@ def _table(rows: list[Json], sort: str | None) -> "Table":
     for row in rows:
         table.add_row(
             row["name"],
-            _told_of_changes(row),
+            _changes(row),
             *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "" for name in metrics),
-            _told_of_run(row),
-            " ".join(one["name"].rpartition("/")[2] for one in row["versions"]),
+            _run(row),
+            " ".join(version["name"].rpartition("/")[2] for version in row["versions"]),
             style="" if row["content"] else "dim",
         )
     return table
 
 
-def _told_of_changes(row: Json) -> str:
+def _changes(row: Json) -> str:
     params = [f"{name.removeprefix('models.')} {new}" for name, (_, new) in row["changed"].items()]
     code = [path for path in row["also_changed"] if path.startswith("stages/")]
     others = [path for path in row["also_changed"] if path not in code]
     return "\n".join([*params, *others, *(code if len(code) < MANY else [f"{len(code)} files of stages/"])])
 
 
-def _told_of_run(row: Json) -> str:
+def _run(row: Json) -> str:
     if row["run"] is None:
         return "none"
     status = "" if row["status"] == "FINISHED" else f" {row['status']}"

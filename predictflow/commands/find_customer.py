@@ -1,12 +1,12 @@
 """`predictflow find-customer`: which registered models have learned from a customer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from predictflow.console import open_console, print_gaps, print_json
 from predictflow.errors import Unreachable
-from predictflow.formatting import SHORT, stage_and_aliases
+from predictflow.formatting import SHORT, Json, stage_and_aliases
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
 from stages.data import customer_index
@@ -41,7 +41,7 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
     Example:
       predictflow find-customer C00042
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     contents = list(project.versions_with)
     if every or not contents:
         contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))
@@ -59,18 +59,18 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
     context.exit(2 if None in sets or (project.unseen and not models) else 1)
 
 
-def _look(project: Project, content: str | None, customer_id: str) -> dict[str, Any]:
+def _look(project: Project, content: str | None, customer_id: str) -> Json:
     """What is known of a customer in a model; None for versions that carry no content."""
     try:
-        found, why_not = _set(project, content, customer_id), None
+        holder, why_not = _set(project, content, customer_id), None
     except (Unreachable, UserError) as error:
-        found, why_not = None, str(error)
+        holder, why_not = None, str(error)
     first = project.history.first_with_model.get(content or "")
     return {
         "content": content,
-        "versions": [answers.version(version) for version in project.versions_with.get(content, [])],
+        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])],
         "commit": first.sha if first else None,
-        "set": found,
+        "set": holder,
         "why_not": why_not,
     }
 
@@ -81,10 +81,10 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
         raise Unreachable("registered by other means: what it learned from is not known")
     model = answers.recorded(project, content)
     salt = flat(model.params).get("prepare.id_salt")
-    md5s = {name: model.md5s.get(path.as_posix()) for name, path in SETS.items()}
+    md5s = {name: md5 for name, path in SETS.items() if (md5 := model.md5s.get(path.as_posix()))}
     if not model.params:
         raise Unreachable("its provenance.json is not in Git")
-    if not salt or None in md5s.values():
+    if not salt or md5s.keys() != SETS.keys():
         raise Unreachable("its data was prepared before there was an index")
     digest, missing = customer_index.digest(customer_id, salt), []
     for name, md5 in md5s.items():
@@ -100,7 +100,7 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
     return "neither"
 
 
-def _table(models: list[dict[str, Any]]) -> "Table":
+def _table(models: list[Json]) -> "Table":
     from rich.table import Table
 
     table = Table("version", "set", "model", "commit", box=None)

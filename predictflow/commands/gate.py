@@ -6,8 +6,7 @@ import click
 
 from predictflow.audit.gate import ask_gate
 from predictflow.commands.completion import complete_handle
-from predictflow.console import open_console, print_gaps, print_json
-from predictflow.errors import CouldNotTell
+from predictflow.console import exit_code, open_console, print_gaps, print_json
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
@@ -34,9 +33,8 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
     asked = HANDLE.fullmatch(handle)
     if asked is None:
         raise UserError(f"{handle} names no stage.\nCure: churn-predictor@production, or @staging.")
-    project = Project(context.obj)
-    if not project.versions and project.unseen:
-        raise CouldNotTell(f"the registry cannot be asked: {project.unseen[-1]}")
+    project = Project.enter(context.obj)
+    project.require_versions()
     answer = ask_gate(project, asked["model"], asked["stage"], handle if asked["receipt"] else None)
     if as_json:
         print_json(answer)
@@ -45,7 +43,7 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
         for reason in answer["against"]:
             console.print(f"no {reason}", style="red", markup=False)
         if answer["passed"]:
-            told = f"yes {handle} is version {answer['version']}, content {answer['content']}, by the receipt"
-            console.print(f"{told} {answer['receipt']}", markup=False)
+            version = f"version {answer['version']}, content {answer['content']}"
+            console.print(f"yes {handle} is {version}, by the receipt {answer['receipt']}", markup=False)
         print_gaps(console, answer["not_looked_at"])
-    context.exit(1 if answer["against"] else 0 if answer["passed"] else 2)
+    context.exit(exit_code(not answer["against"], could_tell=not answer["not_looked_at"]))

@@ -4,12 +4,11 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from predictflow.console import fact, open_console, print_gaps, print_json
-from predictflow.errors import CouldNotTell
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.lineage.project import Project
@@ -52,13 +51,10 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
     Example:
       predictflow history --at 2026-03-01
     """
-    project = Project(folder)
-    if project.model is None:
-        raise CouldNotTell(
-            "params.yaml does not say which model: tracking.model cannot be read.\nCure: mend params.yaml."
-        )
-    chain = project.chain(project.model)
-    answer = history_answer(chain, at, read_rebuilds(project.repository, project.model)) | {
+    project = Project.enter(folder)
+    model = project.require_model()
+    chain = project.chain(model)
+    answer = history_answer(chain, at, read_rebuilds(project.repository, model)) | {
         "not_looked_at": project.unseen
     }
     if as_json:
@@ -84,14 +80,15 @@ def _draw(answer: Json) -> None:
             console.print(f"  BROKEN: {broken}", style="red", markup=False)
     if not answer["receipts"]:
         console.print(f"no receipt{' until then' if answer['at'] else ': nothing was promoted yet'}")
-    for one in _last(answer["rebuilds"]):
-        console.print(fact(one["when"], f"version {one['version']} rebuilt", one["verdict"], one["who"]))
-        console.print(f"  {one['tag']} · commit {one['commit'][:10]}", markup=False)
-        for broken in one["broken"]:
+    for rebuild in _last(answer["rebuilds"]):
+        what = f"version {rebuild['version']} rebuilt"
+        console.print(fact(rebuild["when"], what, rebuild["verdict"], rebuild["who"]))
+        console.print(f"  {rebuild['tag']} · commit {rebuild['commit'][:10]}", markup=False)
+        for broken in rebuild["broken"]:
             console.print(f"  BROKEN: {broken}", style="red", markup=False)
     for tag in answer["foreign"]:
-        told = f"no receipt: {tag['tag']} of {tag['when']}, by {tag['who']}: made by GTO or by hand"
-        console.print(told, style="yellow", markup=False)
+        line = f"no receipt: {tag['tag']} of {tag['when']}, by {tag['who']}: made by GTO or by hand"
+        console.print(line, style="yellow", markup=False)
     shown = {receipt["tag"] for receipt in answer["receipts"]}
     for damage in answer["damage"]:
         if damage["tag"] not in shown:
@@ -106,8 +103,8 @@ def _draw(answer: Json) -> None:
 def _last(rebuilds: list[Json]) -> list[Json]:
     """The newest rebuild of each version; `--json` has them all."""
     newest: dict[int, Json] = {}
-    for one in rebuilds:
-        newest.setdefault(one["version"], one)
+    for rebuild in rebuilds:
+        newest.setdefault(rebuild["version"], rebuild)
     return list(newest.values())
 
 
@@ -127,7 +124,7 @@ def _beneath(receipt: Json) -> Iterator[str]:
     yield f"{receipt['tag']} · commit {receipt['commit'][:10]}" + (" · signed" if receipt["signed"] else "")
 
 
-def _line(receipt: dict[str, Any]) -> "Text":
+def _line(receipt: Json) -> "Text":
     """What happened: `production 2 → 3`."""
     if receipt["stage"] is None:
         move = f"version {receipt['version']}"

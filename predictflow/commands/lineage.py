@@ -1,14 +1,15 @@
 """`predictflow lineage`: a model's experiment and data; the models made from a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
-from predictflow.formatting import SHORT, some_of, stage_and_aliases
+from predictflow.errors import CouldNotTell
+from predictflow.formatting import SHORT, Json, some_of, stage_and_aliases
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -45,12 +46,12 @@ def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json:
       predictflow lineage churn-predictor@staging
       predictflow lineage data/customers.csv
     """
-    project = Project(folder)
+    project = Project.enter(folder)
     target = resolve(project, handle)
     if target.model and not down:
         answer = answers.sources(project, target.model, target.lock, remote)
     else:
-        md5 = target.file or answers.recorded(project, target.model).md5s[CUSTOMERS]
+        md5 = target.file or _customers(project, target.model or "")
         answer = answers.results(project, md5, remote)
     answer |= {"handle": handle, "is": target.named, "not_looked_at": project.unseen}
     if as_json:
@@ -61,7 +62,18 @@ def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json:
         print_gaps(console, project.unseen)
 
 
-def _sources(answer: dict[str, Any]) -> "Tree":
+def _customers(project: Project, content: str) -> str:
+    """The md5 of the customers of a model. Raises CouldNotTell where nothing tells it."""
+    md5 = answers.recorded(project, content).md5s.get(CUSTOMERS)
+    if md5 is None:
+        raise CouldNotTell(
+            f"nothing tells which customers the model {content} was made from.\n"
+            "Cure: `git fetch --all --tags` brings the commit that holds it."
+        )
+    return md5
+
+
+def _sources(answer: Json) -> "Tree":
     from rich.tree import Tree
 
     model = answer["model"]
@@ -72,8 +84,8 @@ def _sources(answer: dict[str, Any]) -> "Tree":
         tree.add(_receipt(receipt))
     if more := answer["receipts"][RECEIPTS:]:
         tree.add(fact("receipt", f"and {len(more)} older ones: `predictflow history`"))
-    for one in answer["rebuilds"][:1]:
-        tree.add(fact("rebuilt", one["verdict"], one["when"], one["tag"], *one["broken"]))
+    for rebuild in answer["rebuilds"][:1]:
+        tree.add(fact("rebuilt", rebuild["verdict"], rebuild["when"], rebuild["tag"], *rebuild["broken"]))
     for run in answer["runs"][:RUNS]:
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
@@ -99,8 +111,8 @@ def _sources(answer: dict[str, Any]) -> "Tree":
     return tree
 
 
-def _receipt(receipt: dict[str, Any]) -> "Text":
-    told = fact(
+def _receipt(receipt: Json) -> "Text":
+    line = fact(
         "receipt",
         receipt["tag"],
         " ".join(filter(None, (receipt["action"], receipt["stage"], receipt["when"]))),
@@ -108,11 +120,11 @@ def _receipt(receipt: dict[str, Any]) -> "Text":
         " ".join((receipt["why"] or "").split()),
     )
     for broken in receipt["broken"]:
-        told.append(f" · BROKEN: {broken}", "red")
-    return told
+        line.append(f" · BROKEN: {broken}", "red")
+    return line
 
 
-def _run(run: dict[str, Any]) -> "Text":
+def _run(run: Json) -> "Text":
     made_at = f"made at {run['made_at'][:10]}" if run["made_at"] else ""
     if run["uncommitted_changes"]:
         made_at += " with uncommitted changes"
@@ -125,7 +137,7 @@ def _run(run: dict[str, Any]) -> "Text":
     )
 
 
-def _commit(answer: dict[str, Any]) -> "Text":
+def _commit(answer: Json) -> "Text":
     first = answer["commit"]
     own = {receipt["tag"] for receipt in answer["receipts"]}  # which are told apart
     if first is None:
@@ -140,24 +152,24 @@ def _commit(answer: dict[str, Any]) -> "Text":
     )
 
 
-def _file(file: dict[str, Any]) -> "Text":
+def _file(file: Json) -> "Text":
     from rich.filesize import decimal
 
-    told = [f"md5 {file['md5']}"]
+    parts = [f"md5 {file['md5']}"]
     if file.get("rows") is not None:
-        told.append(f"{file['rows']:,} rows")
+        parts.append(f"{file['rows']:,} rows")
     if file["size"] is not None:
-        told.append(decimal(file["size"]))
+        parts.append(decimal(file["size"]))
     if not file["path"].startswith(IN_GIT):
-        told.append(CACHED[file["cached"]])
+        parts.append(CACHED[file["cached"]])
     if "on_remote" in file:
-        told.append(ON_REMOTE[file["on_remote"]])
+        parts.append(ON_REMOTE[file["on_remote"]])
     if file.get("commit"):
-        told.append(f"since {file['commit']['sha'][:10]} {file['commit']['time'][:10]}")
-    return fact(file["path"], *told)
+        parts.append(f"since {file['commit']['sha'][:10]} {file['commit']['time'][:10]}")
+    return fact(file["path"], *parts)
 
 
-def _results(answer: dict[str, Any]) -> "Group":
+def _results(answer: Json) -> "Group":
     from rich.console import Group
     from rich.table import Table
 

@@ -1,15 +1,13 @@
 """`predictflow promote`: put a version in a stage."""
 
-from dataclasses import asdict
-from typing import Any
-
 import click
 
 from predictflow.commands.completion import complete_handle
 from predictflow.commands.decision import end_decision
-from predictflow.ledger.receipts import PROMOTED
+from predictflow.ledger.receipts import ARCHIVED, PROMOTED
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
+from predictflow.promotion.transition import Promotion
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
 
@@ -53,22 +51,9 @@ def command(
     """
     if force and not why:
         raise UserError("--force goes with a reason, which the receipt keeps.\nCure: --reason TEXT.")
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
+    ledger = None if dry_run else transition.open_ledger(project)
     version = transition.registered(project, handle)
-    answer: dict[str, Any] = {"version": version.name, "stage": stage, "decision": None, "receipts": []}
-    allowed = True
-    if not dry_run:
-        transition.chain(project)  # what origin has is part of what is decided
-    if stage != "archived":
-        found, decision = transition.decide(project, version, stage)
-        forced = force and not decision.passed and decision.forcible
-        allowed = decision.passed or forced
-        answer["decision"] = asdict(decision) | {"forced": forced}
-    if allowed and not dry_run:
-        if stage == "archived":
-            written = transition.take_out(project, version, why, sign)
-        else:
-            written = transition.put(project, version, stage, PROMOTED, found, answer["decision"], why, sign)
-        answer["receipts"] = [receipt.name for receipt in written]
-    answer |= {"done": allowed and not dry_run, "not_looked_at": project.unseen}
-    end_decision(context, answer, allowed, as_json)
+    action = ARCHIVED if stage == "archived" else PROMOTED
+    promotion = Promotion(version, action, stage, force, why, sign)
+    end_decision(context, transition.carry_out(project, ledger, promotion), as_json)

@@ -1,15 +1,25 @@
 """`predictflow prune`: removes what nothing refers to any more."""
 
 import sys
-from typing import Any
+from enum import Enum, auto
 
 import click
 
-from predictflow.console import fact, open_console, print_json
+from predictflow.console import exit_code, fact, open_console, print_json
+from predictflow.formatting import Json
 from predictflow.lineage.project import Project
 from predictflow.maintenance.garbage import GARBAGE_KINDS, Garbage, find_garbage, remove_garbage
 
 NAMED = 3  # things of a kind that are shown by name; --json has all
+
+
+class Mode(Enum):
+    """What becomes of what is found."""
+
+    SHOW = auto()  # it stays, as was asked for
+    ASK = auto()  # a person decides
+    REMOVE = auto()
+    REFUSE = auto()  # it stays: nobody has agreed
 
 
 @click.command(short_help="Remove what nothing refers to any more.")
@@ -39,41 +49,48 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
       predictflow prune --dry-run
       predictflow prune
     """
-    rubbish = find_garbage(Project(context.obj), unused_days)
-    answer = told(rubbish)
+    garbage = find_garbage(Project.enter(context.obj), unused_days)
+    answer = _as_json(garbage)
     if not as_json:
         _draw(answer)
-    wanted = bool(rubbish.things) and not dry_run
-    if wanted and (yes or (not as_json and sys.stdin.isatty() and click.confirm("Remove all of it?"))):
-        remove_garbage(context.obj, rubbish, unused_days)
-        answer["removed"] = True
-        if not as_json:
-            open_console().print("done")
-    elif wanted and not as_json:
-        open_console().print("nothing was removed: `--yes` does it without asking")
+    mode = _mode(dry_run, yes, as_json) if garbage.things else Mode.SHOW
+    if mode is Mode.ASK:
+        mode = Mode.REMOVE if click.confirm("Remove all of it?") else Mode.REFUSE
+    if mode is Mode.REMOVE:
+        remove_garbage(context.obj, garbage, unused_days)
     if as_json:
-        print_json(answer)
-    context.exit(1 if wanted and not answer["removed"] else 0)
+        print_json(answer | {"removed": mode is Mode.REMOVE})
+    elif mode is not Mode.SHOW:
+        refused = "nothing was removed: `--yes` does it without asking"
+        open_console().print("done" if mode is Mode.REMOVE else refused)
+    context.exit(exit_code(mode is not Mode.REFUSE))
 
 
-def told(rubbish: Garbage) -> dict[str, Any]:
-    """The answer; docs/reference/json.md says what each key means."""
-    groups = [
+def _mode(dry_run: bool, yes: bool, as_json: bool) -> Mode:
+    if dry_run:
+        return Mode.SHOW
+    if yes:
+        return Mode.REMOVE
+    return Mode.ASK if not as_json and sys.stdin.isatty() else Mode.REFUSE
+
+
+def _as_json(garbage: Garbage) -> Json:
+    """The answer, but for what became of it; docs/reference/json.md says what each key means."""
+    groups: list[Json] = [
         {"kind": kind, "count": len(names), "size": sum(names.values()), "names": list(names)}
-        for kind, names in rubbish.things.items()
+        for kind, names in garbage.things.items()
     ]
     return {
         "groups": groups,
         "count": sum(group["count"] for group in groups),
         "size": sum(group["size"] for group in groups),
-        "in_trash": rubbish.in_trash,
-        "left_alone": rubbish.left_alone,
-        "removed": False,
+        "in_trash": garbage.in_trash,
+        "left_alone": garbage.left_alone,
         "not_looked_at": [],
     }
 
 
-def _draw(answer: dict[str, Any]) -> None:
+def _draw(answer: Json) -> None:
     from rich.filesize import decimal
 
     console = open_console()
@@ -89,5 +106,5 @@ def _draw(answer: dict[str, Any]) -> None:
         console.print(f"{answer['count']:,} things, {decimal(answer['size'])}")
     else:
         console.print("nothing to do: something refers to all that is here")
-    for told in answer["left_alone"]:
-        console.print(f"left alone: {told}", style="yellow", markup=False)
+    for reason in answer["left_alone"]:
+        console.print(f"left alone: {reason}", style="yellow", markup=False)

@@ -10,11 +10,13 @@ from predictflow.adapters import git_worktree
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
-from predictflow.formatting import SHORT, Json, some_of
+from predictflow.formatting import SHORT, some_of
 from predictflow.ledger.rebuilds import GRADES, SAME, fetch_rebuilds
 from predictflow.lineage.project import Project
-from predictflow.reproduction.rebuild import CURRENT, OWN, Follow, rebuild_all
+from predictflow.reproduction.rebuild import CURRENT, OWN, Follow, RebuildResult, rebuild_all
+from predictflow.reproduction.runner import Failed
 from predictflow.reproduction.selection import select_models
+from predictflow.reproduction.verdict import Verdict
 from stages.support.errors import UserError
 
 SHOWN = 5  # inputs that are told beneath the first one
@@ -71,35 +73,35 @@ def command(
     """
     if sum([handle is not None, every, since is not None]) > 1:
         raise UserError("HANDLE, --all and --since exclude each other.\nCure: one of them.")
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no cache to rebuild from.\nCure: `git clone` it first.")
     git_worktree.clear(project.repository)
-    if project.model:
-        project.look(lambda: fetch_rebuilds(project.repository, project.model), None)
-    wanted = select_models(project, handle, every, since)
+    if model := project.model:
+        project.look(lambda: fetch_rebuilds(project.repository, model), None)
+    requests = select_models(project, handle, every, since)
     enough = GRADES[: GRADES.index(grade.replace("-", " ")) + 1]
-    told = []
+    results = []
     with _progress() as follow:
-        for one in rebuild_all(project, wanted, environment, jobs, follow):
-            told.append(one)
+        for result in rebuild_all(project, requests, environment, jobs, follow):
+            results.append(result)
             if not as_json:
-                _draw(one, enough)
-    told.sort(key=lambda one: [want.named for want in wanted].index(one["handle"]))
-    answer = {"at_least": enough[-1], "rebuilds": told, "not_looked_at": project.unseen}
+                _draw(result, enough)
     if as_json:
-        print_json(answer)
+        results.sort(key=lambda result: requests.index(result.request))
+        rebuilds = [result.as_json() for result in results]
+        print_json({"at_least": enough[-1], "rebuilds": rebuilds, "not_looked_at": project.unseen})
     else:
         print_gaps(open_console(), project.unseen)
-    context.exit(_code(told, enough))
+    context.exit(_code(results, enough))
 
 
-def _code(told: list[Json], enough: tuple[str, ...]) -> int:
+def _code(results: list[RebuildResult], enough: tuple[str, ...]) -> int:
     """A certain no counts for more than one that could not be made, or not be compared."""
-    below = [one for one in told if one["verdict"] and one["verdict"] not in enough]
-    if any(not one["doubtful"] or SAME not in enough for one in below):
+    below = [result for result in results if result.grade and result.grade not in enough]
+    if any(not result.doubtful or SAME not in enough for result in below):
         return 1
-    return 0 if all(one["verdict"] in enough for one in told) else 2
+    return 0 if all(result.grade in enough for result in results) else 2
 
 
 @contextmanager
@@ -126,47 +128,54 @@ def _progress() -> Iterator[Follow]:
         yield follow
 
 
-def _draw(one: Json, enough: tuple[str, ...]) -> None:
-    console = open_console()
-    verdict = one["verdict"] or "could not be made again"
-    style = "green" if verdict in enough else "red"
-    names = [name for name in one["versions"] if name != one["handle"]]
-    at = f"commit {one['commit'][:SHORT]}" if one["commit"] else ""
-    line = fact(one["handle"], verdict, *names, f"content {one['content']}", at)
-    line.stylize(style, len(one["handle"]) + 1, len(one["handle"]) + 1 + len(verdict))
+def _draw(result: RebuildResult, enough: tuple[str, ...]) -> None:
+    console, request = open_console(), result.request
+    grade = result.grade or "could not be made again"
+    versions = (version.name for version in request.versions if version.name != request.named)
+    at = f"commit {request.commit[:SHORT]}" if request.commit else ""
+    line = fact(request.named, grade, *versions, f"content {request.content or None}", at)
+    start = len(request.named) + 1
+    line.stylize("green" if grade in enough else "red", start, start + len(grade))
     console.print(line)
-    for told in _beneath(one):
-        console.print(f"  {told}", markup=False)
+    for text in _beneath(result):
+        console.print(f"  {text}", markup=False)
 
 
-def _beneath(one: Json) -> Iterator[str]:
-    if one["why_not"]:
-        yield from one["why_not"].splitlines()
+def _beneath(result: RebuildResult) -> Iterator[str]:
+    if result.verdict:
+        yield from _compared(result.verdict)
+        inputs = result.verdict.inputs
     else:
-        differs = [f"{entry['stage']} {entry['of']} {entry['name']}".strip() for entry in one["differs"]]
-        yield f"compared: {one['entries']} entries of dvc.lock; " + (
-            f"{len(differs)} differ: {some_of(differs)}" if differs else "all are the same"
-        )
-        predictions = one["predictions"]
-        if differs and predictions is None:
-            yield "the predictions could not be compared"
-        elif differs and predictions["customers"] is None:
-            yield "the files of the model are the same, and so are its predictions"
-        elif differs:
-            yield (
-                f"the probabilities of {predictions['customers']:,} test customers differ by at most"
-                f" {predictions['largest']:.3g}"
-            )
-    for place, told in enumerate(one["inputs"][: SHOWN + 1]):
+        yield from str(result.outcome).splitlines()
+        inputs = result.outcome.inputs if isinstance(result.outcome, Failed) else []
+    for place, pair in enumerate(inputs[: SHOWN + 1]):
         what = "first input that differs" if place == 0 else "and"
-        before, now = _value(told["recorded"]), _value(told["found"])
-        yield f"{what}: {told['kind']} {told['name']}: {before}, now {now}"
-    if more := one["inputs"][SHOWN + 1 :]:
+        before, now = _value(pair["recorded"]), _value(pair["found"])
+        yield f"{what}: {pair['kind']} {pair['name']}: {before}, now {now}"
+    if more := inputs[SHOWN + 1 :]:
         yield f"and {len(more)} more"
-    if one["verdict"] and one["differs"] and not one["inputs"]:
+    if result.verdict and result.verdict.differs and not inputs:
         yield "no input differs, nor Python, the CPU's kernel or the number of threads"
-    if one["receipt"]:
-        yield f"receipt {one['receipt']}"
+    if result.receipt:
+        yield f"receipt {result.receipt}"
+
+
+def _compared(verdict: Verdict) -> Iterator[str]:
+    names = [f"{entry['stage']} {entry['of']} {entry['name']}".strip() for entry in verdict.differs]
+    same = f"{len(names)} differ: {some_of(names)}" if names else "all are the same"
+    yield f"compared: {verdict.entries} entries of dvc.lock; {same}"
+    predictions = verdict.predictions
+    if not names:
+        return
+    if predictions is None:
+        yield "the predictions could not be compared"
+    elif predictions.customers is None:
+        yield "the files of the model are the same, and so are its predictions"
+    else:
+        yield (
+            f"the probabilities of {predictions.customers:,} test customers differ by at most"
+            f" {predictions.largest:.3g}"
+        )
 
 
 def _value(value: Any) -> str:

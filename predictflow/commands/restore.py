@@ -1,12 +1,10 @@
 """`predictflow restore`: a lost store comes back from Git, DVC and the receipts."""
 
-from typing import Any
-
 import click
 
-from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.console import exit_code, fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
-from predictflow.formatting import some_of
+from predictflow.formatting import Json, some_of
 from predictflow.lineage.project import Project
 from predictflow.maintenance.restore import restore_store
 
@@ -28,7 +26,7 @@ def command(context: click.Context, as_json: bool) -> None:
     Example:
       predictflow restore
     """
-    project = Project(context.obj)
+    project = Project.enter(context.obj)
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no store.\nCure: call it in a clone.")
     answer = restore_store(project)
@@ -36,10 +34,10 @@ def command(context: click.Context, as_json: bool) -> None:
         print_json(answer)
     else:
         _draw(answer)
-    context.exit(1 if any(one["version"] for one in answer["incomplete"]) else 0)
+    context.exit(exit_code(not any(model["version"] for model in answer["incomplete"])))
 
 
-def _draw(answer: dict[str, Any]) -> None:
+def _draw(answer: Json) -> None:
     console = open_console()
     if answer["moved_aside"]:
         console.print(f"the broken database lies in {answer['moved_aside']} now", markup=False)
@@ -53,21 +51,20 @@ def _draw(answer: dict[str, Any]) -> None:
         if runs:
             console.print(fact(f"{len(runs)} run{'s' if len(runs) > 1 else ''}", how))
     for change in answer["renumbered"]:
-        told = f"version {change['from']} is version {change['to']} now: its receipt, or another's, says so"
-        console.print(told, markup=False)
+        renamed = f"version {change['from']} is version {change['to']} now"
+        console.print(f"{renamed}: its receipt, or another's, says so", markup=False)
     for version in answer["versions"]:
         stage = "in no stage" if version["stage"] == "None" else version["stage"]
         console.print(fact(version["version"], stage, f"content {version['content']}"))
-    promoted = [one for one in answer["incomplete"] if one["version"]]
-    for one in promoted:
-        told = f"version {one['version']} is not complete: {some_of(one['lacking'], 1)}"
-        cure = f"`git checkout {one['commit'][:10]} && dvc repro` makes its files again; then restore again"
-        console.print(f"{told}\n  Cure: {cure}", style="red", markup=False)
+    promoted = [model for model in answer["incomplete"] if model["version"]]
+    for model in promoted:
+        message = f"version {model['version']} is not complete: {some_of(model['lacking'], 1)}"
+        cure = f"`git checkout {model['commit'][:10]} && dvc repro` makes its files again; then restore again"
+        console.print(f"{message}\n  Cure: {cure}", style="red", markup=False)
     if others := len(answer["incomplete"]) - len(promoted):
-        told = (
-            f"{others} models without a receipt have no files here, so only their numbers are in their runs"
-        )
-        console.print(f"{told} (`dvc fetch --all-commits` brings what the remote has)", markup=False)
+        message = f"{others} models without a receipt have no files here"
+        cure = "`dvc fetch --all-commits` brings what the remote has"
+        console.print(f"{message}, so only their numbers are in their runs ({cure})", markup=False)
     if not answer["own_ids"] and (answer["runs"] or answer["versions"]):
         console.print("a server gives out run ids and version numbers by itself: these are new")
     if not any(answer[key] for key in ("relocated", "runs", "versions", "renumbered", "incomplete")):

@@ -1,15 +1,12 @@
 """`predictflow rollback`: the version that was in a stage before comes back."""
 
-from dataclasses import asdict
-
 import click
 
 from predictflow.commands.decision import end_decision
-from predictflow.ledger.chain import assigned_versions, registrations
 from predictflow.ledger.receipts import ROLLED_BACK
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
-from stages.support.errors import UserError
+from predictflow.promotion.transition import Promotion
 from stages.tracking.registry import STAGES, RegistryStage
 
 
@@ -36,27 +33,9 @@ def command(
     Example:
       predictflow rollback --reason "too many complaints"
     """
-    project = Project(context.obj)
-    read = transition.chain(project)
-    before = assigned_versions(read.receipts, stage)[:-1]
-    if not before:
-        raise UserError(
-            f"no receipt tells of a version that was in {stage} before.\n"
-            "Cure: `predictflow promote VERSION --to` names one."
-        )
-    content = registrations(read.receipts)[before[-1]].body["content"]
-    version = transition.registered(project, content)
-    found, decision = transition.decide(project, version, stage)
-    forced = decision.forcible and not decision.passed
-    answer = {
-        "version": version.name,
-        "stage": stage,
-        "decision": asdict(decision) | {"forced": forced},
-        "receipts": [],
-        "done": decision.forcible and not dry_run,
-    }
-    if answer["done"]:
-        written = transition.put(project, version, stage, ROLLED_BACK, found, answer["decision"], why, sign)
-        answer["receipts"] = [receipt.name for receipt in written]
-    answer["not_looked_at"] = project.unseen
-    end_decision(context, answer, decision.forcible, as_json)
+    project = Project.enter(context.obj)
+    ledger = transition.open_ledger(project)
+    version = transition.registered(project, transition.former_content(ledger.chain, stage))
+    promotion = Promotion(version, ROLLED_BACK, stage, force=True, why=why, sign=sign)
+    answer = transition.carry_out(project, None if dry_run else ledger, promotion)
+    end_decision(context, answer, as_json)

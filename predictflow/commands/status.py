@@ -8,12 +8,22 @@ from pathlib import Path
 import click
 
 from predictflow.adapters.dvc_files import DVC_LOCK
+from predictflow.adapters.dvc_status import changed_outputs
 from predictflow.console import open_console, print_gaps, print_json
-from predictflow.formatting import Json, some_of
+from predictflow.formatting import some_of
 from predictflow.lineage.answers import HEADLINE
-from predictflow.lineage.next_steps import changed_outputs
+from predictflow.lineage.next_steps import NextStep, next_steps
 from predictflow.lineage.project import Project
-from predictflow.lineage.status import status
+from predictflow.lineage.standing import (
+    Experiments,
+    LyingModel,
+    ModelSummary,
+    PipelineStatus,
+    RegisteredModel,
+    Runs,
+    Status,
+)
+from predictflow.lineage.status import read_status
 from stages.tracking.registry import RegistryStage
 
 MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
@@ -39,148 +49,151 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
       predictflow status
       predictflow status --remote
     """
-    answer = status(Project(folder, keep=False), remote)
+    status = read_status(Project.enter(folder, keep=False), remote)
+    steps = next_steps(status)
     if as_json:
-        print_json(answer)
+        print_json(status.as_json() | {"next": [step._asdict() for step in steps]})
     else:
-        _draw(answer)
-    sys.exit(2 if answer["could_not_tell"] else 1 if answer["next"] else 0)
+        render(status, steps)
+    sys.exit(2 if status.could_not_tell else 1 if steps else 0)
 
 
-def _draw(answer: Json) -> None:
+def render(status: Status, steps: list[NextStep]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     console, table = open_console(), Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    in_stage = status.store.in_stage if status.store else {}
     rows = [
-        *((stage, _told_of_stage(answer[stage.alias])) for stage in RegistryStage),
-        ("working tree", _told_of_model(answer["working_tree"])),
-        ("pipeline", _told_of_pipeline(answer["pipeline"], answer["conflicts"])),
-        ("commit", _told_of_commit(answer)),
-        ("push", _told_of_push(answer["git"], answer["storage"])),
-        ("runs", _told_of_runs(answer["runs"], answer["experiments"])),
+        *((stage, _stage_line(in_stage.get(stage.alias))) for stage in RegistryStage),
+        ("working tree", _model_line(status.working_tree)),
+        ("pipeline", _pipeline_line(status.pipeline, status.conflicts)),
+        ("commit", _commit_line(status)),
+        ("push", _push_line(status)),
+        ("runs", _runs_line(status.store.runs if status.store else None, status.experiments)),
     ]
-    for head, told in rows:
-        if told:
-            table.add_row(Text(head, "bold"), Text(told))
+    for head, line in rows:
+        if line:
+            table.add_row(Text(head, "bold"), Text(line))
     console.print(table)
-    for reason in answer["could_not_tell"]:
+    for reason in status.could_not_tell:
         console.print(Text(f"could not tell: {reason}", "red"))
-    print_gaps(console, answer["not_looked_at"])
-    if answer["next"] or not answer["could_not_tell"]:
-        console.print(Text("next:" if answer["next"] else "nothing to do", "bold"))
-    for step in answer["next"]:  # a line each, however long: to be copied
-        line = Text.assemble("  ", (step["command"], "green"), (f"  # {step['why']}", "dim"))
-        console.print(line, soft_wrap=True)
+    print_gaps(console, status.not_looked_at)
+    if steps or not status.could_not_tell:
+        console.print(Text("next:" if steps else "nothing to do", "bold"))
+    for step in steps:  # a line each, however long: to be copied
+        text = Text.assemble("  ", (step.command, "green"), (f"  # {step.why}", "dim"))
+        console.print(text, soft_wrap=True)
 
 
-def _joined(*told: str | None) -> str:
-    return " · ".join(filter(None, told))
+def _joined(*parts: str | None) -> str:
+    return " · ".join(filter(None, parts))
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _numbers(model: Json) -> str:
+def _numbers(model: ModelSummary) -> str:
     """What a model is, its headline metric, and where it was committed."""
-    metric = next((name for name in HEADLINE if name in model["metrics"]), None)
+    metric = next((name for name in HEADLINE if name in model.metrics), None)
     return _joined(
-        model["kind"],
-        metric and f"{metric} {model['metrics'][metric]:.4f}",
-        f"commit {model['commit'][:10]}" if model["commit"] else "in no commit",
+        model.kind,
+        metric and f"{metric} {model.metrics[metric]:.4f}",
+        f"commit {model.commit[:10]}" if model.commit else "in no commit",
     )
 
 
-def _told_of_stage(versions: list[Json] | None) -> str:
+def _stage_line(versions: list[RegisteredModel] | None) -> str:
     if versions is None:
         return "not known"
-    lines = (_joined(version["name"], _numbers(version), _ago(version["registered"])) for version in versions)
+    lines = (_joined(version.name, _numbers(version), _ago(version.registered)) for version in versions)
     return "\n".join(lines) or "no version"
 
 
-def _told_of_model(model: Json | None) -> str:
+def _model_line(model: LyingModel | None) -> str:
     if model is None:
         return "no model"
-    if model["versions"] is None:
-        registered = "registered: not known"
-    elif model["versions"]:
-        registered = _joined(", ".join(model["versions"]), _count(model["runs"], "run"))
-    elif model["gate"] and not model["gate"]["passed"]:
-        missed = (reason for reason in model["gate"]["reasons"] if " misses " in reason)
-        registered = f"not registered: {'; '.join(missed)}"
-    else:
-        registered = _joined("not registered", _count(model["runs"], "run"))
-    return _joined(registered, _numbers(model))
+    return _joined(_registered(model), _numbers(model))
 
 
-def _told_of_pipeline(pipeline: Json | None, conflicts: list[str]) -> str:
+def _registered(model: LyingModel) -> str:
+    if model.versions is None:
+        return "registered: not known"
+    if not model.versions and model.gate and not model.gate.passed:
+        missed = (reason for reason in model.gate.reasons if " misses " in reason)
+        return f"not registered: {'; '.join(missed)}"
+    return _joined(", ".join(model.versions) or "not registered", _count(model.runs or 0, "run"))
+
+
+def _pipeline_line(pipeline: PipelineStatus | None, conflicts: list[str]) -> str:
     if DVC_LOCK in conflicts:
         return "out of step: dvc.lock is in conflict"
-    if pipeline is None or pipeline["in_step"] is None:
+    if pipeline is None or pipeline.in_step is None:
         return ""
-    if pipeline["in_step"]:
+    if pipeline.in_step:
         return "in step: dvc.lock is of the code, params and data that lie here"
-    outputs = changed_outputs(pipeline["changed"])
+    outputs = changed_outputs(pipeline.changed)
     away = [path for path, how in outputs.items() if how in MISSING]
     stages: dict[str, list[str]] = {}  # by what they have in common
-    for name, stage in pipeline["changed"].items():
-        causes = [what for what in stage["inputs"] if what not in outputs]
-        causes += [path for path in stage["outputs"] if path not in away]
+    for name, stage in pipeline.changed.items():
+        causes = [path for path in stage.inputs if path not in outputs]
+        causes += [path for path in stage.outputs if path not in away]
         if "params.yaml" in causes:  # the whole file: dvc.lock knows nothing of the stage
             causes = ["never run"]
         if causes:
             stages.setdefault(some_of(causes, NAMED), []).append(name)
-    told = [f"{', '.join(names)} ({why})" for why, names in stages.items()]
+    parts = [f"{', '.join(names)} ({why})" for why, names in stages.items()]
     if away:
-        told.append(f"not here: {some_of(away, NAMED)}")
-    return f"out of step: {'; '.join(told)}"
+        parts.append(f"not here: {some_of(away, NAMED)}")
+    return f"out of step: {'; '.join(parts)}"
 
 
-def _told_of_commit(answer: Json) -> str:
-    git = answer["git"]
-    where = "a rebase" if git["rebasing"] else git["branch"] or "no branch"
-    at = f"{where} at {git['commit'][:10]}" if git["commit"] else f"{where}, before its first commit"
-    if answer["conflicts"]:
-        return _joined(at, f"in conflict: {some_of(answer['conflicts'])}")
-    if answer["uncommitted"]:
-        return _joined(at, f"not committed: {some_of(answer['uncommitted'])}")
+def _commit_line(status: Status) -> str:
+    git = status.git
+    where = "a rebase" if git.rebasing else git.branch or "no branch"
+    at = f"{where} at {git.commit[:10]}" if git.commit else f"{where}, before its first commit"
+    if status.conflicts:
+        return _joined(at, f"in conflict: {some_of(status.conflicts)}")
+    if status.uncommitted:
+        return _joined(at, f"not committed: {some_of(status.uncommitted)}")
     return at
 
 
-def _told_of_push(git: Json, storage: Json | None) -> str:
+def _push_line(status: Status) -> str:
+    git, storage = status.git, status.storage
     if storage is None:
         return ""
-    to = git["upstream"] or "any remote"
-    told = []
-    if not git["remotes"]:
-        told.append("Git has no remote")
-    elif git["branch"] and not git["upstream"]:
-        told.append("no upstream")
-    if git["ahead"]:
-        told.append(f"{_count(git['ahead'], 'commit')} {f'not in {to}' if git['branch'] else 'on no branch'}")
-    if git["behind"]:
-        told.append(f"{_count(git['behind'], 'commit')} of {to} not here")
-    if git["upstream"] and not git["ahead"] and not git["behind"]:
-        told.append(f"level with {to}")
-    if storage["not_pushed"]:
-        told.append(f"not on the remote {storage['remote']}: {some_of(storage['not_pushed'])}")
-    elif storage["not_pushed"] is not None:
-        told.append(f"the remote {storage['remote']} has all data")
-    return _joined(*told)
+    to = git.upstream or "any remote"
+    parts = []
+    if not git.remotes:
+        parts.append("Git has no remote")
+    elif git.branch and not git.upstream:
+        parts.append("no upstream")
+    if git.ahead:
+        parts.append(f"{_count(git.ahead, 'commit')} {f'not in {to}' if git.branch else 'on no branch'}")
+    if git.behind:
+        parts.append(f"{_count(git.behind, 'commit')} of {to} not here")
+    if git.upstream and not git.ahead and not git.behind:
+        parts.append(f"level with {to}")
+    if storage.not_pushed:
+        parts.append(f"not on the remote {storage.remote}: {some_of(storage.not_pushed)}")
+    elif storage.not_pushed is not None:
+        parts.append(f"the remote {storage.remote} has all data")
+    return _joined(*parts)
 
 
-def _told_of_runs(runs: Json | None, experiments: Json) -> str:
-    told = []
-    if runs and runs["running"]:
-        told.append(f"{_count(len(runs['running']), 'run')} RUNNING, since {_ago(runs['running'][-1])}")
-    if runs and runs["newest"] in ("FAILED", "KILLED"):
-        told.append(f"the newest {runs['newest']}")
-    if experiments["on_no_branch"]:
-        told.append(f"{_count(experiments['on_no_branch'], 'DVC experiment')} on no branch")
-    return _joined(*told)
+def _runs_line(runs: Runs | None, experiments: Experiments) -> str:
+    parts = []
+    if runs and runs.running:
+        parts.append(f"{_count(len(runs.running), 'run')} RUNNING, since {_ago(runs.running[-1])}")
+    if runs and runs.newest in ("FAILED", "KILLED"):
+        parts.append(f"the newest {runs.newest}")
+    if experiments.on_no_branch:
+        parts.append(f"{_count(experiments.on_no_branch, 'DVC experiment')} on no branch")
+    return _joined(*parts)
 
 
 def _ago(when: str) -> str:

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
-from predictflow.ledger.chain import Chain, Damage, read_chain, tag_patterns
-from predictflow.ledger.receipts import MESSAGE, Receipt, in_tag
-from predictflow.ledger.writer import remove_receipts, stale_ledger
+from predictflow.ledger.chain import Chain, read_chain, tag_patterns
+from predictflow.ledger.receipts import Damage, in_tag
+from predictflow.ledger.tags import MESSAGE
 from stages.support.errors import UserError
 
 
@@ -56,8 +55,9 @@ def ask_origin(repository: Repository, model: str) -> Origin | None:
     return Origin(
         head,
         there,
-        *(sorted(one.keys() - other.keys()) for one, other in ((there, here), (here, there))),
-        [Damage("rewritten", name, "it is another tag on origin than here") for name in differing],
+        missing=sorted(there.keys() - here.keys()),
+        unpushed=sorted(here.keys() - there.keys()),
+        damage=[Damage("rewritten", name, "it is another tag on origin than here") for name in differing],
     )
 
 
@@ -81,33 +81,15 @@ def fetch_receipts(repository: Repository, model: str) -> Origin | None:
     return origin
 
 
-def publish_receipts(repository: Repository, model: str, written: list[Receipt]) -> None:
-    """Push the receipts that origin lacks, all of them or none; `written` are the last ones.
+def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
+    """Push the receipts that origin lacks, all of them or none; what origin has then.
 
     Their names alone do not keep two writers apart (one may write of Production, the other of Staging), so
-    origin also holds the id of the last one, which moves only from what it was.
+    origin also holds the id of the last one, which moves only from what it was when origin was asked.
 
     Raises UserError where origin does not take them, and StaleLedger where it holds a receipt that is not
-    here; `written` are taken back then. Does nothing where there is no origin.
+    here.
     """
-    try:
-        push_receipts(repository, model, written)
-    except BaseException:
-        remove_receipts(repository, written)
-        raise
-
-
-def push_receipts(repository: Repository, model: str, written: Iterable[Receipt] = ()) -> None:
-    """`publish`, but nothing is taken back."""
-    try:
-        origin = ask_origin(repository, model)
-    except Unreachable as error:
-        raise UserError(f"{error}\nCure: `git fetch origin` must work.") from error
-    if origin is None:
-        return
-    chain = read_chain(repository, model)
-    if {receipt.name for receipt in written} & {damage.tag for damage in origin.damage}:
-        raise stale_ledger(chain, "somebody")  # who had the same next number
     if origin.damage:
         tags = ", ".join(damage.tag for damage in origin.damage)
         raise UserError(
@@ -116,27 +98,39 @@ def push_receipts(repository: Repository, model: str, written: Iterable[Receipt]
         )
     known = {receipt.name: receipt.object for receipt in chain.receipts}
     if origin.missing or chain.last is None or origin.head not in {None, *known.values()}:
-        raise stale_ledger(chain, "somebody")
-    last = chain.last.object
+        raise chain.outdated_by(chain)
+    last, head = chain.last.object, _head(chain.model)
+    new = {name: object for name, object in known.items() if name not in origin.tags}
     done = repository.git(
-        *("push", "--quiet", "--atomic", f"--force-with-lease={_head(model)}:{origin.head or ''}", "origin"),
-        *(f"refs/tags/{name}:refs/tags/{name}" for name in origin.unpushed if name in known),
-        f"{last}:{_head(model)}",
+        *("push", "--quiet", "--atomic", f"--force-with-lease={head}:{origin.head or ''}", "origin"),
+        *(f"refs/tags/{name}:refs/tags/{name}" for name in sorted(new)),
+        f"{last}:{head}",
     )
-    if done.returncode == 0:
-        return
+    if done.returncode:
+        after = _ask_or_user_error(repository, chain.model)
+        if after is None or after.head != last:  # else it arrived; only the answer did not
+            if after and (after.missing or after.damage or after.head != origin.head):
+                raise chain.outdated_by(chain)
+            raise UserError(
+                f"origin does not take the receipt: {done.stderr.decode(errors='replace').strip()}\n"
+                f"Cure: it must allow tags {in_tag(chain.model)}@… and {in_tag(chain.model)}#…, and {head}."
+            )
+    unpushed = [name for name in origin.unpushed if name not in new]
+    return Origin(last, origin.tags | new, [], unpushed, [])
+
+
+def push_receipts(repository: Repository, model: str) -> None:
+    """Push the receipts that origin lacks, if there is an origin. Raises as `push_chain` does."""
+    origin = _ask_or_user_error(repository, model)
+    if origin:
+        push_chain(repository, read_chain(repository, model), origin)
+
+
+def _ask_or_user_error(repository: Repository, model: str) -> Origin | None:
     try:
-        after = ask_origin(repository, model)
-    except Unreachable:
-        after = None
-    if after and after.head == last:  # it arrived; only the answer did not
-        return
-    if after and (after.missing or after.damage or after.head != origin.head):
-        raise stale_ledger(chain, "somebody")
-    raise UserError(
-        f"origin does not take the receipt: {done.stderr.decode(errors='replace').strip()}\n"
-        f"Cure: it must allow tags {in_tag(model)}@… and {in_tag(model)}#…, and {_head(model)}."
-    )
+        return ask_origin(repository, model)
+    except Unreachable as error:
+        raise UserError(f"{error}\nCure: `git fetch origin` must work.") from error
 
 
 def _head(model: str) -> str:
@@ -163,19 +157,20 @@ def lost_receipts(repository: Repository, chain: Chain, origin: Origin | None) -
 
 def _behind(repository: Repository, last: str) -> dict[str, str]:
     """{name: id} of a receipt and all before it, as each names the one before; as far as Git has them."""
-    found, object = {}, last
-    while asked := tag_text(repository, object):
-        head, _, message = asked.partition("\n\n")
+    ids, object = {}, last
+    while text := tag_text(repository, object):
+        head, _, message = text.partition("\n\n")
         body = MESSAGE.match(message)
         name = re.search(r"^tag (.+)$", head, re.MULTILINE)
         if not (name and body):
             break
-        found[name[1]] = object
+        ids[name[1]] = object
         previous = json.loads(body[1])["previous"]
         if previous is None:
             break
-        found[previous["tag"]] = object = previous["object"]
-    return found
+        object = previous["object"]
+        ids[previous["tag"]] = object
+    return ids
 
 
 def tag_text(repository: Repository, object: str) -> str | None:

@@ -1,12 +1,11 @@
 """What rebuilds have come to: a receipt of its own kind, where the version has one.
 
 Such a receipt, `churn-predictor/rebuilt/v3.0.0/2`, is an annotated Git tag on the version's commit: a line
-for people, an empty line, and a line of canonical JSON, as in `ledger/receipts.py`. GTO does not take
+for people, an empty line, and a line of canonical JSON, as in `ledger/tags.py`. GTO does not take
 the name for one of its own. It is no link of the chain: it names the receipt that registers its version, and
 may be missing without any harm to the others.
 """
 
-import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
 from predictflow.errors import Unreachable
 from predictflow.formatting import Json, moment
 from predictflow.ledger.origin import has_origin
-from predictflow.ledger.receipts import MESSAGE, Receipt, canonical, in_tag
-from predictflow.ledger.writer import identity, write_tag
+from predictflow.ledger.receipts import Receipt, in_tag
+from predictflow.ledger.tags import Tag, format_message, identity, parse_message, read_tags, write_tag
 
 REBUILD_LAYOUT = 1
 IDENTICAL, SAME, DIFFERENT = "identical", "same predictions", "different"
@@ -35,44 +34,38 @@ RESULT_KEYS = {
     "requirements",
     "machine",
 }
-REBUILD_KEYS = RESULT_KEYS | {
-    "receipt",
-    "action",
-    "model",
-    "version",
-    "content",
-    "commit",
-    "registered",
-    "who",
-    "when",
-}
-REBUILD_TAG_FIELDS = (
-    "refname:strip=2",
-    "objecttype",
-    "*objectname",
-    "taggername",
-    "taggeremail",
-    "taggerdate:unix",
-    "contents",
-)
+OWN_KEYS = {"receipt", "action", "model", "version", "content", "commit", "registered", "who", "when"}
+REBUILD_KEYS = RESULT_KEYS | OWN_KEYS
 
 
 @dataclass(frozen=True)
-class RebuildReceipt:
+class RebuildReceipt(Tag):
     """A receipt of a rebuild.
 
     Attributes:
-        time: seconds since 1970.
         body: all of REBUILD_KEYS.
         broken: what is wrong with it, in words.
     """
 
-    name: str
-    commit: str
-    time: int
-    who: str
     body: Json
     broken: list[str]
+
+    @property
+    def content(self) -> str:
+        return self.body["content"]
+
+    @property
+    def verdict(self) -> str:
+        return self.body["verdict"]
+
+    @property
+    def when(self) -> str:
+        """As its text says it: 2026-11-20T09:30:00Z."""
+        return self.body["when"]
+
+    @property
+    def machine(self) -> dict[str, str]:
+        return self.body["machine"]
 
 
 def rebuild_prefix(model: str) -> str:
@@ -83,61 +76,44 @@ def rebuild_prefix(model: str) -> str:
 def read_rebuilds(repository: Repository, model: str) -> list[RebuildReceipt]:
     """All receipts of rebuilds of a model, the newest last. A tag of that name with no such message is
     passed over."""
-    form = "".join(f"%({field})%00" for field in REBUILD_TAG_FIELDS)
-    told = repository.read("for-each-ref", f"--format={form}", f"refs/tags/{rebuild_prefix(model)}").split(
-        "\0"
-    )
-    found = []
-    for start in range(0, len(told) - 1, len(REBUILD_TAG_FIELDS)):
-        name, _, commit, *who, date, text = told[start : start + len(REBUILD_TAG_FIELDS)]
-        body = _body(text)
-        if body is not None:
-            one = RebuildReceipt(name.removeprefix("\n"), commit, int(date or 0), " ".join(who), body, [])
-            one.broken.extend(_broken(model, one))
-            found.append(one)
-    return sorted(found, key=lambda one: (one.time, one.name))
+    receipts = []
+    for fields in read_tags(repository, f"refs/tags/{rebuild_prefix(model)}"):
+        body = parse_message(fields["contents"], REBUILD_KEYS, REBUILD_LAYOUT)
+        if body and body["verdict"] in GRADES and isinstance(body["machine"], dict):
+            tag = Tag.from_fields(fields)
+            receipts.append(RebuildReceipt(**vars(tag), body=body, broken=_broken(model, tag, body)))
+    return sorted(receipts, key=lambda receipt: (receipt.time, receipt.name))
 
 
-def _body(text: str) -> Json | None:
-    parts = MESSAGE.fullmatch(text)
-    if parts is None:
-        return None
-    try:
-        body = json.loads(parts[1])
-        known = (
-            canonical(body) == parts[1] and set(body) == REBUILD_KEYS and body["receipt"] == REBUILD_LAYOUT
-        )
-    except (ValueError, RecursionError):
-        return None
-    return body if known and body["verdict"] in GRADES and isinstance(body["machine"], dict) else None
-
-
-def _broken(model: str, one: RebuildReceipt) -> list[str]:
+def _broken(model: str, tag: Tag, body: Json) -> list[str]:
     """Where a receipt's body and its tag do not say the same."""
-    body = one.body
-    if body["model"] != model or not one.name.startswith(f"{rebuild_prefix(model)}v{body['version']}.0.0/"):
+    if body["model"] != model or not tag.name.startswith(f"{rebuild_prefix(model)}v{body['version']}.0.0/"):
         return [f"its body is of version {body['version']} of {body['model']}"]
-    pairs = (("commit", one.commit), ("who", one.who), ("when", moment(one.time)))
-    return [f"its {key} is {told}, its body says {body[key]}" for key, told in pairs if body[key] != told]
+    of_tag = {"commit": tag.commit, "who": tag.who, "when": moment(tag.time)}
+    return [
+        f"its {key} is {value}, its body says {body[key]}"
+        for key, value in of_tag.items()
+        if body[key] != value
+    ]
 
 
-def write_rebuild(repository: Repository, registered: Receipt, given: Json) -> RebuildReceipt:
+def write_rebuild(repository: Repository, registered: Receipt, result: Json) -> RebuildReceipt:
     """Write the next receipt of a version's rebuilds.
 
     Args:
         registered: the receipt that registers the version.
-        given: the values of RESULT_KEYS.
+        result: the values of RESULT_KEYS.
 
     Raises UserError where Git cannot write it.
     """
     model, version = registered.body["model"], registered.version
     now = int(time.time())
-    body = {key: given[key] for key in RESULT_KEYS} | {
+    body = {key: result[key] for key in RESULT_KEYS} | {
         "receipt": REBUILD_LAYOUT,
         "action": "rebuilt",
         "model": model,
         "version": version,
-        "content": registered.body["content"],
+        "content": registered.content,
         "commit": registered.commit,
         "registered": {"tag": registered.name, "object": registered.object},
         "who": identity(repository),
@@ -147,10 +123,9 @@ def write_rebuild(repository: Repository, registered: Receipt, given: Json) -> R
     names = repository.read("for-each-ref", "--format=%(refname:strip=2)", f"refs/tags/{stem}").split()
     numbers = [int(end) for name in names if (end := name.removeprefix(stem)).isdigit()]
     name = f"{stem}{1 + max(numbers, default=0)}"
-    line = f"{model} version {version} rebuilt: {given['verdict']}"
-    message = f"{line}\n\n{canonical(body)}\n"
+    message = format_message(f"{model} version {version} rebuilt: {result['verdict']}", body)
     write_tag(repository, name, message, registered.commit, now, sign=False)
-    return next(one for one in read_rebuilds(repository, model) if one.name == name)
+    return next(receipt for receipt in read_rebuilds(repository, model) if receipt.name == name)
 
 
 def _ask_origin(repository: Repository, *words: str, failed: str) -> None:
@@ -171,28 +146,33 @@ def fetch_rebuilds(repository: Repository, model: str) -> None:
 def push_rebuilds(repository: Repository, written: list[RebuildReceipt]) -> None:
     """Push them to origin, if there is one. Raises Unreachable where it does not take them: they stay."""
     if written and has_origin(repository):
-        names = [f"refs/tags/{one.name}" for one in written]
-        failed = f"origin does not take {', '.join(one.name for one in written)}"
-        _ask_origin(repository, "push", "--quiet", "origin", *names, failed=failed)
+        names = [receipt.name for receipt in written]
+        refs = (f"refs/tags/{name}" for name in names)
+        failed = f"origin does not take {', '.join(names)}"
+        _ask_origin(repository, "push", "--quiet", "origin", *refs, failed=failed)
 
 
 def newest_verdict(repository: Repository, version: Version) -> tuple[str, int] | None:
     """The last verdict on a version and its time, in seconds since 1970, as its receipts or its tag tell it;
     None where nobody has rebuilt it."""
-    told = [
-        (one.time, one.body["verdict"])
-        for one in read_rebuilds(repository, version.model)
-        if one.body["content"] == version.content and not one.broken
+    verdicts = [
+        (receipt.time, receipt.verdict)
+        for receipt in read_rebuilds(repository, version.model)
+        if receipt.content == version.content and not receipt.broken
     ]
     verdict, _, when = version.tags.get(REBUILT_TAG, "").rpartition(" ")
     if verdict in GRADES:
         with suppress(ValueError):  # somebody has edited it
-            told.append((int(datetime.fromisoformat(when).timestamp()), verdict))
-    return max(told)[::-1] if told else None
+            verdicts.append((int(datetime.fromisoformat(when).timestamp()), verdict))
+    seconds, newest = max(verdicts, default=(0, ""))
+    return (newest, seconds) if verdicts else None
 
 
-def recorded_machine(told: list[RebuildReceipt], content: str) -> dict[str, str]:
+def recorded_machine(receipts: list[RebuildReceipt], content: str) -> dict[str, str]:
     """The machine on which a content was last rebuilt to the byte; empty where that is not recorded."""
-    whole = [one for one in told if one.body["content"] == content and not one.broken]
-    same = [one for one in whole if one.body["verdict"] == GRADES[0]]
-    return same[-1].body["machine"] if same else {}
+    identical = (
+        receipt.machine
+        for receipt in reversed(receipts)
+        if receipt.content == content and receipt.verdict == IDENTICAL and not receipt.broken
+    )
+    return next(identical, {})

@@ -8,11 +8,11 @@ was written cannot be changed without breaking the chain behind it. Only the las
 deleted unseen; `origin` keeps the id of its last one in refs/receipts/<model>, which tells that.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
 from predictflow.formatting import Json
+from predictflow.ledger.tags import Tag, parse_message
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
 
@@ -20,7 +20,7 @@ RECEIPT_LAYOUT = 1
 REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED = "registered", "promoted", "rolled back", "archived"
 # What the writer of a receipt tells of a version: all that a new registry needs, but for its files.
 VERSION_KEYS = {"content", "md5s", "run", "registered", "tags", "description", "decision"}
-RECEIPT_KEYS = VERSION_KEYS | {
+OWN_KEYS = {
     "receipt",
     "action",
     "model",
@@ -31,11 +31,12 @@ RECEIPT_KEYS = VERSION_KEYS | {
     "who",
     "when",
     "why",
+    "previous",
 }
-RECEIPT_KEYS |= {"previous"}
+RECEIPT_KEYS = VERSION_KEYS | OWN_KEYS
 # What GTO allows as a name, and what it reads as its tag behind the name.
 NAME = re.compile(r"([A-Za-z0-9_./-]+:)?[A-Za-z0-9]([A-Za-z0-9/_-]*[A-Za-z0-9])?")
-MESSAGE = re.compile(r"[^\n]+\n\n(\{[^\n]*\})\n*")
+LOOKS_LIKE_ONE = re.compile(r"^\{", re.MULTILINE)  # a message that was not GTO's own
 
 
 class StaleLedger(UserError):
@@ -43,22 +44,36 @@ class StaleLedger(UserError):
 
 
 @dataclass(frozen=True)
-class Tag:
-    """An annotated tag in GTO's naming.
+class Damage:
+    """Something that is wrong with a chain.
 
     Attributes:
-        object: the id of the tag itself.
-        commit: the id of what it points to.
-        time: seconds since 1970.
-        who: Name <email>, as Git has it.
+        kind: unreadable, altered, moved, misdated, gap, fork, unregistered, lightweight or rewritten.
+        tag: where it is seen.
+        message: what is wrong, in words.
     """
 
-    name: str
-    object: str
+    kind: str
+    tag: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ReceiptDraft:
+    """A receipt that is to be written.
+
+    Attributes:
+        action: REGISTERED, PROMOTED, ROLLED_BACK or ARCHIVED.
+        commit: the id of the commit that holds the version's dvc.lock.
+        facts: what is told of the version: the values of VERSION_KEYS.
+        stage: production or staging; None for a registration.
+    """
+
+    action: str
+    version: int
     commit: str
-    time: int
-    who: str
-    signed: bool
+    facts: Json
+    stage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,16 @@ class Receipt(Tag):
     """A receipt. Its `body` has all of RECEIPT_KEYS; docs/reference/json.md says what each means."""
 
     body: Json
+
+    @classmethod
+    def parse(cls, tag: Tag, text: str) -> "Receipt | Damage | None":
+        """What a tag's message is: a receipt, one that cannot be read, or none: GTO's own words."""
+        body = parse_message(text, RECEIPT_KEYS, RECEIPT_LAYOUT)
+        if body is not None and _typed(body):
+            return cls(**vars(tag), body=body)
+        if LOOKS_LIKE_ONE.search(text):
+            return Damage("unreadable", tag.name, "its message is no receipt: not canonical JSON")
+        return None
 
     @property
     def action(self) -> str:
@@ -80,34 +105,32 @@ class Receipt(Tag):
         return self.body["stage"]
 
     @property
-    def previous(self) -> Json | None:
+    def content(self) -> str:
+        return self.body["content"]
+
+    @property
+    def md5s(self) -> dict[str, str]:
+        """{path: md5} of all that the version was made from, and of its files."""
+        return self.body["md5s"]
+
+    @property
+    def run(self) -> Json | None:
+        """The run that made the version; None where MLflow did not know it any more."""
+        return self.body["run"]
+
+    @property
+    def decision(self) -> Json | None:
+        return self.body["decision"]
+
+    @property
+    def when(self) -> str:
+        """As its text says it: 2026-11-20T09:30:00Z."""
+        return self.body["when"]
+
+    @property
+    def previous(self) -> dict[str, str] | None:
         """The tag and object of the receipt before it; None for the first."""
         return self.body["previous"]
-
-
-def in_tag(model: str) -> str:
-    """A model's name as GTO writes it into a tag."""
-    return model.replace(":", "=")
-
-
-def canonical(body: Json) -> str:
-    """One line of JSON, the same for the same values. Raises ValueError for what JSON has not (NaN)."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def parse_body(text: str) -> Json | None:
-    """What a receipt's message says; None for any other message."""
-    parts = MESSAGE.fullmatch(text)
-    if parts is None:
-        return None
-    try:
-        body = json.loads(parts[1])
-        known = (
-            canonical(body) == parts[1] and set(body) == RECEIPT_KEYS and body["receipt"] == RECEIPT_LAYOUT
-        )
-    except (ValueError, RecursionError):
-        return None
-    return body if known and _typed(body) else None
 
 
 def _typed(body: Json) -> bool:
@@ -125,6 +148,11 @@ def _typed(body: Json) -> bool:
         and (body["why"] is None or isinstance(body["why"], str))
         and (previous is None or (isinstance(previous, dict) and set(previous) == {"tag", "object"}))
     )
+
+
+def in_tag(model: str) -> str:
+    """A model's name as GTO writes it into a tag."""
+    return model.replace(":", "=")
 
 
 def counter(name: str) -> int:

@@ -29,9 +29,9 @@ def recorded(project: Project, content: str, lock: str | None = None) -> Model:
     if content in project.history.contents:
         return project.history.model(content, lock)
     runs = project.runs.get(content, [])[:1]
-    params = project.ask_store(lambda store: store.params(runs), {})
-    metrics = project.ask_store(lambda store: store.metrics(runs), {})
-    md5s = project.ask_store(lambda store: store.md5s(), {}).get(content, {})
+    params = project.store.params(runs)
+    metrics = project.store.metrics(runs)
+    md5s = project.md5s.get(content, {})
     of_run = runs[0].id if runs else ""
     return Model(
         content, Lockfile({}, {}, []), None, md5s, params.get(of_run, {}), metrics.get(of_run, {}), {}
@@ -52,10 +52,10 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
             "kind": params.get("train.model"),
             "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{MODEL_FOLDER}/")},
         },
-        "runs": runs(project, project.runs.get(content, [])),
-        "versions": [version(one) for one in project.versions_with.get(content, [])],
-        "receipts": receipts(project, content),
-        "commit": commit(project, history.first_with_model.get(content)),
+        "runs": run_entries(project, project.runs.get(content, [])),
+        "versions": [version_entry(version) for version in project.versions_with.get(content, [])],
+        "receipts": receipt_entries(project, content),
+        "commit": commit_entry(project, history.first_with_model.get(content)),
         "in_working_tree": content == on_disk,
         "branches": [ref.name for ref in at if ref.kind == "branch"],
         "tags": [ref.name for ref in at if ref.kind == "tag" and not ref.name.startswith(of_rebuilds)],
@@ -66,12 +66,15 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "code": model.code,
         "environment": {"path": REQUIREMENTS, "md5": model.md5s.get(REQUIREMENTS)},
         "prepared": [
-            file(project, path, model.md5s[path], model.lock.sizes.get(path)) | model.prepared.get(side, {})
+            file_entry(project, path, model.md5s[path], model.lock.sizes.get(path))
+            | model.prepared.get(side, {})
             for path, side in SIDES.items()
             if path in model.md5s
         ],
-        "data": customers(project, model.md5s[CUSTOMERS], ask_remote) if CUSTOMERS in model.md5s else None,
-        "rebuilds": rebuilds(project, content),
+        "data": customers_entry(project, model.md5s[CUSTOMERS], ask_remote)
+        if CUSTOMERS in model.md5s
+        else None,
+        "rebuilds": rebuild_entries(project, content),
         "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
     }
 
@@ -84,7 +87,7 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
         for path, contents in named_by.get(md5, {}).items():
             paths.setdefault(path, set()).update(contents)
     if CUSTOMERS in paths:
-        told = customers(project, md5, ask_remote)
+        entry = customers_entry(project, md5, ask_remote)
     else:
         held = (
             lock.sizes.get(path)
@@ -92,13 +95,13 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
             for path in paths
             if lock.md5s.get(path) == md5
         )
-        told = file(project, min(paths), md5, next(held, None))
-    models = [_made(project, content) for content in set().union(*paths.values())]
+        entry = file_entry(project, min(paths), md5, next(held, None))
+    models = [_model_entry(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
-    return {"file": told | {"paths": sorted(paths)}, "models": models}
+    return {"file": entry | {"paths": sorted(paths)}, "models": models}
 
 
-def _made(project: Project, content: str) -> Json:
+def _model_entry(project: Project, content: str) -> Json:
     """A model in a list."""
     model, history = recorded(project, content), project.history
     first, of_content = history.first_with_model.get(content), project.runs.get(content, [])
@@ -111,38 +114,38 @@ def _made(project: Project, content: str) -> Json:
         "commit": first.sha if first else None,
         "experiments": sorted({ref.name for ref in refs if ref.kind == "experiment"}),
         "runs": [run.id for run in of_content],
-        "versions": [version(one) for one in project.versions_with.get(content, [])],
+        "versions": [version_entry(version) for version in project.versions_with.get(content, [])],
         "metrics": model.metrics,
     }
 
 
-def customers(project: Project, md5: str, ask_remote: bool) -> Json:
+def customers_entry(project: Project, md5: str, ask_remote: bool) -> Json:
     """A state of customers.csv."""
     history = project.history
     lock = next((lock for lock in history.locks.values() if lock.md5s.get(CUSTOMERS) == md5), None)
     sides = history.prepared(lock) if lock else {}
     on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
-    return file(project, CUSTOMERS, md5, lock and lock.sizes.get(CUSTOMERS)) | {
+    return file_entry(project, CUSTOMERS, md5, lock.sizes.get(CUSTOMERS) if lock else None) | {
         "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
         "on_remote": None if on_remote is None else md5 in on_remote,
-        "commit": commit(project, history.first_with_customers.get(md5)),
+        "commit": commit_entry(project, history.first_with_customers.get(md5)),
     }
 
 
-def file(project: Project, path: str, md5: str, size: int | None) -> Json:
+def file_entry(project: Project, path: str, md5: str, size: int | None) -> Json:
     cached = project.look(lambda: project.storage.cached(md5) is not None, None)
     return {"path": path, "md5": md5, "size": size, "cached": cached}
 
 
-def commit(project: Project, first: Commit | None) -> Json | None:
+def commit_entry(project: Project, first: Commit | None) -> Json | None:
     if first is None:
         return None
     author, subject = project.repository.read("show", "-s", "--format=%an%n%s", first.sha).splitlines()[:2]
     return {"sha": first.sha, "time": moment(first.time), "author": author, "subject": subject}
 
 
-def runs(project: Project, of_content: list[Run]) -> list[Json]:
-    metrics = project.ask_store(lambda store: store.metrics(of_content), {})
+def run_entries(project: Project, of_content: list[Run]) -> list[Json]:
+    metrics = project.store.metrics(of_content)
     return [
         {
             "id": run.id,
@@ -164,35 +167,38 @@ def _status(run: Run) -> str:
     return "KILLED" if run.status == "RUNNING" and is_gone(run.tags) else run.status
 
 
-def version(one: Version) -> Json:
+def version_entry(version: Version) -> Json:
     return {
-        "name": one.name,
-        "stage": one.stage,
-        "aliases": list(one.aliases),
-        "registered": moment(one.registered / 1000),
-        "run": one.run_id,
+        "name": version.name,
+        "stage": version.stage,
+        "aliases": list(version.aliases),
+        "registered": moment(version.registered / 1000),
+        "run": version.run_id,
     }
 
 
-def receipts(project: Project, content: str) -> list[Json]:
+def receipt_entries(project: Project, content: str) -> list[Json]:
     """Those of the project's registered model that speak of a content, the newest first."""
     if project.model is None:
         return []
     chain = project.chain(project.model)
-    return [receipt(chain, one) for one in reversed(chain.receipts) if one.body["content"] == content]
-
-
-def rebuilds(project: Project, content: str) -> list[Json]:
-    """The receipts of a content's rebuilds, the newest first."""
-    told = read_rebuilds(project.repository, project.model) if project.model else []
-    keys = ("verdict", "when", "who")
     return [
-        {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
-        for one in reversed(told)
-        if one.body["content"] == content
+        receipt_entry(chain, receipt) for receipt in reversed(chain.receipts) if receipt.content == content
     ]
 
 
-def receipt(chain: Chain, one: Receipt) -> Json:
-    told = {key: one.body[key] for key in ("action", "version", "stage", "when", "who", "why")}
-    return told | {"tag": one.name, "broken": [found.told for found in chain.damage if found.tag == one.name]}
+def rebuild_entries(project: Project, content: str) -> list[Json]:
+    """The receipts of a content's rebuilds, the newest first."""
+    receipts = read_rebuilds(project.repository, project.model) if project.model else []
+    keys = ("verdict", "when", "who")
+    return [
+        {key: receipt.body[key] for key in keys} | {"tag": receipt.name, "broken": receipt.broken}
+        for receipt in reversed(receipts)
+        if receipt.content == content
+    ]
+
+
+def receipt_entry(chain: Chain, receipt: Receipt) -> Json:
+    keys = ("action", "version", "stage", "when", "who", "why")
+    broken = [damage.message for damage in chain.damage if damage.tag == receipt.name]
+    return {key: receipt.body[key] for key in keys} | {"tag": receipt.name, "broken": broken}

@@ -67,26 +67,26 @@ def compare(before: CustomerCsv, after: CustomerCsv, open_binary: Open | None = 
     ids = {before.id, after.id}
     shared = [name for name in names[0] if name in names[1] and name not in ids]
     held: dict[str, int | None] = {}
-    for id, values in _customers(before, shared, open_binary):
-        if id in held:
-            raise _repeats(before, id)
-        held[id] = values
+    for customer, values in _customers(before, shared, open_binary):
+        if customer in held:
+            raise _repeats(before, customer)
+        held[customer] = values
     added: dict[str, None] = {}
     changed = []
     unchanged = 0
-    for id, values in _customers(after, shared, open_binary):
-        if id in added or held.get(id, values) is None:
-            raise _repeats(after, id)
-        if id not in held:
-            added[id] = None
+    for customer, values in _customers(after, shared, open_binary):
+        if customer in added or held.get(customer, values) is None:
+            raise _repeats(after, customer)
+        if customer not in held:
+            added[customer] = None
             continue
-        if held[id] == values:
+        if held[customer] == values:
             unchanged += 1
         else:
-            changed.append(id)
-        held[id] = None  # met
+            changed.append(customer)
+        held[customer] = None  # met
     return CustomerChanges(
-        [id for id, values in held.items() if values is not None],
+        [customer for customer, values in held.items() if values is not None],
         list(added),
         changed,
         unchanged,
@@ -95,9 +95,9 @@ def compare(before: CustomerCsv, after: CustomerCsv, open_binary: Open | None = 
     )
 
 
-def _repeats(file: CustomerCsv, id: str) -> MalformedCustomers:
+def _repeats(file: CustomerCsv, customer: str) -> MalformedCustomers:
     return MalformedCustomers(
-        file, f"the id {id!r} stands there twice, so which customer is which cannot be told"
+        file, f"the id {customer!r} stands there twice, so which customer is which cannot be told"
     )
 
 
@@ -109,7 +109,7 @@ def _customers(file: CustomerCsv, columns: list[str], open_binary: Open | None) 
     """(id, a hash of the values in some columns) of each customer, in the file's order."""
     rows = _rows(file, open_binary)
     names = next(rows)[1]
-    id, width = names.index(file.id), len(names)
+    place, width = names.index(file.id), len(names)
     # The hash is this process's own: 64 bits, of which no two rows of one customer share all by chance.
     values: Callable[[list[str]], Any] = itemgetter(*map(names.index, columns)) if columns else lambda row: ()
     for number, row in rows:
@@ -117,7 +117,7 @@ def _customers(file: CustomerCsv, columns: list[str], open_binary: Open | None) 
             continue  # an empty line is no customer
         if len(row) != width:
             raise MalformedCustomers(file, f"row {number} has {len(row)} of {width} fields")
-        yield row[id], hash(values(row))
+        yield row[place], hash(values(row))
 
 
 def _rows(file: CustomerCsv, open_binary: Open | None) -> Iterator[tuple[int, list[str]]]:
@@ -125,8 +125,10 @@ def _rows(file: CustomerCsv, open_binary: Open | None) -> Iterator[tuple[int, li
     csv.field_size_limit(WIDEST)
     number = 1
     try:
-        binary = open_binary(file.path) if open_binary else file.path.open("rb")
-        with binary, io.TextIOWrapper(binary, file.encoding, newline="") as text:
+        with (
+            open_binary(file.path) if open_binary else file.path.open("rb") as binary,
+            io.TextIOWrapper(binary, file.encoding, newline="") as text,
+        ):
             first = text.readline().removeprefix("\ufeff")
             reader = csv.reader(chain([first], text), delimiter=file.delimiter)
             header = next(reader, [])

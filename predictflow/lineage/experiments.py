@@ -1,6 +1,5 @@
 """DVC's experiments, committed models and MLflow's runs, joined by content: plain values for JSON."""
 
-import json
 from typing import Any
 
 from predictflow.adapters.dvc_files import CUSTOMERS
@@ -11,8 +10,6 @@ from predictflow.ledger.rebuilds import rebuild_prefix
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
-from stages.support.params import flat
-from stages.support.paths import PARAMS
 
 RESTORED = {True: "restored", False: "run"}
 
@@ -21,7 +18,7 @@ def experiment_entries(project: Project) -> list[Json]:
     """One entry an experiment, a committed model without one, or a run that neither knows; the newest
     first. docs/reference/json.md says what each key means."""
     history = project.history
-    found = []
+    entries = []
     for content in history.contents:
         refs = history.refs_with.get(content, [])
         experiments = [ref for ref in refs if ref.kind == "experiment"]
@@ -29,14 +26,14 @@ def experiment_entries(project: Project) -> list[Json]:
         runs = project.runs.get(content, [])
         for ref in experiments:
             of_it = [run for run in runs if run.experiment == ref.name]
-            found.append(_of_experiment(project, content, ref, of_it))
+            entries.append(_of_experiment(project, content, ref, of_it))
         others = [run for run in runs if run.experiment not in names]
         is_on_branch = content in history.first_with_model and history.is_on_branch(content)
         if others or (is_on_branch and not experiments):
-            found.append(_of_commit(project, content, others))
-    known = {run["id"] for row in found for run in row["runs"]}
-    found += [_of_run(project, run) for run in project.all_runs if run.id not in known]
-    return sorted(found, key=lambda row: (row["made"], row["content"] or ""), reverse=True)
+            entries.append(_of_commit(project, content, others))
+    known = {run["id"] for entry in entries for run in entry["runs"]}
+    entries += [_of_run(project, run) for run in project.all_runs if run.id not in known]
+    return sorted(entries, key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
 
 
 def _of_experiment(project: Project, content: str, ref: Ref, runs: list[Run]) -> Json:
@@ -70,14 +67,14 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Json:
         "experiment": None,
         "commit": commit.sha if commit else None,
         "baseline": before,
-        "changed": changed(project, before, commit.sha) if before else {},
-        "also_changed": _also_changed(project, before, commit.sha) if before else [],
+        "changed": changed(project, before, commit.sha) if commit and before else {},
+        "also_changed": _also_changed(project, before, commit.sha) if commit and before else [],
     }
 
 
 def _of_run(project: Project, run: Run) -> Json:
     """A run of a model that Git does not know, or that made none."""
-    metrics = project.ask_store(lambda store: store.metrics([run]), {}).get(run.id, {})
+    metrics = project.store.metrics([run]).get(run.id, {})
     return _entry(project, run.content, [run], metrics, run.began / 1000) | {
         "name": run.experiment or run.name,
         "experiment": None,
@@ -92,17 +89,18 @@ def _entry(
     project: Project, content: str | None, runs: list[Run], metrics: dict[str, float], time: float
 ) -> Json:
     """What every entry has; `run` is the one that tells of it: the training's own rather than a restored."""
-    told = answers.runs(project, sorted(runs, key=lambda run: run.restored))
-    began = min((run["began"] for run in told), default=moment(time))
+    entries = answers.run_entries(project, sorted(runs, key=lambda run: run.restored))
+    first: Json = entries[0] if entries else {"id": None, "status": None}
+    began = min((run["began"] for run in entries), default=moment(time))
     return {
         "content": content,
         "made": began,
         "metrics": metrics,
-        "run": told[0]["id"] if told else None,
-        "status": told[0]["status"] if told else None,
-        "how": RESTORED[told[0]["restored"]] if told else None,
-        "runs": told,
-        "versions": [answers.version(one) for one in project.versions_with.get(content, [])]
+        "run": first["id"],
+        "status": first["status"],
+        "how": RESTORED[first["restored"]] if entries else None,
+        "runs": entries,
+        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])]
         if content
         else [],
     }
@@ -111,7 +109,7 @@ def _entry(
 def changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]:
     """{dotted name: [value before, value after]} of the params that differ between two commits; null for
     one that was not there."""
-    before, after = (_params(project, commit) if commit else {} for commit in (old, new))
+    before, after = (project.params_at(commit) if commit else {} for commit in (old, new))
     return {
         name: [before.get(name), after.get(name)]
         for name in sorted(before.keys() | after.keys())
@@ -123,35 +121,12 @@ def _also_changed(project: Project, old: str | None, new: str) -> list[str]:
     """What else differs of the inputs that both have (an experiment may have stopped before register): data,
     environment, each file of code."""
     history = project.history
-    names = [history.lock_at(commit) if commit else None for commit in (old, new)]
-    if None in names:
+    names = [name for commit in (old, new) if commit and (name := history.lock_at(commit))]
+    if len(names) < 2:
         return []
     before, after = (history.locks[name] for name in names)
     both = {CUSTOMERS, *before.inputs, *after.inputs} & before.md5s.keys() & after.md5s.keys()
     return sorted(path for path in both if before.md5s[path] != after.md5s[path])
-
-
-def _value(text: Any) -> Any:
-    """A param as JSON has it: a number, true, false, null (an empty one, too), or text."""
-    try:
-        return None if text in ("", "~") else json.loads(text)
-    except (TypeError, ValueError):
-        return text
-
-
-def _params(project: Project, commit: str) -> dict[str, Any]:
-    """By dotted name, read as text first: DVC reads YAML 1.2, in which a bare No is no false."""
-    import yaml
-
-    if commit not in project.params_at:
-        (blob,) = project.repository.ids([f"{commit}:{PARAMS}"])
-        text = next(project.repository.blobs([blob]))[1] if blob else b""
-        try:
-            told = flat(yaml.load(text, yaml.CBaseLoader) or {})
-            project.params_at[commit] = {name: _value(value) for name, value in told.items()}
-        except yaml.YAMLError:
-            project.params_at[commit] = {}
-    return project.params_at[commit]
 
 
 def in_order(rows: list[Json], metric: str, ascending: bool) -> list[Json]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import stage_and_aliases
-from predictflow.ledger.chain import registrations, standing_receipts
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.errors import UserError
@@ -23,6 +22,7 @@ VERSION_HANDLE = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/
 OF_A_MODEL = (MODEL_FOLDER.as_posix(), PROVENANCE.as_posix(), "metrics/train/", "metrics/evaluate/")
 LISTED_TARGETS = 20
 LARGE_FILE = 500_000_000  # bytes, which take a second or two to hash
+CHUNK = 1 << 20  # bytes that are hashed at once
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ def resolve(project: Project, handle: str | None) -> Target:
     if handle is None:
         return _of_the_checkout(project)
     looked: list[str] = []
-    found: dict[tuple[str | None, str | None], Target] = {}
+    targets: dict[tuple[str | None, str | None], Target] = {}
     sources = (_paths, _revisions, _experiments, _md5s, _versions, _runs)
     for source in sources:
-        if found and source is _runs and not RUN_HANDLE.fullmatch(handle):
+        if targets and source is _runs and not RUN_HANDLE.fullmatch(handle):
             break  # an experiment's own commit says more than its run
         for target in source(project, handle, looked):
-            found.setdefault((target.model, target.file), target)
-    if not found:
+            targets.setdefault((target.model, target.file), target)
+    if not targets:
         raise _unknown(project, handle, looked)
-    if len(found) > 1:
-        raise _ambiguous(project, handle, list(found.values()))
-    (target,) = found.values()
+    if len(targets) > 1:
+        raise _ambiguous(project, handle, list(targets.values()))
+    (target,) = targets.values()
     return target
 
 
@@ -88,11 +88,11 @@ def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]
         yield from targets
     else:
         head = project.repository.head and project.history.lock_at(project.repository.head)
-        digest = project.history.locks[head].md5s.get(handle) if head else None
-        if digest is None:
+        recorded = project.history.locks[head].md5s.get(handle) if head else None
+        if recorded is None:
             looked.append(f"no file or folder {handle}, neither on the disk nor in HEAD's dvc.lock")
         else:
-            yield from _of_md5(project, digest, handle)
+            yield from _of_md5(project, recorded, handle)
 
 
 def _inside(project: Project, path: Path) -> str | None:
@@ -109,7 +109,10 @@ def _md5(path: Path) -> str:
     from rich.progress import open as open_with_progress
 
     with open_with_progress(path, "rb", description=f"hashing {path.name}", transient=True) as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        digest = hashlib.md5()
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+        return digest.hexdigest()
 
 
 def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:
@@ -192,27 +195,24 @@ def _receipts(
     if in_store and stage == RegistryStage.STAGING.alias:
         return
     chain = project.chain(model)
-    if wanted.isdigit():
-        receipt = registrations(chain.receipts).get(int(wanted))
-    else:
-        receipt = standing_receipts(chain.receipts).get(stage)
+    receipt = chain.registrations.get(int(wanted)) if wanted.isdigit() else chain.standing().get(stage)
     if receipt is None:
         return
-    told = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
-    told += "" if in_store else ": MLflow's store names none"
-    told += "; the chain of receipts is broken" if chain.damage else ""
-    targets = list(_of_commit(project, receipt.commit, told))
+    name = f"{model}/{receipt.version}, {receipt.action} by the receipt {receipt.name}"
+    name += "" if in_store else ": MLflow's store names none"
+    name += "; the chain of receipts is broken" if chain.damage else ""
+    targets = list(_of_commit(project, receipt.commit, name))
     if not targets:
         looked.append(f"the receipt {receipt.name} is at a commit without a model")
     yield from targets
 
 
-def _of_commit(project: Project, sha: str, told: str) -> Iterator[Target]:
+def _of_commit(project: Project, sha: str, named: str) -> Iterator[Target]:
     """The model of a commit's dvc.lock, if it has one."""
     lock = project.history.lock_at(sha)
     content = project.history.locks[lock].content if lock else None
     if content:
-        yield Target(told, model=content, lock=lock)
+        yield Target(named, model=content, lock=lock)
 
 
 def _revisions(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
@@ -262,14 +262,14 @@ def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
     return kind("\n".join(lines))
 
 
-def _ambiguous(project: Project, handle: str, found: list[Target]) -> UserError:
-    lines = [f"{handle} may be any of {len(found)}:"]
-    for target in found[:LISTED_TARGETS]:
+def _ambiguous(project: Project, handle: str, targets: list[Target]) -> UserError:
+    lines = [f"{handle} may be any of {len(targets)}:"]
+    for target in targets[:LISTED_TARGETS]:
         kind = "model" if target.model else "file"
         first = project.history.first_with_model.get(target.model or "")
         since = f", since commit {first.sha[:10]}" if first else ""
         lines.append(f"  {target.model or target.file}  {kind}: {target.named}{since}")
-    if len(found) > LISTED_TARGETS:
-        lines.append(f"  and {len(found) - LISTED_TARGETS} more")
+    if len(targets) > LISTED_TARGETS:
+        lines.append(f"  and {len(targets) - LISTED_TARGETS} more")
     lines.append("Cure: name one of them by its md5.")
     return CouldNotTell("\n".join(lines))

@@ -19,10 +19,8 @@ from predictflow.adapters.dvc_files import (
     parse_pointer,
     parse_record,
 )
-
-# IMPORTS
 from predictflow.adapters.git import Ref, Repository
-from predictflow.lineage.index import Index, Progress, read_index
+from predictflow.lineage.index import Index, IndexedCommit, Progress, read_index
 from stages.support.paths import MODEL_FOLDER
 
 WORKTREE = "the working tree"  # the name of the dvc.lock that lies on the disk
@@ -94,9 +92,9 @@ class History:
     ) -> None:
         """`keep` writes the index of the history for the next call."""
         self.repository = repository
-        held = read_index(repository, track, keep)
-        self.locks, self._records = held.locks, held.records
-        self.commits = [_commit(held, *entry) for entry in held.commits]
+        index = read_index(repository, track, keep)
+        self.locks, self._records = index.locks, index.records
+        self.commits = [_commit(index, commit) for commit in index.commits]
         self._read_worktree()
 
     def _read_worktree(self) -> None:
@@ -185,11 +183,11 @@ class History:
     @cached_property
     def refs_with(self) -> dict[str, list[Ref]]:
         """{content: the branches, tags and experiments that hold it}."""
-        found: dict[str, list[Ref]] = {}
+        refs: dict[str, list[Ref]] = {}
         for ref in self.repository.refs:
             if content := self.commits[self.places[ref.commit]].content:
-                found.setdefault(content, []).append(ref)
-        return found
+                refs.setdefault(content, []).append(ref)
+        return refs
 
     def is_on_branch(self, content: str) -> bool:
         """Whether a branch, a tag or the checkout holds or held a model; else it is an experiment's alone."""
@@ -210,11 +208,11 @@ class History:
     @cached_property
     def contents(self) -> dict[str, list[str]]:
         """{content: the names of the dvc.locks that hold it}, each in the order of the history."""
-        found: dict[str, list[str]] = {}
+        names: dict[str, list[str]] = {}
         for name in dict.fromkeys([*(commit.lock for commit in self.commits), self.worktree]):
             if name and (content := self.locks[name].content):
-                found.setdefault(content, []).append(name)
-        return found
+                names.setdefault(content, []).append(name)
+        return names
 
     def model(self, content: str, name: str | None = None) -> Model:
         """A model, with the numbers and code of one of its dvc.locks: by default of the first."""
@@ -241,22 +239,22 @@ class History:
     def named_by(self) -> dict[str, dict[str, set[str]]]:
         """{md5: {path: the models that it belongs to or was there for}} of all that was ever recorded;
         an md5 of data that no model was made from stands with no model."""
-        found: dict[str, dict[str, set[str]]] = {}
+        named_by: dict[str, dict[str, set[str]]] = {}
         for content, names in self.contents.items():
             *files, _ = self._records.get(content) or [{}]
             entries = {(entry["md5"], entry["path"]) for entry in files}
             entries |= {(md5, path) for name in names for path, md5 in self.locks[name].md5s.items()}
             for md5, path in entries:
-                found.setdefault(md5, {}).setdefault(path, set()).add(content)
+                named_by.setdefault(md5, {}).setdefault(path, set()).add(content)
         for md5 in [*self.first_with_customers, self.worktree_customers]:
             if md5:
-                found.setdefault(md5, {}).setdefault(CUSTOMERS, set())
-        return found
+                named_by.setdefault(md5, {}).setdefault(CUSTOMERS, set())
+        return named_by
 
 
-def _commit(
-    held: Index, sha: str, time: int, parents: list[int], lock: str | None, pointer: str | None
-) -> Commit:
-    named = held.locks[lock] if lock else None
-    customers = held.pointers[pointer] if pointer else named and named.md5s.get(CUSTOMERS)
-    return Commit(sha, time, parents, named and named.content, lock, customers or None)
+def _commit(index: Index, commit: IndexedCommit) -> Commit:
+    lock = index.locks[commit.lock] if commit.lock else None
+    content, customers = (lock.content, lock.md5s.get(CUSTOMERS)) if lock else (None, None)
+    if commit.pointer:
+        customers = index.pointers[commit.pointer]
+    return Commit(commit.sha, commit.time, commit.parents, content, commit.lock, customers or None)

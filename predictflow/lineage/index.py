@@ -8,9 +8,9 @@ commits alone, and made anew where it is missing, damaged, or of another layout.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from predictflow.adapters.dvc_files import (
     DVC_LOCK,
@@ -31,21 +31,36 @@ SHALLOW = "^"  # before a commit that a shallow clone ends at
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
+class IndexedCommit(NamedTuple):
+    """A commit of the index.
+
+    Attributes:
+        time: seconds since 1970.
+        parents: their places in the index.
+        lock, pointer: the blobs of dvc.lock and of customers.csv.dvc; None where it has none.
+    """
+
+    sha: str
+    time: int
+    parents: list[int]
+    lock: str | None
+    pointer: str | None
+
+
 @dataclass
 class Index:
     """What the commits of a repository hold.
 
     Attributes:
         tips: what it is up to date with: the commits that refs point to, and where a shallow clone ends.
-        commits: [id, time in seconds since 1970, the parents' places in this list, the blobs of dvc.lock
-            and of customers.csv.dvc or None], every parent before its children.
+        commits: every parent before its children.
         locks: each dvc.lock by its blob.
         pointers: the md5 of the customers by the blob of customers.csv.dvc.
         records: by md5, the JSON of those of RECORDS that some dvc.lock names.
     """
 
     tips: list[str] = field(default_factory=list)
-    commits: list[list[Any]] = field(default_factory=list)
+    commits: list[IndexedCommit] = field(default_factory=list)
     locks: dict[str, Lockfile] = field(default_factory=dict)
     pointers: dict[str, str] = field(default_factory=dict)
     records: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +105,7 @@ def _load(path: Path) -> Index:
     held = json.loads(text)
     if held.pop("layout") != INDEX_LAYOUT:
         return Index()
+    held["commits"] = [IndexedCommit(*commit) for commit in held["commits"]]
     held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
     return Index(**held)
 
@@ -104,27 +120,53 @@ def _save(path: Path, index: Index) -> None:
 
 
 def _update(repository: Repository, old: Index, tips: list[str], track: Progress) -> Index:
-    """Read what the commits that `old` lacks hold; leave out the commits that nothing reaches any more."""
+    """Read what the commits that `old` lacks hold; leave out what no commit holds any more."""
+    commits, new_records = _list_commits(repository, old, tips)
+    index = _still_held(old, tips, commits)
+    _read_blobs(repository, index, new_records, track)
+    named = {lock.md5s.get(path) for lock in index.locks.values() for path in RECORDS}
+    return replace(index, records={md5: record for md5, record in index.records.items() if md5 in named})
+
+
+def _list_commits(
+    repository: Repository, old: Index, tips: list[str]
+) -> tuple[list[IndexedCommit], set[str]]:
+    """Every commit that the tips reach, and the blobs of RECORDS that those hold which `old` lacks."""
     listed = repository.read(
         *("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin"),
         given="\n".join(tip for tip in tips if not tip.startswith(SHALLOW)),
     )
-    commits = [line.split() for line in listed.splitlines()]
-    held = {sha: (lock, pointer) for sha, _, _, lock, pointer in old.commits}
-    added = [sha for _, sha, *_ in commits if sha not in held]
+    lines = [line.split() for line in listed.splitlines()]
+    blobs = {commit.sha: (commit.lock, commit.pointer) for commit in old.commits}
+    added = [sha for _, sha, *_ in lines if sha not in blobs]
     ids = {path: repository.ids([f"{sha}:{path}" for sha in added]) for path in (DVC_LOCK, POINTER, *RECORDS)}
-    held |= zip(added, zip(ids[DVC_LOCK], ids[POINTER], strict=True), strict=True)
-    index = Index(tips, records=dict(old.records))
-    places: dict[str, int] = {}
-    for time, sha, *parents in commits:
-        places[sha] = len(places)
-        index.commits.append([sha, int(time), [places[parent] for parent in parents], *held[sha]])
-    locks = {lock for *_, lock, _ in index.commits if lock}
-    pointers = {pointer for *_, pointer in index.commits if pointer}
-    index.locks = {blob: lock for blob, lock in old.locks.items() if blob in locks}
-    index.pointers = {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers}
-    new_records = {blob for path in RECORDS for blob in ids[path] if blob}
-    wanted = sorted((locks - set(index.locks)) | (pointers - set(index.pointers)) | new_records)
+    blobs |= zip(added, zip(ids[DVC_LOCK], ids[POINTER], strict=True), strict=True)
+    places = {sha: place for place, (_, sha, *_) in enumerate(lines)}
+    commits = [
+        IndexedCommit(sha, int(time), [places[parent] for parent in parents], *blobs[sha])
+        for time, sha, *parents in lines
+    ]
+    return commits, {blob for path in RECORDS for blob in ids[path] if blob}
+
+
+def _still_held(old: Index, tips: list[str], commits: list[IndexedCommit]) -> Index:
+    """What is known already of the files that some commits hold."""
+    locks = {commit.lock for commit in commits}
+    pointers = {commit.pointer for commit in commits}
+    return Index(
+        tips,
+        commits,
+        {blob: lock for blob, lock in old.locks.items() if blob in locks},
+        {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers},
+        dict(old.records),
+    )
+
+
+def _read_blobs(repository: Repository, index: Index, new_records: set[str], track: Progress) -> None:
+    """Add to the index what is not known yet of its commits' files."""
+    locks = {commit.lock for commit in index.commits if commit.lock} - index.locks.keys()
+    pointers = {commit.pointer for commit in index.commits if commit.pointer} - index.pointers.keys()
+    wanted = sorted(locks | pointers | new_records)
     for blob, text in track(repository.blobs(wanted), len(wanted)):
         if blob in locks:
             index.locks[blob] = parse_lock(text)
@@ -132,6 +174,3 @@ def _update(repository: Repository, old: Index, tips: list[str], track: Progress
             index.pointers[blob] = parse_pointer(text)
         else:
             index.records[hashlib.md5(text).hexdigest()] = parse_record(text)
-    named = {lock.md5s.get(path) for lock in index.locks.values() for path in RECORDS}
-    index.records = {md5: record for md5, record in index.records.items() if md5 in named}
-    return index

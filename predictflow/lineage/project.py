@@ -6,19 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-# IMPORTS
+from predictflow.adapters.dvc_files import parse_params
 from predictflow.adapters.dvc_storage import Storage
 from predictflow.adapters.git import Repository
-from predictflow.adapters.mlflow_entities import Run, RunReader, Version
-from predictflow.adapters.mlflow_store import find_store
-from predictflow.errors import Unreachable
+from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.errors import CouldNotTell
 from predictflow.ledger.chain import Chain, read_chain
+from predictflow.lineage.gaps import Gaps
 from predictflow.lineage.history import History
-
-# IMPORTS
-from stages.support.paths import PROVENANCE
+from predictflow.lineage.store import ForgivingStore
+from stages.support.paths import PARAMS, PROVENANCE
 
 Answer = TypeVar("Answer")
+OF_STORE = ("store", "runs", "all_runs", "_registry", "versions_with", "md5s", "in_store")
 
 
 class Project:
@@ -26,24 +26,35 @@ class Project:
 
     Attributes:
         start: the folder that the command was called in; paths that a person types begin there.
-        unseen: what could not be looked at, each with its reason: an answer is told together with it.
+        gaps: what could not be looked at: an answer is told together with it.
+        store: MLflow's; what it cannot tell is a gap.
     """
 
-    def __init__(self, folder: Path, keep: bool = True) -> None:
-        """Enter the project around `folder`: from here on the working directory is its top folder.
-
-        `keep` writes the index of Git's history for the next call. Raises UserError where no project is.
-        """
+    def __init__(self, repository: Repository, start: Path, keep: bool = True) -> None:
+        """`keep` writes the index of Git's history for the next call."""
         self._keep = keep
-        self.start = Path.cwd()
-        self.repository = Repository(folder)
-        os.chdir(self.repository.root or self.repository.git_folder)
-        self.storage = Storage(self.repository.root)
-        self.unseen: list[str] = []
+        self.start, self.repository = start, repository
+        self.storage = Storage(repository.root)
+        self.gaps = Gaps()
         self._chains: dict[str, Chain] = {}
-        self.params_at: dict[str, dict[str, Any]] = {}  # by commit: params.yaml by dotted name
-        if self.repository.shallow:
-            self.unseen.append("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
+        self._params: dict[str, dict[str, Any]] = {}
+        if repository.shallow:
+            self.gaps.note("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
+
+    @classmethod
+    def enter(cls, folder: Path, keep: bool = True) -> "Project":
+        """The project around `folder`: from here on the working directory is its top folder.
+
+        Raises UserError where no project is.
+        """
+        start, repository = Path.cwd(), Repository(folder)
+        os.chdir(repository.folder)
+        return cls(repository, start, keep)
+
+    @property
+    def unseen(self) -> list[str]:
+        """What could not be looked at, each with its reason."""
+        return self.gaps.reasons
 
     @cached_property
     def history(self) -> History:
@@ -59,14 +70,26 @@ class Project:
         root = self.repository.root
         try:
             text = (
-                (root / "params.yaml").read_bytes()
-                if root
-                else self.repository.git("show", "HEAD:params.yaml").stdout
+                (root / PARAMS).read_bytes() if root else self.repository.git("show", f"HEAD:{PARAMS}").stdout
             )
             model = yaml.load(text, yaml.CBaseLoader)["tracking"]["model"]
             return model if isinstance(model, str) else None
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return None
+
+    def require_model(self) -> str:
+        """The same. Raises CouldNotTell where that cannot be read."""
+        if self.model is None:
+            unknown = "params.yaml does not say which model: tracking.model cannot be read."
+            raise CouldNotTell(f"{unknown}\nCure: mend params.yaml.")
+        return self.model
+
+    def params_at(self, commit: str) -> dict[str, Any]:
+        """{dotted name: value} of a commit's params.yaml; nothing where it has none."""
+        if commit not in self._params:
+            (blob,) = self.repository.ids([f"{commit}:{PARAMS}"])
+            self._params[commit] = parse_params(next(self.repository.blobs([blob]))[1]) if blob else {}
+        return self._params[commit]
 
     def chain(self, model: str) -> Chain:
         """The receipts of a model."""
@@ -75,48 +98,70 @@ class Project:
         return self._chains[model]
 
     @cached_property
-    def _store(self) -> RunReader | None:
-        return self.look(find_store, None)
+    def store(self) -> ForgivingStore:
+        return ForgivingStore(self.gaps)
 
     @cached_property
     def runs(self) -> dict[str, list[Run]]:
         """{content: the runs that made it or tell of it, the newest first}."""
-        found: dict[str, list[Run]] = {}
+        runs: dict[str, list[Run]] = {}
         for run in self.all_runs:
             if run.content:
-                found.setdefault(run.content, []).append(run)
-        return found
+                runs.setdefault(run.content, []).append(run)
+        return runs
 
     @cached_property
     def all_runs(self) -> list[Run]:
-        return self.ask_store(lambda store: store.runs(), [])
+        return self.store.runs()
 
     @cached_property
+    def _registry(self) -> tuple[list[Version], list[str]]:
+        """The registered versions, and why they cannot be told, where that is so."""
+        with self.gaps.collecting() as gaps:
+            return self.store.versions(), gaps
+
+    @property
     def versions(self) -> list[Version]:
-        return self.ask_store(lambda store: store.versions(), [])
+        """The registered versions, of a model the newest first; none where the registry cannot be asked."""
+        return self._registry[0]
+
+    @property
+    def registry_answers(self) -> bool:
+        return not self._registry[1]
+
+    def require_versions(self, cure: str = "") -> list[Version]:
+        """The same. Raises CouldNotTell, with its reason and a cure, where the registry cannot be asked."""
+        versions, gaps = self._registry
+        if gaps:
+            raise CouldNotTell("\n".join(filter(None, [f"the registry cannot be asked: {gaps[-1]}", cure])))
+        return versions
 
     @cached_property
     def versions_with(self) -> dict[str | None, list[Version]]:
         """{content: its versions, the newest first}; under None those that carry no content."""
-        found: dict[str | None, list[Version]] = {}
-        made_by = {run.id: run.content for run in self.all_runs}
+        versions: dict[str | None, list[Version]] = {}
+        made_by: dict[str | None, str | None] = {run.id: run.content for run in self.all_runs}
         for version in self.versions:  # one registered by other means is known by its run
-            found.setdefault(version.content or made_by.get(version.run_id), []).append(version)
-        return found
+            versions.setdefault(version.content or made_by.get(version.run_id), []).append(version)
+        return versions
 
     @cached_property
     def md5s(self) -> dict[str, dict[str, str]]:
         """{content: {path: md5}} as the runs and versions tell it."""
-        return self.ask_store(lambda store: store.md5s(), {})
+        return self.store.md5s()
 
     @cached_property
     def in_store(self) -> dict[str, dict[str, set[str]]]:
         """{md5: {path: contents}} as the runs and versions name them: also models that no commit holds."""
-        found: dict[str, dict[str, set[str]]] = {}
+        contents: dict[str, dict[str, set[str]]] = {}
         for content, md5s in self.md5s.items():
             for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
-                found.setdefault(digest, {}).setdefault(path, set()).add(content)
-        return found
+                contents.setdefault(digest, {}).setdefault(path, set()).add(content)
+        return contents
+
+    def keep_chain(self, chain: Chain) -> None:
+        """Take over receipts that were read meanwhile: some were fetched or written."""
+        self._chains[chain.model] = chain
 
     def forget_receipts(self) -> None:
         """Read the receipts anew from now on: some were fetched or written."""
@@ -124,20 +169,9 @@ class Project:
 
     def forget_store(self) -> None:
         """Ask the store anew from now on: it was written to."""
-        for name in ("_store", "runs", "all_runs", "versions", "versions_with", "md5s", "in_store"):
+        for name in OF_STORE:
             self.__dict__.pop(name, None)
-
-    def ask_store(self, question: Callable[[RunReader], Answer], otherwise: Answer) -> Answer:
-        """What the store answers; `otherwise` where it can't, which is noted."""
-        if self._store is None:
-            return otherwise
-        return self.look(lambda: question(self._store), otherwise)
 
     def look(self, question: Callable[[], Answer], otherwise: Answer) -> Answer:
         """What a question yields; `otherwise` where what it looks at is out of reach, which is noted."""
-        try:
-            return question()
-        except Unreachable as error:
-            if str(error) not in self.unseen:
-                self.unseen.append(str(error))
-            return otherwise
+        return self.gaps.look(question, otherwise)

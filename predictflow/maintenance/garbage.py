@@ -2,13 +2,15 @@
 
 import re
 import shutil
+import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
+from predictflow.adapters.dvc_lock import hold_dvc_lock
 from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
@@ -22,6 +24,7 @@ from stages.support.errors import UserError
 from stages.tracking.store import HOST_TAG, SQLITE, TrackingStore, is_gone, open_store, tracking_uri
 
 OWN_STORE = Path("mlflow_data")  # where the project's own store lies
+ARTIFACTS = OWN_STORE / "artifacts"
 EXPERIMENTS_FOLDER = Path(".dvc/tmp/exps")
 KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -39,7 +42,7 @@ GARBAGE_KINDS = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Garbage:
     """What nothing refers to.
 
@@ -50,13 +53,9 @@ class Garbage:
         left_alone: what was not looked through for a good reason, each with its cure.
     """
 
-    things: dict[str, dict[str, int]] = field(default_factory=dict)
-    in_trash: bool = False
-    left_alone: list[str] = field(default_factory=list)
-
-    def add(self, kind: str, things: dict[str, int]) -> None:
-        if things:
-            self.things[kind] = dict(sorted(things.items()))
+    things: dict[str, dict[str, int]]
+    in_trash: bool
+    left_alone: list[str]
 
 
 def find_garbage(project: Project, unused_days: int) -> Garbage:
@@ -73,32 +72,32 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
             f"somebody is at work in this project, and what he makes is referred to by nobody yet:\n"
             f"  {some_of(busy, 3)}\nCure: wait until it ends; `dvc queue stop` ends the queue's workers."
         )
-    rubbish = Garbage()
-    runs, versions, ids = _stores(project)
+    runs, versions, ids = _stores(project, root)
     need = needed(project, versions)
     if project.unseen:
         raise _could_not_tell(project.unseen[-1])
     if project.model and (damage := project.chain(project.model).damage):
         raise CouldNotTell(
-            f"the receipts are broken: {damage[0].told}\nCure: `predictflow history` tells more."
+            f"the receipts are broken: {damage[0].message}\nCure: `predictflow history` tells more."
         )
-    artifacts = root / OWN_STORE / "artifacts"
-    rubbish.in_trash = not _is_ours(root)
-    _look_for_runs(rubbish, need, runs, artifacts)
-    orphans = (path for path in _inside(artifacts) if RUN_ID.fullmatch(path.name) and path.name not in ids)
-    rubbish.add("artifacts", _sized(root, orphans))
-    rubbish.add("databases", _sized(root, (root / OWN_STORE).glob("*-broken-*/")))
-    dead = (path for path in _inside(root / git_worktree.WORKTREES) if path.is_dir())
-    rubbish.add("rebuilds", _sized(root, dead))
-    rubbish.add("environments", _sized(root, _unused(root / environments.ENVIRONMENTS, unused_days)))
-    folders = [folder for name in KILLED_EXPERIMENTS for folder in (root / EXPERIMENTS_FOLDER).glob(name)]
-    rubbish.add("experiments", _sized(root, folders))
-    rubbish.add("temporary", _sized(root, _temporary(project)))
+    in_trash = not _is_ours(root)
+    paths = {
+        "artifacts": _orphans(root, ids),
+        "databases": (root / OWN_STORE).glob("*-broken-*/"),
+        "rebuilds": filter(Path.is_dir, _inside(root / git_worktree.WORKTREES)),
+        "environments": _unused(root / environments.ENVIRONMENTS, unused_days),
+        "experiments": _killed_experiments(root),
+        "temporary": _temporary(project, root),
+    }
+    things = {"runs": _runs(root, need, runs, in_trash)}
+    things |= {kind: _sized(root, those) for kind, those in paths.items()}
     try:
-        _look_into_cache(project, rubbish, need)
+        in_cache, left_alone = _cache(project, root, need)
     except (OSError, ValueError, Unreachable) as error:
         raise _could_not_tell(f"DVC's cache: {error}") from error
-    return rubbish
+    things |= in_cache
+    there = {kind: dict(sorted(names.items())) for kind, names in things.items() if names}
+    return Garbage(there, in_trash, left_alone)
 
 
 def _could_not_tell(why: str) -> CouldNotTell:
@@ -114,34 +113,44 @@ def _is_ours(root: Path) -> bool:
     return where.startswith(SQLITE) and Path(where.removeprefix(SQLITE)).parent == root / OWN_STORE
 
 
-def _stores(project: Project) -> tuple[list[Run], list[Version], set[str]]:
+def _stores(project: Project, root: Path) -> tuple[list[Run], list[Version], set[str]]:
     """The runs of the store at hand, the versions of all stores, and the ids of all runs that may have
     artifacts here: a second database, as of a rebuild by hand, keeps them in the same folder."""
-    root = project.repository.root
     runs, versions = project.all_runs, list(project.versions)
-    ids = set()
+    ids: set[str] = set()
     for path in sorted((root / OWN_STORE).glob("*.db")):
-        other = Database(path)
-        every = project.look(other.every_run, [])
+        database = Database(path)
+        no_runs: list[Run] = []
+        every = project.look(database.every_run, no_runs)
         ids.update(run.id for run in every)
         if tracking_uri() == f"{SQLITE}{path}":
             runs = every
         else:
-            versions += project.look(other.versions, [])
+            versions += project.look(database.versions, [])
     return runs, versions, ids
 
 
-def _look_for_runs(rubbish: Garbage, need: Needed, runs: Iterable[Run], artifacts: Path) -> None:
+def _runs(root: Path, need: Needed, runs: Iterable[Run], in_trash: bool) -> dict[str, int]:
     """On a server there are the runs of others, whose commits are not here: only those of this machine go."""
-    import socket
-
-    found = {}
+    sizes = {}
     for run in runs:
         alive = run.status == "RUNNING" and not is_gone(run.tags)
-        of_others = rubbish.in_trash and run.tags.get(HOST_TAG) != socket.gethostname()
+        of_others = in_trash and run.tags.get(HOST_TAG) != socket.gethostname()
         if not (need.run(run) or alive or of_others):
-            found[run.id] = 0 if rubbish.in_trash else _size(artifacts / run.id)
-    rubbish.add("runs", found)
+            sizes[run.id] = 0 if in_trash else _size(root / ARTIFACTS / run.id)
+    return sizes
+
+
+def _orphans(root: Path, ids: set[str]) -> Iterator[Path]:
+    """The artifacts of no run."""
+    for path in _inside(root / ARTIFACTS):
+        if RUN_ID.fullmatch(path.name) and path.name not in ids:
+            yield path
+
+
+def _killed_experiments(root: Path) -> Iterator[Path]:
+    for pattern in KILLED_EXPERIMENTS:
+        yield from (root / EXPERIMENTS_FOLDER).glob(pattern)
 
 
 def _unused(folder: Path, days: int) -> Iterator[Path]:
@@ -152,47 +161,35 @@ def _unused(folder: Path, days: int) -> Iterator[Path]:
             yield path
 
 
-def _temporary(project: Project) -> Iterator[Path]:
+def _temporary(project: Project, root: Path) -> Iterator[Path]:
     """What a killed command has half written: `.<name>.tmp`, never one that Git knows."""
-    words = (
-        "ls-files",
-        "-z",
-        "--others",
-        "--",
-        ":(glob)**/.*.tmp",
-        ":(exclude).venv",
-        ":(exclude).dvc/cache",
-    )
-    for name in project.repository.read(*words).split("\0"):
+    pathspecs = (":(glob)**/.*.tmp", ":(exclude).venv", ":(exclude).dvc/cache")
+    for name in project.repository.read("ls-files", "-z", "--others", "--", *pathspecs).split("\0"):
         if name:
-            yield project.repository.root / name
+            yield root / name
 
 
-def _look_into_cache(project: Project, rubbish: Garbage, need: Needed) -> None:
-    root = project.repository.root
+def _cache(project: Project, root: Path, need: Needed) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """What goes of DVC's cache and run cache, by kind; or why they were left alone."""
     cache = project.storage.cache
     if cache.resolve() != root.resolve() / ".dvc/cache":
-        rubbish.left_alone.append(
+        reason = (
             f"DVC's cache, {cache}: it lies outside this project, so others may need what is in it."
             " Cure: `dvc gc -w --all-branches --all-tags --all-experiments -p OTHER_PROJECT`"
         )
-        return
+        return {}, [reason]
     held = {
         f"{path.parent.name}{path.name}": path for path in cache.glob(f"{OBJECTS}/??/*") if path.is_file()
     }
-    going = unused(held, need.md5s)
-    rubbish.add("cache", {md5: held[md5].stat().st_size for md5 in going})
-    left = held.keys() - going
+    # What a killed `dvc pull` has half written is among them.
+    going = held.keys() - need.md5s
+    staying = held.keys() - going
     entries = (path for path in cache.glob("runs/??/*/*") if path.is_file())
-    rubbish.add("run_cache", _sized(root, (path for path in entries if not _can_be_restored(path, left))))
+    dead = (path for path in entries if not _can_be_restored(path, staying))
+    return {"cache": {md5: held[md5].stat().st_size for md5 in going}, "run_cache": _sized(root, dead)}, []
 
 
-def unused(held: Iterable[str], md5s: set[str]) -> set[str]:
-    """The objects of a cache that nothing needs; what a killed `dvc pull` has half written is among them."""
-    return set(held) - md5s
-
-
-def _can_be_restored(entry: Path, held: set[str]) -> bool:
+def _can_be_restored(entry: Path, held: Set[str]) -> bool:
     """Whether all outputs of an entry of the run cache are there: else DVC runs the stage, and finds this
     entry again the next time instead of the new one (dvc#9420)."""
     import yaml
@@ -216,52 +213,43 @@ def _sized(root: Path, paths: Iterable[Path]) -> dict[str, int]:
 def _size(path: Path) -> int:
     """Of a file, or of all files in a folder; bytes."""
     every = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
-    return sum(one.lstat().st_size for one in every if one.is_symlink() or one.is_file())
+    return sum(file.lstat().st_size for file in every if file.is_symlink() or file.is_file())
 
 
 def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
-    """Remove what was shown and still is rubbish, while neither DVC nor another command can begin.
+    """Remove what was shown and still is garbage, while neither DVC nor another command can begin.
 
     Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
-    to, last what it is known by. Raises what `look` raises.
+    to, last what it is known by. Raises what `find_garbage` raises.
     """
-    project = Project(folder)
-    with _alone(project) as store:
-        project = Project(folder)
+    root = Project.enter(folder).repository.root
+    if root is None:  # nothing was shown
+        return
+    with hold_dvc_lock(root), _open_locked() as store:
+        project = Project.enter(folder)
         now = find_garbage(project, unused_days)
         things = {
             kind: [name for name in names if name in now.things.get(kind, {})]
             for kind, names in shown.things.items()
         }
-        root = project.repository.root
-        if runs := things.pop("runs", []):
-            _remove_runs(store, root, runs, now.in_trash)
+        if run_ids := things.pop("runs", []):
+            _remove_runs(store, root, run_ids, now.in_trash)
         if things.pop("rebuilds", []):
             git_worktree.clear(project.repository)
         for md5 in things.pop("cache", []):
             project.storage.place(md5).unlink(missing_ok=True)
-        for name in things.get("environments", []):
-            (root / name / environments.INSTALLED).unlink(
-                missing_ok=True
-            )  # nobody takes half of one for whole
+        for name in things.get("environments", []):  # nobody takes half of one for whole
+            (root / name / environments.INSTALLED).unlink(missing_ok=True)
         for names in things.values():
             for name in names:
                 _remove(root / name)
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[TrackingStore]:
-    """The store, while its lock and DVC's are held. Raises UserError where DVC holds its own."""
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    with ExitStack() as held:
-        try:
-            held.enter_context(Repo(str(project.repository.root)).lock)
-        except LockError as error:
-            raise UserError(f"DVC is at work: {error}\nCure: wait until it ends.") from error
-        store = open_store(params.load())
-        held.enter_context(store.lock)
+def _open_locked() -> Iterator[TrackingStore]:
+    """The store, while its lock is held."""
+    store = open_store(params.load())
+    with store.lock:
         yield store
 
 
@@ -273,7 +261,7 @@ def _remove_runs(store: TrackingStore, root: Path, run_ids: list[str], in_trash:
         return
     mlflow_tables.delete_runs(tracking_uri(), run_ids)
     for run_id in run_ids:  # not at the address that MLflow has: the project may have moved from there
-        _remove(root / OWN_STORE / "artifacts" / run_id)
+        _remove(root / ARTIFACTS / run_id)
 
 
 def _remove(path: Path) -> None:

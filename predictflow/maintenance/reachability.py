@@ -15,6 +15,7 @@ from typing import Any
 from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK
 from predictflow.adapters.git import EXPERIMENT_REF
 from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.errors import CouldNotTell
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.paths import PROVENANCE
@@ -45,36 +46,42 @@ class Needed:
 
 def needed(project: Project, versions: Iterable[Version]) -> Needed:
     """What must stay, as Git, the working trees, the receipts and all `versions` say."""
-    history, found = project.history, Needed()
+    history, need = project.history, Needed()
     loose = [*_stashed(project), *_checked_out(project)]
-    kept = {ref.commit for ref in project.repository.refs} | set(loose)
-    found.contents.update(history.contents)
+    commits = {ref.commit for ref in project.repository.refs} | set(loose)
+    need.contents.update(history.contents)
     for sha in loose:
         if lock := history.lock_at(sha):
-            found.contents.add(history.locks[lock].content or "")
-    of_versions = set()
-    for version in versions:
-        of_versions.add(version.content or "")
-        found.runs.add(version.run_id or "")
-        found.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5_PREFIX))
-    for receipt in project.chain(project.model).receipts if project.model else ():
-        of_versions.add(receipt.body["content"])
-        found.runs.add((receipt.body["run"] or {}).get("id") or "")
-        found.md5s.update(receipt.body["md5s"].values())
-    found.contents.update(of_versions)
-    for content in of_versions & history.contents.keys():
+            need.contents.add(history.locks[lock].content or "")
+    registered = _add_registered(project, versions, need)
+    for content in registered & history.contents.keys():
         firsts = (history.first_with_lock.get(name) for name in history.contents[content])
-        kept.update(first.sha for first in firsts if first)
-    found.md5s.update(found.contents)  # provenance.json, for DVC's run cache
-    found.md5s.update(history.first_with_customers)
-    found.md5s.update(lock.md5s[CUSTOMERS] for lock in history.locks.values() if CUSTOMERS in lock.md5s)
-    found.md5s.update(_named_by_commits(project, kept))
+        commits.update(first.sha for first in firsts if first)
+    need.md5s.update(need.contents)  # provenance.json, for DVC's run cache
+    need.md5s.update(history.first_with_customers)
+    need.md5s.update(lock.md5s[CUSTOMERS] for lock in history.locks.values() if CUSTOMERS in lock.md5s)
+    need.md5s.update(_named_by_commits(project, commits))
     for folder in _worktrees(project):
-        found.md5s.update(_named_by_files(project, folder))
+        need.md5s.update(_named_by_files(project, folder))
         if (folder / PROVENANCE).is_file():  # also of a stage that has failed since
-            found.contents.add(hashes.md5(folder / PROVENANCE))
-    found.md5s.update(_inside(project, found.md5s))
-    return found
+            need.contents.add(hashes.md5(folder / PROVENANCE))
+    need.md5s.update(_inside(project, need.md5s))
+    return need
+
+
+def _add_registered(project: Project, versions: Iterable[Version], need: Needed) -> set[str]:
+    """Add what versions and receipts name; their contents."""
+    contents = set()
+    for version in versions:
+        contents.add(version.content or "")
+        need.runs.add(version.run_id or "")
+        need.md5s.update(value for tag, value in version.tags.items() if tag.startswith(MD5_PREFIX))
+    for receipt in project.chain(project.model).receipts if project.model else ():
+        contents.add(receipt.content)
+        need.runs.add((receipt.run or {}).get("id") or "")
+        need.md5s.update(receipt.md5s.values())
+    need.contents.update(contents)
+    return contents
 
 
 def _stashed(project: Project) -> Iterator[str]:
@@ -120,11 +127,8 @@ def _named_by_files(project: Project, folder: Path) -> set[str]:
 
 def _inside(project: Project, md5s: Iterable[str]) -> set[str]:
     """The files of those folders whose lists the cache holds."""
-    found = set()
-    for md5 in md5s:
-        if md5.endswith(".dir") and (listed := project.storage.cached(md5)):
-            found.update(entry["md5"] for entry in json.loads(listed.read_bytes()))
-    return found
+    lists = (project.storage.cached(md5) for md5 in md5s if md5.endswith(".dir"))
+    return {entry["md5"] for listed in lists if listed for entry in json.loads(listed.read_bytes())}
 
 
 def _md5s(tree: Any) -> Iterator[str]:
@@ -141,10 +145,8 @@ def _md5s(tree: Any) -> Iterator[str]:
 
 
 def _yaml(text: bytes) -> Any:
-    """Raises UserError for a file that cannot be read: what it names is not known."""
+    """Raises CouldNotTell for a file that cannot be read: what it names is not known."""
     import yaml
-
-    from predictflow.errors import CouldNotTell
 
     try:
         return yaml.load(text, yaml.CBaseLoader)

@@ -5,28 +5,23 @@ use, so that a restored run and version look as they did. Everything may be done
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from predictflow.adapters.dvc_files import MEASURED, PREPARED
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, EXPERIMENT_TAG, Run
+from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import ARCHIVED, Receipt
-from predictflow.lineage.history import WORKTREE, Model
+from predictflow.lineage.history import WORKTREE, Commit, Model
 from predictflow.lineage.project import Project
 from stages.model import bars
 from stages.support.errors import UserError
-from stages.support.params import flat
 from stages.support.paths import CURVES, EVALUATION, MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import STAGES, RegistryStage
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, RESTORED_TAG
-
-if TYPE_CHECKING:
-    from stages.tracking.store import TrackingStore
 
 BASELINE = "dvc.baseline_rev"
 FOLDERS = (MODEL_FOLDER, CURVES, EVALUATION / "plots")  # what DVC keeps of a model for its run
@@ -38,6 +33,7 @@ class RestoreEntry:
 
     Attributes:
         model: as Git has recorded it.
+        commit: the first one with its dvc.lock.
         experiments: the names of DVC's experiments that hold it, each with a run of its own; empty for a
             model that a branch or a tag holds, which has one run.
         registered: when it was registered, or first committed; milliseconds since 1970. None for one that
@@ -46,6 +42,7 @@ class RestoreEntry:
     """
 
     model: Model
+    commit: Commit
     experiments: tuple[str, ...]
     registered: int | None
     receipts: list[Receipt]
@@ -55,8 +52,9 @@ class RestoreEntry:
         return self.model.content
 
     @property
-    def sha(self) -> str:
-        return self.model.commit.sha
+    def committed(self) -> int:
+        """Milliseconds since 1970."""
+        return self.commit.time * 1000
 
     @property
     def number(self) -> int | None:
@@ -64,9 +62,16 @@ class RestoreEntry:
         return self.receipts[0].version if self.receipts else None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the last receipt that knew its run tells of it."""
-        return next((one.body for one in reversed(self.receipts) if one.body["run"]), {})
+    def recorded_run(self) -> Json:
+        """Its run, as the last receipt that knew one tells it; empty where none did."""
+        runs = (receipt.run for receipt in reversed(self.receipts))
+        return next(filter(None, runs), {})
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """When its run began and ended, by its receipt, else its commit; milliseconds since 1970."""
+        began = self.recorded_run.get("began") or self.committed
+        return began, self.recorded_run.get("ended") or began
 
 
 def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
@@ -74,29 +79,29 @@ def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
     history = project.history
     receipts: dict[str, list[Receipt]] = {}
     for receipt in chain.receipts:
-        receipts.setdefault(receipt.body["content"], []).append(receipt)
-    wanted = []
-    for content, names in history.contents.items():
-        committed = [name for name in names if name != WORKTREE]
-        if not committed:
+        receipts.setdefault(receipt.content, []).append(receipt)
+    entries = []
+    for content, locks in history.contents.items():
+        committed = [lock for lock in locks if lock != WORKTREE]
+        passed = [lock for lock in committed if _was_registered(project, content, lock)]
+        model = history.model(content, (passed or committed)[-1]) if committed else None
+        if model is None or model.commit is None:
             continue
-        passed = [name for name in committed if _was_registered(project, content, name)]
-        model = history.model(content, (passed or committed)[-1])
         refs = [ref.name for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
         experiments = () if history.is_on_branch(content) else tuple(sorted(refs))
         registered = model.commit.time * 1000 if passed else None
         if content in receipts:
             registered = receipts[content][0].body["registered"]
-        wanted.append(RestoreEntry(model, experiments, registered, receipts.get(content, [])))
-    return sorted(wanted, key=lambda one: (one.registered or one.model.commit.time * 1000, one.content))
+        entries.append(RestoreEntry(model, model.commit, experiments, registered, receipts.get(content, [])))
+    return sorted(entries, key=lambda entry: (entry.registered or entry.committed, entry.content))
 
 
-def _was_registered(project: Project, content: str, name: str) -> bool:
+def _was_registered(project: Project, content: str, lock: str) -> bool:
     """Whether a dvc.lock tells of a registration: register ran on this model, and its bars let it pass."""
     import yaml
 
-    ((_, text),) = project.repository.blobs([name])
-    metrics = project.history.model(content, name).metrics
+    ((_, text),) = project.repository.blobs([lock])
+    metrics = project.history.model(content, lock).metrics
     try:
         stage = yaml.load(text, yaml.CSafeLoader)["stages"]["register"]
         inputs = {entry["path"]: entry["md5"] for entry in stage["deps"]}
@@ -106,69 +111,32 @@ def _was_registered(project: Project, content: str, name: str) -> bool:
         return False
 
 
-def numbered(
-    taken: Iterable[int], held: dict[int, str | None], fixed: dict[str, int], order: list[str]
-) -> tuple[dict[int, int], dict[str, int]]:
-    """Which numbers versions shall have: those of the receipts, else the one that they have, else the lowest
-    that are free.
-
-    Args:
-        taken: every number of the registry, also those of deleted versions.
-        held: {number: content} of the versions that are there.
-        fixed: {content: its number in the receipts}.
-        order: the contents of all versions that there shall be, in the order in which they are numbered.
-
-    Returns {old number: new one} of those that are there and change theirs, and {content: number} of all.
-    """
-    oldest = {content: number for number, content in sorted(held.items(), reverse=True)}
-    moving = {oldest[content] for content in fixed if content in oldest}
-    in_the_way = set(taken) & set(fixed.values()) - moving
-    used = set(fixed.values()) | (set(taken) - moving - in_the_way)
-    numbers = dict(fixed)
-    changed = {oldest[content]: number for content, number in fixed.items() if content in oldest}
-
-    def lowest() -> int:
-        number = next(number for number in itertools.count(1) if number not in used)
-        used.add(number)
-        return number
-
-    for content in order:
-        old = oldest.get(content)
-        if content not in numbers:
-            numbers[content] = lowest() if old is None or old in in_the_way else old
-            if old in in_the_way:
-                changed[old] = numbers[content]
-    for old in sorted(in_the_way - changed.keys()):  # a second one of its content, or a deleted one
-        changed[old] = lowest()
-    return {old: number for old, number in changed.items() if old != number}, numbers
-
-
-def stages(wanted: list[RestoreEntry], chain: Chain, is_on_branch: Callable[[str], bool]) -> dict[str, str]:
+def registry_stages(
+    entries: list[RestoreEntry], chain: Chain, is_on_branch: Callable[[str], bool]
+) -> dict[str, str]:
     """{content: MLflow's stage}, as registrations and receipts have put them there one after the other.
 
     Args:
         is_on_branch: whether a model is of a branch or tag; an experiment's is registered in no stage.
     """
-    events: list[tuple[float, int, str, Receipt | None]] = [
-        (one.registered / 1000, 0, one.content, None)
-        for one in wanted
-        if one.registered is not None and is_on_branch(one.content)
+    events = [
+        (entry.registered / 1000, 0, entry.content, RegistryStage.STAGING, False)
+        for entry in entries
+        if entry.registered is not None and is_on_branch(entry.content)
     ]
     events += [
-        (receipt.time, place, receipt.body["content"], receipt)
+        (receipt.time, place, receipt.content, STAGES[receipt.stage], receipt.action == ARCHIVED)
         for place, receipt in enumerate(chain.receipts, 1)
         if receipt.stage
     ]
-    found = {one.content: "None" for one in wanted if one.registered is not None}
-    for _, _, content, receipt in sorted(events, key=lambda event: event[:2]):
-        stage = STAGES[receipt.stage] if receipt else RegistryStage.STAGING
-        if receipt and receipt.action == ARCHIVED:
-            if found[content] == stage:
-                found[content] = "Archived"
-            continue
-        found |= {other: "Archived" for other, held in found.items() if held == stage}
-        found[content] = stage
-    return found
+    stages: dict[str, str] = {entry.content: "None" for entry in entries if entry.registered is not None}
+    for _, _, content, stage, leaves in sorted(events, key=lambda event: event[:2]):
+        if not leaves:
+            stages |= {other: "Archived" for other, held in stages.items() if held == stage}
+            stages[content] = stage
+        elif stages[content] == stage:
+            stages[content] = "Archived"
+    return stages
 
 
 # --- Runs -----------------------------------------------------------------------------------------------
@@ -176,84 +144,78 @@ def stages(wanted: list[RestoreEntry], chain: Chain, is_on_branch: Callable[[str
 
 def missing(project: Project, model: Model) -> list[str]:
     """The md5s of what DVC's cache lacks of a model's files, curves and plots."""
-    found = []
-    for folder in FOLDERS:
-        md5 = model.lock.md5s.get(folder.as_posix())
-        if md5 is None:
-            continue
+    md5s = []
+    for _, md5 in _folders(model):
         listed = project.storage.cached(md5)
         if listed is None:
-            found.append(md5)
+            md5s.append(md5)
         else:
             entries = json.loads(listed.read_bytes())
-            found += [one["md5"] for one in entries if project.storage.cached(one["md5"]) is None]
-    return found
+            md5s += [entry["md5"] for entry in entries if project.storage.cached(entry["md5"]) is None]
+    return md5s
 
 
-def lay_out(project: Project, model: Model, top: Path) -> list[str]:
+def _folders(model: Model) -> list[tuple[str, str]]:
+    """(path, md5 of its list) of the folders that are recorded of a model."""
+    paths = [folder.as_posix() for folder in FOLDERS]
+    return [(path, model.lock.md5s[path]) for path in paths if model.lock.md5s.get(path)]
+
+
+def lay_out(project: Project, entry: RestoreEntry, top: Path) -> list[str]:
     """Lay a model's recorded files out under a folder as in its commit; what could not be, in words."""
-    lacking = []
+    return [*_lay_out_commit(project, entry, top), *_lay_out_cache(project, entry.model, top)]
 
-    def put(path: str, md5: str, content: bytes | None, where: str) -> None:
-        if content is None or hashlib.md5(content).hexdigest() != md5:
-            wrong = "is not there" if content is None else "is not these bytes any more"
-            lacking.append(f"{path} (md5 {md5}) {wrong} in {where}")
-            return
-        (top / path).parent.mkdir(parents=True, exist_ok=True)
-        (top / path).write_bytes(content)
 
-    def cached(md5: str) -> bytes | None:
-        held = project.storage.cached(md5)
-        return held.read_bytes() if held else None
-
+def _lay_out_commit(project: Project, entry: RestoreEntry, top: Path) -> Iterator[str]:
     for path in (PROVENANCE.as_posix(), PREPARED, MEASURED):
-        if md5 := model.lock.md5s.get(path):
-            (blob,) = project.repository.ids([f"{model.commit.sha}:{path}"])
-            text = next(project.repository.blobs([blob]))[1] if blob else None
-            put(path, md5, text, f"commit {model.commit.sha[:10]}")
-    for folder in FOLDERS:
-        if md5 := model.lock.md5s.get(folder.as_posix()):
-            listed = cached(md5)
-            if listed is None or hashlib.md5(listed).hexdigest() != md5.removesuffix(".dir"):
-                lacking.append(f"the list of {folder} (md5 {md5}) is not in DVC's cache")
-                continue
-            for entry in json.loads(listed):
-                put(f"{folder}/{entry['relpath']}", entry["md5"], cached(entry["md5"]), "DVC's cache")
-    return lacking
+        if md5 := entry.model.lock.md5s.get(path):
+            (blob,) = project.repository.ids([f"{entry.commit.sha}:{path}"])
+            content = next(project.repository.blobs([blob]))[1] if blob else None
+            yield from _put(top / path, path, md5, content, f"commit {entry.commit.sha[:10]}")
 
 
-def evaluated(model: Model) -> bool:
-    return MEASURED in model.lock.md5s
+def _lay_out_cache(project: Project, model: Model, top: Path) -> Iterator[str]:
+    for folder, md5 in _folders(model):
+        listed = _cached(project, md5)
+        if listed is None or hashlib.md5(listed).hexdigest() != md5.removesuffix(".dir"):
+            yield f"the list of {folder} (md5 {md5}) is not in DVC's cache"
+            continue
+        for file in json.loads(listed):
+            path = f"{folder}/{file['relpath']}"
+            yield from _put(top / path, path, file["md5"], _cached(project, file["md5"]), "DVC's cache")
 
 
-def tags_of(one: RestoreEntry, experiment: str | None, baseline: str | None) -> dict[str, str]:
+def _cached(project: Project, md5: str) -> bytes | None:
+    held = project.storage.cached(md5)
+    return held.read_bytes() if held else None
+
+
+def _put(target: Path, path: str, md5: str, content: bytes | None, where: str) -> Iterator[str]:
+    """Write a file if these are its bytes; else say what is wrong."""
+    if content is None or hashlib.md5(content).hexdigest() != md5:
+        wrong = "is not there" if content is None else "is not these bytes any more"
+        yield f"{path} (md5 {md5}) {wrong} in {where}"
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+
+
+def tags_of(entry: RestoreEntry, experiment: str | None, baseline: str | None) -> dict[str, str]:
     """The tags of a run that is made anew: its receipt's, else those that say that it was restored."""
-    md5s = {f"{MD5_PREFIX}{path}": md5 for path, md5 in one.model.md5s.items()}
-    if one.told:
-        return one.told["run"]["tags"] | md5s
+    md5s = {f"{MD5_PREFIX}{path}": md5 for path, md5 in entry.model.md5s.items()}
+    if entry.recorded_run:
+        return entry.recorded_run["tags"] | md5s
     tags = {
-        CONTENT_TAG: one.content,
+        CONTENT_TAG: entry.content,
         RESTORED_TAG: "true",
-        COMMIT_TAG: one.sha,
+        COMMIT_TAG: entry.commit.sha,
         DIRTY_TAG: "false",
         "mlflow.source.name": "dvc.yaml",
-        "mlflow.source.git.commit": one.sha,
+        "mlflow.source.git.commit": entry.commit.sha,
     }
     if experiment:
         tags |= {EXPERIMENT_TAG: experiment} | ({BASELINE: baseline} if baseline else {})
     return tags | md5s
-
-
-def note_numbers(store: "TrackingStore", run_id: str, model: Model) -> None:
-    """The params and last numbers of a model whose files are not here: all that Git has of its run."""
-    from mlflow.entities import Metric, Param
-
-    noted = store.client.get_run(run_id).data.params
-    settings = flat(model.params).items()
-    params = [Param(key, str(value)) for key, value in settings if key not in noted]
-    measured = flat(model.metrics).items()
-    metrics = [Metric(key, value, model.commit.time * 1000, 0) for key, value in measured]
-    store.client.log_batch(run_id, params=params, metrics=metrics)
 
 
 def run_of(runs: list[Run], experiment: str | None) -> Run | None:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from predictflow.adapters.dvc_files import TEST
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.errors import Unreachable
-from predictflow.ledger.chain import standing_receipts
 from predictflow.ledger.rebuilds import newest_verdict
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
-from predictflow.verification.content import commit_of, held_in_cache, mismatches_of, recorded_version
+from predictflow.verification.content import ContentCheck, held_in_cache, recorded_version
 from stages.data import customer_index
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, TRAIN_INDEX
@@ -41,9 +40,9 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     MLflow's files are looked into where they lie, or downloaded from there; where neither can be done,
     `project.unseen` says so.
     """
-    model = recorded_version(project, version)
-    commit = commit_of(project, version)
-    disagreements = [doubt.told for doubt in mismatches_of(project, version)]
+    check = ContentCheck(project, version)
+    model, commit = check.model, check.commit
+    disagreements = [mismatch.message for mismatch in check.mismatches()]
     missing, remote_unseen = None, None
     if settings.remote and model:
         try:
@@ -55,22 +54,22 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
     return Evidence(
         version.name,
         stage,
-        version.content,
-        commit,
-        len(model.files) if model else 0,
-        disagreements,
-        model.metrics if model else {},
-        missing,
-        remote_unseen,
-        _comparison(project, version, settings, bool(disagreements)),
-        _rebuilt(project, version),
+        content=version.content,
+        commit=commit,
+        files=len(model.files) if model else 0,
+        disagreements=disagreements,
+        metrics=model.metrics if model else {},
+        missing=missing,
+        remote_unseen=remote_unseen,
+        comparison=_comparison(project, version, settings, bool(disagreements)),
+        rebuilt=_rebuilt(project, version),
     )
 
 
 def _rebuilt(project: Project, version: Version) -> tuple[str, float] | None:
     """The verdict of a version's last rebuild, and how many days ago; None where nobody has rebuilt it."""
-    told = newest_verdict(project.repository, version)
-    return told and (told[0], (time.time() - told[1]) / 86_400)
+    newest = newest_verdict(project.repository, version)
+    return newest and (newest[0], (time.time() - newest[1]) / 86_400)
 
 
 def _not_on_remote(project: Project, model: Model) -> list[str]:
@@ -86,16 +85,16 @@ def _not_on_remote(project: Project, model: Model) -> list[str]:
 def _comparison(project: Project, version: Version, settings: Settings, doubtful: bool) -> Comparison | None:
     """Champion against challenger, as far as they can be compared; None where there is no champion."""
     chain = project.chain(version.model)
-    receipt = standing_receipts(chain.receipts).get(RegistryStage.PRODUCTION.alias)
+    receipt = chain.standing().get(RegistryStage.PRODUCTION.alias)
     inside = [
-        one
-        for one in project.versions
-        if one.model == version.model and one.stage == RegistryStage.PRODUCTION
+        other
+        for other in project.versions
+        if other.model == version.model and other.stage == RegistryStage.PRODUCTION
     ]
-    names = " and ".join(one.name for one in inside) or "nobody"
-    if receipt and receipt.body["content"] == version.content:
+    names = " and ".join(other.name for other in inside) or "nobody"
+    if receipt and receipt.content == version.content:
         return Comparison(version.name, same=True)
-    if chain.receipts and [one.content for one in inside] != ([receipt.body["content"]] if receipt else []):
+    if chain.receipts and [other.content for other in inside] != ([receipt.content] if receipt else []):
         meant = f"the receipts have version {receipt.version}" if receipt else "the receipts have nobody"
         why_not = f"MLflow has it in Production, {meant} there (`predictflow audit --fix` mends that)"
         return Comparison(names, why_not=why_not)
@@ -117,7 +116,7 @@ def _comparison(project: Project, version: Version, settings: Settings, doubtful
 
 def _compare(project: Project, version: Version, champion: Version, settings: Settings) -> Comparison:
     """Raises Unreachable where one of them cannot score the challenger's test customers."""
-    new, old = (recorded_version(project, one) for one in (version, champion))
+    new, old = recorded_version(project, version), recorded_version(project, champion)
     if new is None or old is None:
         raise Unreachable(f"what {(champion if new else version).name} was made from is not in Git")
     rows = _test_customers(project, new)
@@ -130,21 +129,27 @@ def _compare(project: Project, version: Version, champion: Version, settings: Se
             f"{champion.name} has learned from {left_out:,} of the {len(unseen):,} test customers of"
             f" {version.name}, and among the rest there are not both who left and who stayed"
         )
-    scores = [_scores(project, one, model, rows) for one, model in ((version, new), (champion, old))]
 
     from predictflow.promotion.challenge import compare_auc
 
-    found = compare_auc(target, *scores, settings.confidence, settings.resamples, settings.seed)
+    auc = compare_auc(
+        target,
+        _scores(project, version, new, rows),
+        _scores(project, champion, old, rows),
+        settings.confidence,
+        settings.resamples,
+        settings.seed,
+    )
     return Comparison(
         champion.name,
         customers=len(target),
         positives=int(target.sum()),
         left_out=left_out,
-        champion_roc_auc=found.champion,
-        challenger_roc_auc=found.challenger,
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
+        champion_roc_auc=auc.champion,
+        challenger_roc_auc=auc.challenger,
+        difference=auc.difference,
+        low=auc.low,
+        high=auc.high,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from predictflow.formatting import Json, moment
-from predictflow.ledger.chain import Chain, standing_receipts
+from predictflow.ledger.chain import Chain
 from predictflow.ledger.rebuilds import RebuildReceipt
 from predictflow.ledger.receipts import ARCHIVED, Receipt
 from predictflow.lineage import answers
@@ -15,52 +15,56 @@ from stages.tracking.registry import STAGES
 def history_answer(chain: Chain, at: int | None = None, rebuilds: Iterable[RebuildReceipt] = ()) -> Json:
     """What a chain and the receipts of rebuilds say, as it was at a moment; docs/reference/json.md says what
     each key means."""
-    until = [one for one in chain.receipts if at is None or one.time <= at]
-    stands = standing_receipts(until)
+    until = [receipt for receipt in chain.receipts if at is None or receipt.time <= at]
+    standing = chain.standing(at)
     return {
         "model": chain.model,
         "at": None if at is None else moment(at),
-        "standing": {stage: _stands(stands.get(stage)) for stage in STAGES},
-        "receipts": [_receipt(chain, one) for one in reversed(until)],
-        "rebuilds": [_rebuilt(one) for one in reversed([*rebuilds]) if at is None or one.time <= at],
+        "standing": {stage: _stands(standing.get(stage)) for stage in STAGES},
+        "receipts": [_receipt(chain, receipt) for receipt in reversed(until)],
+        "rebuilds": [
+            _rebuilt(rebuild) for rebuild in reversed([*rebuilds]) if at is None or rebuild.time <= at
+        ],
         "foreign": [
             {"tag": tag.name, "commit": tag.commit, "when": moment(tag.time), "who": tag.who}
             for tag in chain.foreign
             if at is None or tag.time <= at
         ],
-        "damage": [vars(damage) for damage in chain.damage],
+        "damage": [
+            {"kind": damage.kind, "tag": damage.tag, "told": damage.message} for damage in chain.damage
+        ],
     }
 
 
 def _stands(receipt: Receipt | None) -> Json | None:
     if receipt is None:
         return None
-    return {"version": receipt.version, "since": receipt.body["when"], "tag": receipt.name} | {
+    return {"version": receipt.version, "since": receipt.when, "tag": receipt.name} | {
         key: receipt.body[key] for key in ("who", "content", "commit")
     }
 
 
-def _receipt(chain: Chain, one: Receipt) -> Json:
-    body = one.body
-    return answers.receipt(chain, one) | {
-        "from": body["from"],
-        "to": None if one.stage is None or one.action == ARCHIVED else one.version,
-        "commit": body["commit"],
-        "content": body["content"],
-        "decision": body["decision"],
-        "metrics": _headline((body["decision"] or {}).get("numbers")) or _headline(body["run"]),
-        "signed": one.signed,
+def _receipt(chain: Chain, receipt: Receipt) -> Json:
+    left = receipt.stage is None or receipt.action == ARCHIVED
+    return answers.receipt_entry(chain, receipt) | {
+        "from": receipt.body["from"],
+        "to": None if left else receipt.version,
+        "commit": receipt.body["commit"],
+        "content": receipt.content,
+        "decision": receipt.decision,
+        "metrics": _headline((receipt.decision or {}).get("numbers")) or _headline(receipt.run),
+        "signed": receipt.signed,
     }
 
 
-def _rebuilt(one: RebuildReceipt) -> Json:
+def _rebuilt(rebuild: RebuildReceipt) -> Json:
     keys = ("version", "verdict", "when", "who", "commit", "content", "inputs", "environment", "machine")
-    return {key: one.body[key] for key in keys} | {"tag": one.name, "broken": one.broken}
+    return {key: rebuild.body[key] for key in keys} | {"tag": rebuild.name, "broken": rebuild.broken}
 
 
-def _headline(told: Any) -> dict[str, float]:
-    """The numbers that a version is known by, as a decision or a run tells them."""
-    metrics = told.get("metrics") if isinstance(told, dict) else None
+def _headline(record: Any) -> dict[str, float]:
+    """The numbers that a version is known by, as the record of a decision or a run has them."""
+    metrics = record.get("metrics") if isinstance(record, dict) else None
     if not isinstance(metrics, dict):
         return {}
     return {name: metrics[name] for name in HEADLINE if isinstance(metrics.get(name), int | float)}

@@ -40,11 +40,11 @@ class Settings:
 def read(settings: Params) -> Settings:
     """Raises UserError for a key that is missing, means nothing, or has a value that cannot be meant."""
     block = settings["promote"]
-    if not isinstance(block, dict) or (unknown := sorted(set(block) - set(PROMOTE_KEYS))):
-        wrong = f"promote in params.yaml is {block!r}"
-        if isinstance(block, dict):
-            wrong = f"promote.{unknown[0]} in params.yaml means nothing"
-        raise UserError(f"{wrong}.\nCure: the keys {', '.join(PROMOTE_KEYS)}.")
+    cure = f"Cure: the keys {', '.join(PROMOTE_KEYS)}."
+    if not isinstance(block, dict):
+        raise UserError(f"promote in params.yaml is {block!r}.\n{cure}")
+    if unknown := sorted(set(block) - set(PROMOTE_KEYS)):
+        raise UserError(f"promote.{unknown[0]} in params.yaml means nothing.\n{cure}")
     remote = settings["promote.remote"]
     if not isinstance(remote, bool):
         raise UserError(f"promote.remote in params.yaml is {remote!r}.\nCure: true or false.")
@@ -145,17 +145,18 @@ def decide(evidence: Evidence, settings: Settings) -> PromotionDecision:
     Raises UserError for a bar that cannot be meant (a metric that was never measured, a bar that is no
     number).
     """
-    told = [_content(evidence)] if not evidence.disagreements else []
-    told += [(False, sentence) for sentence in evidence.disagreements]
-    told += [_remote(evidence)] if settings.remote else []
-    told += [_rebuilt(evidence, settings)] if settings.rebuilt_within_days is not None else []
-    told += _bars(evidence, settings)
-    told.append(_champion(evidence, settings))
-    against = [sentence for good, sentence in told if not good]
+    reasons = [(False, sentence) for sentence in evidence.disagreements] or [_content(evidence)]
+    if settings.remote:
+        reasons.append(_remote(evidence))
+    if settings.rebuilt_within_days is not None:
+        reasons.append(_rebuilt(evidence, settings.rebuilt_within_days))
+    reasons += _bars(evidence, settings.gate)
+    reasons.append(_champion(evidence, settings))
+    against = [sentence for good, sentence in reasons if not good]
     return PromotionDecision(
         passed=not against,
         forcible=not evidence.disagreements,
-        reasons=[sentence for _, sentence in told],
+        reasons=[sentence for _, sentence in reasons],
         against=against,
         numbers={
             "metrics": dict(evidence.metrics),
@@ -174,46 +175,32 @@ def _content(evidence: Evidence) -> tuple[bool, str]:
 
 def _remote(evidence: Evidence) -> tuple[bool, str]:
     if evidence.missing is None:
-        return (
-            False,
-            f"whether data and model are on the default remote is not known: {evidence.remote_unseen}",
-        )
+        unknown = "whether data and model are on the default remote is not known"
+        return False, f"{unknown}: {evidence.remote_unseen}"
     if evidence.missing:
         named = ", ".join(evidence.missing)
         return False, f"not on the default remote: {named} (`dvc push --all-commits` brings them there)"
     return True, "data and model are on the default remote"
 
 
-def _rebuilt(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
+def _rebuilt(evidence: Evidence, limit: float) -> tuple[bool, str]:
     cure = f"`predictflow rebuild {evidence.version}`"
     if evidence.rebuilt is None:
         return False, f"nobody has rebuilt it yet ({cure})"
     verdict, days = evidence.rebuilt
     if verdict != IDENTICAL:
         return False, f"its last rebuild, {days:.1f} days ago, was not identical: {verdict}"
-    limit = settings.rebuilt_within_days
     if days > limit:
         return False, f"it was rebuilt {days:.1f} days ago, which is more than {limit:g} ({cure})"
     return True, f"it was rebuilt {days:.1f} days ago, byte for byte"
 
 
-def _bars(evidence: Evidence, settings: Settings) -> list[tuple[bool, str]]:
+def _bars(evidence: Evidence, gate: dict[str, Any]) -> list[tuple[bool, str]]:
     if not evidence.metrics:
-        why = (
-            "there are no numbers to hold against promote.gate: no commit has the metrics that dvc.lock names"
-        )
-        return [(False, why)]
-    try:
-        bars.decide(evidence.metrics, settings.gate)
-        decided = [
-            bars.decide(evidence.metrics, {side: {metric: bar}})
-            for side, limits in settings.gate.items()
-            for metric, bar in (limits or {}).items()
-        ]
-    except UserError as error:
-        # That file is an input of register, whose bars it names: a change would register all models again.
-        raise UserError(str(error).replace("register.gate", "promote.gate")) from None
-    return [(bar.passed, bar.reasons[0]) for bar in decided]
+        why = "there are no numbers to hold against promote.gate"
+        return [(False, f"{why}: no commit has the metrics that dvc.lock names")]
+    decided = bars.decide(evidence.metrics, gate, key="promote.gate")
+    return [(reason not in decided.missed, reason) for reason in decided.reasons]
 
 
 def _champion(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
@@ -222,7 +209,7 @@ def _champion(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
         return True, "nobody is in production, so there is no champion to compare it with"
     if seen.same:
         return True, f"it has the content of the champion, {seen.champion}: it scores everyone alike"
-    if seen.why_not is not None:
+    if seen.low is None:
         return False, f"it could not be compared with the champion, {seen.champion}: {seen.why_not}"
     good = seen.low >= -settings.margin
     out = f" ({seen.left_out:,} that the champion has learned from left out)" if seen.left_out else ""

@@ -4,33 +4,69 @@ The receipt is what counts. A kill between the two leaves a receipt that MLflow 
 same command again makes it follow, and writes no second receipt.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
-from predictflow.errors import CouldNotTell, Unreachable, masked
-from predictflow.ledger.chain import (
-    Chain,
-    assigned_versions,
-    read_chain,
-    registrations,
-    standing_receipts,
-    version_numbers,
+from predictflow.adapters.mlflow_registry import move_version
+from predictflow.errors import Unreachable, masked
+from predictflow.formatting import Json
+from predictflow.ledger.chain import Chain
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import (
+    ARCHIVED,
+    REGISTERED,
+    VERSION_KEYS,
+    Receipt,
+    ReceiptDraft,
+    StaleLedger,
 )
-from predictflow.ledger.origin import fetch_receipts, publish_receipts, push_receipts
-from predictflow.ledger.receipts import ARCHIVED, REGISTERED, VERSION_KEYS, Receipt
-from predictflow.ledger.writer import remove_receipts, stale_ledger, write_receipt, writers_lock
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
 from predictflow.promotion import policy
 from predictflow.promotion.evidence import gather_evidence
-from predictflow.promotion.policy import Evidence, PromotionDecision
+from predictflow.promotion.policy import Evidence
 from stages.support import params
 from stages.support.errors import UserError
-
-# IMPORTS
 from stages.tracking.registry import STAGES
-from stages.tracking.store import BEGAN_TAG, HOST_TAG, MD5_PREFIX, PID_TAG, open_store
+from stages.tracking.store import BEGAN_TAG, HOST_TAG, MD5_PREFIX, PID_TAG
+
+# The tags of a run or version that a receipt does not keep: those that receipts tell themselves, and which
+# process it was.
+LEFT_OUT = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, HOST_TAG, PID_TAG, BEGAN_TAG)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What is asked for.
+
+    Attributes:
+        action: PROMOTED or ROLLED_BACK, or ARCHIVED: out of every stage.
+        stage: production or staging; archived for the last.
+        force: do it against the decision too, unless the content is in doubt.
+        why: as a person says it.
+        sign: the receipts, with the key that Git is set up with.
+    """
+
+    version: Version
+    action: str
+    stage: str
+    force: bool
+    why: str | None
+    sign: bool
+
+
+def open_ledger(project: Project) -> Ledger:
+    """The receipts of the project's model, the same here and on origin: what is decided on begins with them,
+    so this comes before a handle is resolved.
+
+    Raises UserError where they are broken, or where origin does not answer or take them, and CouldNotTell
+    where params.yaml names no model.
+    """
+    ledger = Ledger.open(project.repository, project.require_model())
+    project.keep_chain(ledger.chain)
+    return ledger
 
 
 def registered(project: Project, handle: str) -> Version:
@@ -38,134 +74,134 @@ def registered(project: Project, handle: str) -> Version:
 
     Raises UserError where it is not registered, CouldNotTell where the registry cannot be asked.
     """
-    if not project.versions and project.unseen:
-        raise CouldNotTell(
-            f"the registry cannot be asked: {project.unseen[-1]}\n"
-            "Cure: start its server, or set MLFLOW_TRACKING_URI; `dvc repro` registers this commit's model."
-        )
+    project.require_versions(
+        "Cure: start its server, or set MLFLOW_TRACKING_URI; `dvc repro` registers this commit's model."
+    )
     content = resolve(project, handle).model
-    versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
-    if not versions:
+    versions = project.versions_with.get(content, [])
+    version = next((version for version in versions if version.model == project.model), None)
+    if version is None:
         raise UserError(
             f"{handle} is no registered version of {project.model}.\n"
             "Cure: `dvc repro` at its commit registers it, if it passes register.gate."
         )
-    return versions[0]
+    return version
 
 
-def chain(project: Project) -> Chain:
-    """The receipts of the project's model, the same here and on origin.
-
-    What a kill has left unpushed is pushed first. Raises UserError where they are broken, or where origin
-    does not answer or take them.
-    """
-    try:
-        origin = fetch_receipts(project.repository, project.model)
-    except Unreachable as error:
-        raise UserError(f"{error}\nCure: `git fetch origin` must work before a version moves.") from error
-    project.forget_receipts()
-    read = project.chain(project.model)
-    damage = [*read.damage, *(origin.damage if origin else ())]
-    if damage:
-        told = "\n".join(f"  {found.tag}: {found.told}" for found in damage)
+def former_content(chain: Chain, stage: str) -> str:
+    """What was in a stage before the version that is there now. Raises UserError where no receipt says."""
+    before = chain.assigned(stage)[:-1]
+    if not before:
         raise UserError(
-            f"the receipts of {project.model} are broken, so no version moves:\n{told}\n"
-            "Cure: `predictflow audit --fix` brings back what is proven, and tells what to do with the rest."
+            f"no receipt tells of a version that was in {stage} before.\n"
+            "Cure: `predictflow promote VERSION --to` names one."
         )
-    if origin and read.last and read.last.name in origin.unpushed:
-        with writers_lock(project.repository):  # somebody may be about to push them
-            push_receipts(project.repository, project.model)
-    return read
+    return chain.registrations[before[-1]].content
 
 
-def decide(project: Project, version: Version, stage: str) -> tuple[Evidence, PromotionDecision]:
-    """Whether a version may take a stage, and what that is decided from."""
-    settings = policy.read(params.load())
-    found = gather_evidence(project, version, stage, settings)
-    return found, policy.decide(found, settings)
+def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> Json:
+    """Decide whether a version may change its stage, and let it; without a ledger it is only decided.
 
-
-def put(
-    project: Project,
-    version: Version,
-    stage: str,
-    action: str,
-    found: Evidence,
-    decision: dict[str, Any],
-    why: str | None,
-    sign: bool,
-) -> list[Receipt]:
-    """Put a version in a stage; the receipts that were written, none where it stands there already.
-
-    Raises UserError where a receipt speaks against it, or cannot be written or pushed: nothing has changed.
+    Returns plain values for JSON; docs/reference/json.md says what each key means. Raises UserError where a
+    receipt speaks against it, or cannot be written or pushed: nothing has changed then.
     """
-    decided = project.chain(project.model)
-    read = chain(project)
-    if read.last != decided.last:  # the champion may be another one now
-        raise stale_ledger(read, read.last.who if read.last else "somebody")
-    number = _number(read, version, found.commit)
-    standing = standing_receipts(read.receipts).get(stage)
+    answer: Json = {"version": promotion.version.name, "stage": promotion.stage, "decision": None}
     written: list[Receipt] = []
-    if standing is None or standing.body["content"] != version.content:
-        given = _given(project, version, decision)
-        steps = [(action, number, found.commit, given, stage)]
-        if number not in registrations(read.receipts):
-            steps.insert(0, (REGISTERED, number, found.commit, given, None))
-        steps += _taken_out(read, version, [other for other in STAGES if other != stage])
-        written = _write(project, read, steps, why, sign)
-    name = next((receipt.name for receipt in written if receipt.stage == stage), standing and standing.name)
-    _follow(project, version, STAGES[stage], {VERSION_TAG: f"v{number}.0.0", RECEIPT_TAG: name})
+    if promotion.action == ARCHIVED:
+        done = ledger is not None
+        if ledger:
+            written = _take_out(project, ledger, promotion)
+    else:
+        settings = policy.read(params.load())
+        evidence = gather_evidence(project, promotion.version, promotion.stage, settings)
+        decision = policy.decide(evidence, settings)
+        forced = promotion.force and not decision.passed and decision.forcible
+        answer["decision"] = asdict(decision) | {"forced": forced}
+        done = ledger is not None and (decision.passed or forced)
+        if ledger and done:
+            written = _put(project, ledger, promotion, evidence, answer["decision"])
+    receipts = [receipt.name for receipt in written]
+    return answer | {"receipts": receipts, "done": done, "not_looked_at": project.unseen}
+
+
+def _put(
+    project: Project, ledger: Ledger, promotion: Promotion, evidence: Evidence, decision: Json
+) -> list[Receipt]:
+    """Put a version in a stage; the receipts that were written, none where it stands there already."""
+    version, stage, chain, commit = promotion.version, promotion.stage, ledger.chain, evidence.commit
+    assert commit is not None, "no decision lets a version pass that no commit holds"
+    number = _number(chain, version, commit)
+    standing = chain.standing().get(stage)
+    drafts: list[ReceiptDraft] = []
+    if standing is None or standing.content != version.content:
+        facts = _facts(project, version, decision)
+        if number not in chain.registrations:
+            drafts.append(ReceiptDraft(REGISTERED, number, commit, facts))
+        drafts.append(ReceiptDraft(promotion.action, number, commit, facts, stage))
+        drafts += _taken_out(chain, version, [other for other in STAGES if other != stage])
+    written = _append(ledger, drafts, promotion)
+    name = ledger.chain.standing()[stage].name
+    _follow(version, STAGES[stage], {VERSION_TAG: f"v{number}.0.0", RECEIPT_TAG: name})
     return written
 
 
-def take_out(project: Project, version: Version, why: str | None, sign: bool) -> list[Receipt]:
+def _take_out(project: Project, ledger: Ledger, promotion: Promotion) -> list[Receipt]:
     """Archive a version: take it out of the stages in which receipts have put it, and out of MLflow's."""
-    read = chain(project)
-    steps = _taken_out(read, version, list(STAGES))
-    written = _write(project, read, steps, why, sign)
-    tags = {RECEIPT_TAG: written[-1].name} if written else {}
-    _follow(project, version, "Archived", tags)
+    version = promotion.version
+    written = _append(ledger, _taken_out(ledger.chain, version, STAGES), promotion)
+    _follow(version, "Archived", {RECEIPT_TAG: written[-1].name} if written else {})
     return written
 
 
-def _taken_out(read: Chain, version: Version, stages: list[str]) -> list[tuple[Any, ...]]:
+def _append(ledger: Ledger, drafts: list[ReceiptDraft], promotion: Promotion) -> list[Receipt]:
+    """Write the receipts, if there are any. Raises StaleLedger where others were written since."""
+    if not drafts:
+        ledger.ensure_current()
+        return []
+    try:
+        return ledger.append(drafts, why=promotion.why, sign=promotion.sign)
+    except StaleLedger:
+        ledger.ensure_current()  # which fetches the other one, and says whose it is
+        raise
+
+
+def _taken_out(chain: Chain, version: Version, stages: Iterable[str]) -> list[ReceiptDraft]:
     """The receipts that end a version's stay in some stages.
 
     GTO remembers who stood there before: all are taken out, or one of them would stand there again.
     """
-    steps = []
-    for stage, standing in standing_receipts(read.receipts).items():
-        if stage in stages and standing.body["content"] == version.content:
-            put_there = {receipt.version: receipt for receipt in read.receipts if receipt.stage == stage}
-            for number in assigned_versions(read.receipts, stage):
+    drafts = []
+    for stage, standing in chain.standing().items():
+        if stage in stages and standing.content == version.content:
+            put_there = {receipt.version: receipt for receipt in chain.receipts if receipt.stage == stage}
+            for number in chain.assigned(stage):
                 body = put_there[number].body
-                given = {key: body[key] for key in VERSION_KEYS} | {"decision": None}
-                steps.append((ARCHIVED, number, body["commit"], given, stage))
-    return steps
+                facts = {key: body[key] for key in VERSION_KEYS} | {"decision": None}
+                drafts.append(ReceiptDraft(ARCHIVED, number, body["commit"], facts, stage))
+    return drafts
 
 
-def _number(read: Chain, version: Version, commit: str) -> int:
+def _number(chain: Chain, version: Version, commit: str) -> int:
     """The number of a content among the receipts: its own, else the registry's, else the next free one."""
-    numbered = registrations(read.receipts)
-    for number, receipt in numbered.items():
-        if receipt.body["content"] == version.content:
+    for number, receipt in chain.registrations.items():
+        if receipt.content == version.content:
             return number
         if receipt.commit == commit:
             raise UserError(
-                f"commit {commit[:10]} is that of version {number}, {receipt.body['content']}, by the receipt"
+                f"commit {commit[:10]} is that of version {number}, {receipt.content}, by the receipt"
                 f" {receipt.name}: GTO allows one version a commit.\n"
                 "Cure: commit the dvc.lock of this version on its own."
             )
-    taken = version_numbers(read)
+    taken = chain.version_numbers
     return version.number if version.number not in taken else 1 + max(taken)
 
 
-def _given(project: Project, version: Version, decision: dict[str, Any]) -> dict[str, Any]:
+def _facts(project: Project, version: Version, decision: Json) -> Json:
     """What a receipt tells of a version, so that nothing it needs lives in the database alone."""
-    model = answers.recorded(project, version.content)
+    assert version.content is not None, "no decision lets a version pass that carries no content"
     return {
         "content": version.content,
-        "md5s": model.md5s,
+        "md5s": answers.recorded(project, version.content).md5s,
         "run": _run(project, version),
         "registered": version.registered,
         "tags": _kept(version.tags),
@@ -174,7 +210,7 @@ def _given(project: Project, version: Version, decision: dict[str, Any]) -> dict
     }
 
 
-def _run(project: Project, version: Version) -> dict[str, Any] | None:
+def _run(project: Project, version: Version) -> Json | None:
     runs = [run for run in project.all_runs if run.id == version.run_id]
     if not runs:
         return None
@@ -186,56 +222,25 @@ def _run(project: Project, version: Version) -> dict[str, Any] | None:
         "began": run.began,
         "ended": run.ended,
         "experiment": run.experiment,
-        "tags": _kept(project.ask_store(lambda store: store.tags(runs), {}).get(run.id, {})),
-        "params": project.ask_store(lambda store: store.params(runs), {}).get(run.id, {}),
-        "metrics": project.ask_store(lambda store: store.metrics(runs), {}).get(run.id, {}),
+        "tags": _kept(project.store.tags(runs).get(run.id, {})),
+        "params": project.store.params(runs).get(run.id, {}),
+        "metrics": project.store.metrics(runs).get(run.id, {}),
     }
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:
-    """The tags of a run or version that a receipt keeps: not those that receipts tell themselves, nor which
-    process it was."""
-    left_out = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, HOST_TAG, PID_TAG, BEGAN_TAG)
-    return {tag: value for tag, value in tags.items() if not tag.startswith(left_out)}
+    return {tag: value for tag, value in tags.items() if not tag.startswith(LEFT_OUT)}
 
 
-def _write(
-    project: Project, read: Chain, steps: list[tuple[Any, ...]], why: str | None, sign: bool
-) -> list[Receipt]:
-    """Write receipts one after the other and push them together; all of them or none."""
-    written: list[Receipt] = []
-    with writers_lock(project.repository):  # nobody's receipt may follow one that is still taken back
-        try:
-            for action, number, commit, given, stage in steps:
-                receipt = write_receipt(
-                    project.repository, read, action, number, commit, given, stage=stage, why=why, sign=sign
-                )
-                written.append(receipt)
-                read = read_chain(project.repository, project.model)
-        except BaseException:
-            remove_receipts(project.repository, written)
-            raise
-        if written:
-            publish_receipts(project.repository, project.model, written)
-    return written
-
-
-def _follow(project: Project, version: Version, stage: str, tags: dict[str, str]) -> None:
+def _follow(version: Version, registry_stage: str, tags: dict[str, str]) -> None:
     """Let MLflow's stage, alias and tags say what the receipts say. Raises UserError where it does not take
     them: the receipts stay, and the cure makes it follow them."""
-    from mlflow.exceptions import MlflowException
-
-    from stages.tracking import registry
-
     try:
-        store = open_store(params.load())
-        registry.move(store, version.model, str(version.number), stage)
-        for name, value in tags.items():
-            store.client.set_model_version_tag(version.model, str(version.number), name, value)
-    except (UserError, MlflowException) as error:
-        told = str(error).splitlines() or [type(error).__name__]
+        move_version(version, registry_stage, tags)
+    except (UserError, Unreachable) as error:
+        reason = masked(str(error).splitlines()[0])
         raise UserError(
-            f"the receipts say it, but MLflow does not yet: {masked(told[0])}\n"
-            f"Cure: once it answers, `predictflow promote {version.name} --to {stage.lower()}` moves stage"
-            " and alias, and writes no second receipt."
+            f"the receipts say it, but MLflow does not yet: {reason}\n"
+            f"Cure: once it answers, `predictflow promote {version.name} --to {registry_stage.lower()}` moves"
+            " stage and alias, and writes no second receipt."
         ) from error

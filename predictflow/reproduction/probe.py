@@ -28,14 +28,14 @@ def machine() -> dict[str, str]:
     }
 
 
-def difference(test: str, one: str, other: str) -> dict[str, float]:
+def difference(test: str, recorded: str, rebuilt: str) -> dict[str, float]:
     """The largest difference between two models' probabilities of the same customers."""
     import pandas as pd
 
     from predictflow.scoring.model import scorer
 
     rows = pd.read_parquet(test)
-    scores = [scorer(Path(folder))(rows) for folder in (one, other)]
+    scores = [scorer(Path(folder))(rows) for folder in (recorded, rebuilt)]
     largest = float(abs(scores[0] - scores[1]).max())
     if not math.isfinite(largest):
         raise ValueError("a model gave a probability that is no number")
@@ -44,4 +44,4 @@ def difference(test: str, one: str, other: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     question, *words = sys.argv[1:]
-    print(json.dumps({"machine": machine, "difference": difference}[question](*words)))
+    print(json.dumps(machine() if question == "machine" else difference(*words)))

@@ -1,8 +1,10 @@
 """Models made again, several at a time; each verdict becomes a receipt and a tag of MLflow's versions."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from predictflow.adapters.child_processes import Children
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
@@ -18,110 +20,151 @@ from predictflow.ledger.rebuilds import (
 )
 from predictflow.lineage.project import Project
 from predictflow.reproduction import runner
-from predictflow.reproduction.runner import Failed, RebuildResult
+from predictflow.reproduction.runner import Failed, RebuiltModel, Tell
 from predictflow.reproduction.selection import RebuildRequest
+from predictflow.reproduction.verdict import Verdict
 from stages.support.errors import UserError
 
 OWN, CURRENT = "own", "current"
 
-Follow = Callable[[str], Callable[[str], None]]
+Follow = Callable[[str], Tell]  # who is told the steps of a model, by its name
+
+
+@dataclass(frozen=True)
+class RebuildResult:
+    """What came of a request.
+
+    Attributes:
+        environment: OWN or CURRENT.
+        outcome: the model that was made again, or why it could not be made.
+        receipt: the name of the verdict's receipt; None where none was written.
+    """
+
+    request: RebuildRequest
+    environment: str
+    outcome: RebuiltModel | UserError
+    receipt: str | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.outcome.verdict if isinstance(self.outcome, RebuiltModel) else None
+
+    @property
+    def grade(self) -> str | None:
+        """One of GRADES; None where it could not be made again."""
+        return self.verdict.grade if self.verdict else None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it might be better than DIFFERENT: the predictions could not be compared."""
+        return self.verdict is not None and self.grade == DIFFERENT and self.verdict.predictions is None
+
+    def as_json(self) -> Json:
+        """docs/reference/json.md says what each key means."""
+        return {
+            "handle": self.request.named,
+            "content": self.request.content or None,
+            "commit": self.request.commit,
+            "versions": [version.name for version in self.request.versions],
+            "environment": self.environment,
+            "receipt": self.receipt,
+            "verdict": self.grade,
+            "doubtful": self.doubtful,
+            **self._comparison(),
+        }
+
+    def _comparison(self) -> Json:
+        if isinstance(self.outcome, UserError):
+            comparison: Json = {"entries": None, "differs": [], "predictions": None}
+            comparison["inputs"] = self.outcome.inputs if isinstance(self.outcome, Failed) else []
+            return comparison | {"why_not": str(self.outcome), "requirements": None, "machine": {}}
+        comparison = asdict(self.outcome.verdict)
+        del comparison["grade"]
+        made = {"requirements": self.outcome.requirements, "machine": self.outcome.machine}
+        return comparison | made | {"why_not": None}
 
 
 def rebuild_all(
-    project: Project, wanted: list[RebuildRequest], environment: str, jobs: int, follow: Follow
-) -> Iterator[Json]:
-    """What came of each, as soon as it is done; `follow` gives, for a model's name, who is told its steps."""
+    project: Project, requests: list[RebuildRequest], environment: str, jobs: int, follow: Follow
+) -> Iterator[RebuildResult]:
+    """What came of each, recorded, as soon as it is done; `follow` gives who is told the steps of a model."""
     running = Children()
-    current = environment == CURRENT
-    earlier = read_rebuilds(project.repository, project.model) if project.model else []
-
-    def make(one: RebuildRequest, tell: Callable[[str], None]) -> RebuildResult | UserError:
-        if one.commit is None:
-            return CouldNotTell(
-                f"no commit holds the content {one.content or 'of it'}.\n"
-                "Cure: make it with the params of its run, and commit dvc.lock."
-            )
-        try:
-            return runner.rebuild(
-                project.repository,
-                project.storage,
-                one.commit,
-                recorded_machine(earlier, one.content),
-                current,
-                running,
-                tell,
-            )
-        except UserError as error:
-            return error
-
+    receipts = read_rebuilds(project.repository, project.model) if project.model else []
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            futures = {pool.submit(make, one, follow(one.named)): one for one in wanted}
+            futures = [
+                pool.submit(_make, project, request, environment, receipts, running, follow(request.named))
+                for request in requests
+            ]
             for future in as_completed(futures):
-                yield _told(project, futures[future], environment, future.result())
+                yield record(project, future.result())
         except BaseException:
             running.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _told(project: Project, one: RebuildRequest, environment: str, done: RebuildResult | UserError) -> Json:
-    """What came of one, as plain values; the verdict is written down."""
-    told: Json = {
-        "handle": one.named,
-        "content": one.content or None,
-        "commit": one.commit,
-        "versions": [version.name for version in one.versions],
-        "environment": environment,
-        "receipt": None,
-        "verdict": None,
-        "why_not": None,
-        "doubtful": False,
-        "entries": None,
-        "differs": [],
-        "predictions": None,
-        "inputs": [],
-        "requirements": None,
-        "machine": {},
-    }
-    if isinstance(done, UserError):
-        return told | {"why_not": str(done), "inputs": done.inputs if isinstance(done, Failed) else []}
-    found = asdict(done.verdict)
-    told |= found | {"verdict": found["grade"], "requirements": done.requirements, "machine": done.machine}
-    del told["grade"]
-    told["doubtful"] = found["grade"] == DIFFERENT and found["predictions"] is None
-    project.unseen.extend(f"{one.named}: {reason}" for reason in done.unseen)
-    written = _write(project, one, told)
-    return told | {"receipt": written.name if written else None}
+def _make(
+    project: Project,
+    request: RebuildRequest,
+    environment: str,
+    receipts: list[RebuildReceipt],
+    running: Children,
+    tell: Tell,
+) -> RebuildResult:
+    """In a thread of its own; `receipts` may tell what machine it was made on."""
+    outcome: RebuiltModel | UserError
+    try:
+        if request.commit is None:
+            raise CouldNotTell(
+                f"no commit holds the content {request.content or 'of it'}.\n"
+                "Cure: make it with the params of its run, and commit dvc.lock."
+            )
+        outcome = runner.rebuild(
+            project.repository,
+            project.storage,
+            request.commit,
+            recorded_machine(receipts, request.content),
+            environment == CURRENT,
+            running,
+            tell,
+        )
+    except UserError as error:
+        outcome = error
+    return RebuildResult(request, environment, outcome)
 
 
-def _write(project: Project, one: RebuildRequest, told: Json) -> RebuildReceipt | None:
-    """The receipt of a verdict and the tag of MLflow's versions; what cannot be written is told, and the
-    verdict stays."""
-    import time
+def record(project: Project, result: RebuildResult) -> RebuildResult:
+    """Write a verdict down: its receipt, and the tag of MLflow's versions; the result, with its receipt.
 
-    written = None
-    if one.registered:
+    What cannot be written is a gap, and the verdict stays.
+    """
+    if not isinstance(result.outcome, RebuiltModel):
+        return result
+    request, receipt = result.request, None
+    for reason in result.outcome.unseen:
+        project.gaps.note(f"{request.named}: {reason}")
+    if request.registered:
         try:
-            written = write_rebuild(project.repository, one.registered, told)
-            project.look(lambda: push_rebuilds(project.repository, [written]), None)
+            receipt = write_rebuild(project.repository, request.registered, result.as_json())
+            project.look(partial(push_rebuilds, project.repository, [receipt]), None)
         except UserError as error:
-            project.unseen.append(str(error).splitlines()[0])
-    if one.versions:
-        when = moment(written.time if written else time.time())
-        project.look(lambda: mark_versions(one.versions, told["verdict"], when), None)
-    return written
+            project.gaps.note(str(error).splitlines()[0])
+    if request.versions:
+        words = f"{result.grade} {moment(receipt.time if receipt else time.time())}"
+        project.look(lambda: mark_versions(request.versions, words), None)
+    return replace(result, receipt=receipt.name) if receipt else result
 
 
-def mark_versions(versions: list[Version], verdict: str, when: str) -> None:
-    """Write a verdict to MLflow's versions. Raises Unreachable where the store cannot be written."""
+def mark_versions(versions: list[Version], words: str) -> None:
+    """Tag MLflow's versions with a verdict and its time. Raises Unreachable where that cannot be written."""
     from stages.support import params
     from stages.tracking.store import open_store
 
     try:
         client = open_store(params.load()).client
         for version in versions:
-            client.set_model_version_tag(version.model, str(version.number), REBUILT_TAG, f"{verdict} {when}")
+            client.set_model_version_tag(version.model, str(version.number), REBUILT_TAG, words)
     except UserError as error:
         raise Unreachable(str(error).splitlines()[0]) from error
     except Exception as error:  # of MLflow, of its database's driver, of the network

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters import child_processes, git_worktree
+from predictflow.adapters import child_processes, dvc_settings, git_worktree
 from predictflow.adapters.child_processes import Children
 from predictflow.adapters.dvc_files import (
     CUSTOMERS,
@@ -25,17 +25,15 @@ from predictflow.adapters.dvc_files import (
     TEST,
     parse_pointer,
 )
-
-# IMPORTS
 from predictflow.adapters.dvc_storage import Storage
 from predictflow.adapters.git import Repository
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import Json
 from predictflow.reproduction import environments, verdict
-from predictflow.reproduction.verdict import Inputs, Predictions, Verdict
+from predictflow.reproduction.inputs import differing_inputs, read_stages
+from predictflow.reproduction.verdict import Predictions, Verdict
 from stages.support import environment, hashes
 from stages.support.errors import UserError
-from stages.support.paths import PARAMS
 
 RUNNING = re.compile(r"^Running stage '([^']*)'", re.MULTILINE)
 HERE = Path(__file__).parents[2]  # where `import predictflow` finds this code
@@ -47,13 +45,13 @@ Tell = Callable[[str], None]
 class Failed(CouldNotTell):
     """A model that could not be made again, and which of its inputs differ."""
 
-    def __init__(self, told: str, inputs: list[Json]) -> None:
-        super().__init__(told)
+    def __init__(self, message: str, inputs: list[Json]) -> None:
+        super().__init__(message)
         self.inputs = inputs
 
 
 @dataclass(frozen=True)
-class RebuildResult:
+class RebuiltModel:
     """A model that was made again.
 
     Attributes:
@@ -76,7 +74,7 @@ def rebuild(
     current: bool,
     running: Children,
     tell: Tell,
-) -> RebuildResult:
+) -> RebuiltModel:
     """Make the model of a commit again; several may be made at once, each in a thread.
 
     Args:
@@ -97,14 +95,14 @@ class _Rebuild:
     def __init__(self, folder: Path, repository: Repository, storage: Storage, running: Children) -> None:
         self._folder, self._project, self._log = folder, folder / git_worktree.PROJECT, folder / "log"
         self._repository, self._storage, self._running = repository, storage, running
-        self._root = repository.root
+        self._root = repository.require_root()
         self._prefix = Path(sys.prefix)
 
-    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> RebuildResult:
+    def make(self, machine: dict[str, str], current: bool, tell: Tell) -> RebuiltModel:
         if not (self._project / DVC_LOCK).is_file():
             raise CouldNotTell(f"the commit has no {DVC_LOCK}.\nCure: name a commit that holds a model.")
         text = (self._project / DVC_LOCK).read_bytes()
-        recorded = _stages(text)
+        recorded = read_stages(text)
         tell("data")
         self._bring_customers()
         if current:
@@ -118,17 +116,17 @@ class _Rebuild:
             found_on = self._ask("machine")
         except Unreachable as error:
             unseen.append(f"the machine: {error}")
-        inputs = self._differing(recorded, machine, found_on)
-        found = self._run(tell, inputs)
+        inputs = differing_inputs(self._repository, self._project, recorded, machine, found_on)
+        rebuilt = self._run(tell, inputs)
         predictions = None
-        if found != recorded:
+        if rebuilt != recorded:
             tell("predictions")
             try:
-                predictions = self._predictions(text, recorded, found)
+                predictions = self._predictions(text, recorded, rebuilt)
             except Unreachable as error:
                 unseen.append(f"the predictions: {error}")
-        lock = hashes.md5(self._project / REQUIREMENTS)
-        return RebuildResult(verdict.decide(recorded, found, inputs, predictions), lock, found_on, unseen)
+        decided = verdict.decide(recorded, rebuilt, inputs, predictions)
+        return RebuiltModel(decided, hashes.md5(self._project / REQUIREMENTS), found_on, unseen)
 
     # --- What it is made from ---
 
@@ -160,16 +158,7 @@ class _Rebuild:
 
     def _fetch(self, *targets: str) -> None:
         """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""
-        from dvc.config import Config, ConfigError, merge
-
-        try:
-            own = Config(str(self._root / ".dvc"))
-            with Config(str(self._project / ".dvc")).edit("local") as settings:
-                for level in ("repo", "local"):
-                    merge(settings, own.load_one(level))
-                settings["cache"]["dir"] = own["cache"].get("dir") or str(self._root / ".dvc/cache")
-        except ConfigError as error:
-            raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+        dvc_settings.take_settings_of(self._root, self._project)
         words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
         self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
 
@@ -182,28 +171,6 @@ class _Rebuild:
                 environment.check(lock)
             except UserError:
                 shutil.copyfile(self._root / REQUIREMENTS, lock)
-
-    def _differing(self, recorded: Json, machine: dict[str, str], found_on: dict[str, str]) -> list[Json]:
-        """The inputs that are not what dvc.lock names."""
-        files, params = verdict.read_inputs(recorded)
-        given = {path: hashes.md5(there) for path in files if (there := self._project / path).is_file()}
-        now = _packages(self._project / REQUIREMENTS)
-        before = now
-        if given.get(REQUIREMENTS) != files.get(REQUIREMENTS):
-            before = self._packages_of(files.get(REQUIREMENTS))
-        lying = verdict.read_inputs(_lying(recorded, self._project / PARAMS))[1]
-        return verdict.differing(Inputs(files, params, before, machine), Inputs(given, lying, now, found_on))
-
-    def _packages_of(self, md5: str | None) -> dict[str, str] | None:
-        """The packages of a requirements.lock that some commit holds."""
-        commits = self._repository.read("log", "--all", "--format=%H", "HEAD", "--", REQUIREMENTS).split()
-        ids = {blob for blob in self._repository.ids([f"{sha}:{REQUIREMENTS}" for sha in commits]) if blob}
-        for _, text in self._repository.blobs(sorted(ids)):
-            copy = self._folder / REQUIREMENTS
-            copy.write_bytes(text)
-            if hashes.md5(copy) == md5:
-                return _packages(copy)
-        return None
 
     # --- How it is made ---
 
@@ -218,11 +185,7 @@ class _Rebuild:
 
     def _run(self, tell: Tell, inputs: list[Json]) -> Json:
         """`dvc repro`; the stages that it has written into dvc.lock."""
-        from configobj import ConfigObj
-
-        settings = ConfigObj({"cache": {"dir": str(self._folder / "cache")}}, encoding="utf-8")
-        with (self._project / ".dvc/config.local").open("wb") as file:
-            settings.write(file)
+        dvc_settings.take_cache(self._folder / "cache", self._project)
 
         def watch() -> None:
             stages = RUNNING.findall(self._log.read_text(encoding="utf-8", errors="replace"))
@@ -235,7 +198,7 @@ class _Rebuild:
                 "Cure: what it says; `--env current` where the environment is to blame.",
                 inputs,
             )
-        return _stages((self._project / DVC_LOCK).read_bytes())
+        return read_stages((self._project / DVC_LOCK).read_bytes())
 
     def _ask(self, *words: str) -> Any:
         """What the probe answers, with the packages of the rebuild. Raises Unreachable."""
@@ -251,12 +214,12 @@ class _Rebuild:
 
     # --- What came of it ---
 
-    def _predictions(self, text: bytes, recorded: Json, found: Json) -> Predictions:
+    def _predictions(self, text: bytes, recorded: Json, rebuilt: Json) -> Predictions:
         """How far the two models' probabilities of the recorded test customers are from each other.
 
         Raises Unreachable where the recorded ones are not to be had, or cannot be scored.
         """
-        before, after = verdict.outs(recorded), verdict.outs(found)
+        before, after = verdict.outs(recorded), verdict.outs(rebuilt)
         if before.get(MODEL) == after.get(MODEL):
             return Predictions(None, 0.0)
         if missing := sorted({MODEL, TEST} - before.keys()):
@@ -287,45 +250,3 @@ class _Rebuild:
         if hashes.md5(held) != md5.removesuffix(".dir"):
             raise Unreachable(f"{path} (md5 {md5}) is damaged in DVC's cache (`rm {held}`, then `dvc fetch`)")
         return held
-
-
-def _stages(text: bytes) -> Json:
-    """The stages of a dvc.lock."""
-    tree = _yaml(text)
-    return tree.get("stages") or {}
-
-
-def _yaml(text: bytes) -> Json:
-    """A YAML file as DVC reads it. Raises CouldNotTell for one that is none."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        tree = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise CouldNotTell(
-            f"the commit's {DVC_LOCK} or {PARAMS} is no YAML: {error}\nCure: another commit."
-        ) from None
-    return tree if isinstance(tree, dict) else {}
-
-
-def _lying(recorded: Json, path: Path) -> Json:
-    """The params of a dvc.lock with the values that params.yaml gives them."""
-    tree = _yaml(path.read_bytes()) if path.is_file() else {}
-    return {
-        name: {"params": {PARAMS.as_posix(): {key: _at(tree, key) for key in keys}}}
-        for name, stage in recorded.items()
-        for keys in stage.get("params", {}).values()
-    }
-
-
-def _at(tree: Any, name: str) -> Any:
-    for key in name.split("."):
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
-
-
-def _packages(lock: Path) -> dict[str, str] | None:
-    if not lock.is_file():
-        return None
-    return environment.pins(lock.read_text(encoding="utf-8", errors="replace"))

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from predictflow.adapters.mlflow_entities import Version
-from predictflow.errors import CouldNotTell
 from predictflow.formatting import SHORT
-from predictflow.ledger.chain import registrations
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -47,23 +45,20 @@ def select_models(
     commit = project.repository.commit(handle) if handle else project.repository.head
     if commit is None or target.lock is None or project.history.lock_at(commit) != target.lock:
         commit = None  # not a commit by itself: the first one that holds the model
-    return [_want(project, handle or "the working tree", target.model, commit)]
+    return [_request(project, handle or "the working tree", target.model, commit)]
 
 
 def _versions(project: Project) -> list[RebuildRequest]:
     """Each content once, under the name of its newest version."""
-    if not project.versions and project.unseen:
-        raise CouldNotTell(
-            f"the registry cannot be asked: {project.unseen[-1]}\nCure: set MLFLOW_TRACKING_URI."
-        )
-    wanted = []
+    project.require_versions("Cure: set MLFLOW_TRACKING_URI.")
+    requests = []
     for content, versions in project.versions_with.items():
         own = [version for version in versions if version.model == project.model]
         if own:
-            wanted.append(_want(project, own[0].name, content or "", None))
-    if not wanted:
+            requests.append(_request(project, own[0].name, content or "", None))
+    if not requests:
         raise UserError(f"{project.model} has no registered version.\nCure: `dvc repro` registers one.")
-    return sorted(wanted, key=lambda one: int(one.named.rpartition("/")[2]))
+    return sorted(requests, key=lambda request: int(request.named.rpartition("/")[2]))
 
 
 def _since(project: Project, since: str) -> list[RebuildRequest]:
@@ -75,17 +70,19 @@ def _since(project: Project, since: str) -> list[RebuildRequest]:
     made = sorted((first.time, first.sha, content) for content, first in firsts if first.sha in shas)
     if not made:
         raise UserError(f"no commit since {since} holds a new model.\nCure: an earlier revision.")
-    return [_want(project, sha[:SHORT], content, sha) for _, sha, content in made]
+    return [_request(project, sha[:SHORT], content, sha) for _, sha, content in made]
 
 
-def _want(project: Project, named: str, content: str, commit: str | None) -> RebuildRequest:
+def _request(project: Project, named: str, content: str, commit: str | None) -> RebuildRequest:
     first = project.history.first_with_model.get(content)
     chain = project.chain(project.model) if project.model else None
-    registered_by = registrations(chain.receipts).values() if chain else ()
-    registered = next((one for one in registered_by if one.body["content"] == content), None)
-    holder = registered.commit if registered else first and first.sha
+    registered_by = chain.registrations.values() if chain else ()
+    registered = next((receipt for receipt in registered_by if receipt.content == content), None)
+    holder = registered.commit if registered else first.sha if first else None
     commit = commit or holder
     if commit != holder:  # the verdict on another commit with this model is no word about the version
         return RebuildRequest(named, content, commit, [], None)
-    versions = [one for one in project.versions_with.get(content, []) if one.model == project.model]
+    versions = [
+        version for version in project.versions_with.get(content, []) if version.model == project.model
+    ]
     return RebuildRequest(named, content, commit, versions, registered)

@@ -24,7 +24,7 @@ class Inputs:
         machine: the values of MACHINE; empty where nobody recorded them.
     """
 
-    files: dict[str, str | None]
+    files: dict[str, str]
     params: Json
     packages: dict[str, str] | None = None
     machine: dict[str, str] = field(default_factory=dict)
@@ -63,22 +63,22 @@ class Verdict:
     inputs: list[Json]
 
 
-def decide(recorded: Json, found: Json, inputs: list[Json], predictions: Predictions | None) -> Verdict:
+def decide(recorded: Json, rebuilt: Json, inputs: list[Json], predictions: Predictions | None) -> Verdict:
     """The verdict; nothing but its arguments decides it.
 
     Args:
-        recorded, found: the stages of dvc.lock as the commit has it, and as the rebuild has written it.
+        recorded, rebuilt: the stages of dvc.lock as the commit has it, and as the rebuild has written it.
         inputs: those that differ.
         predictions: None where they were not or could not be compared.
     """
-    before, after = entries(recorded), entries(found)
+    before, after = entries(recorded), entries(rebuilt)
     differs = [
         {"stage": stage, "of": of, "name": name, "recorded": before.get(key), "found": after.get(key)}
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
         for stage, of, name in [key]
     ]
-    if recorded == found:
+    if recorded == rebuilt:
         return Verdict(IDENTICAL, len(before), [], Predictions(None, 0.0), [])
     same = predictions is not None and predictions.largest <= TOLERANCE
     return Verdict(SAME if same else DIFFERENT, len(before), differs, predictions, inputs)
@@ -102,7 +102,7 @@ def _entries(stage: Json) -> Iterator[tuple[tuple[str, str], Any]]:
 def _flat(tree: Json) -> Json:
     """{dotted name: value}, the declared columns each by its name."""
     columns = tree.get("data", {}).get("columns", {}) if isinstance(tree.get("data"), dict) else {}
-    return flat(tree) | {f"data.columns.{name}": told for name, told in columns.items()}
+    return flat(tree) | {f"data.columns.{name}": declared for name, declared in columns.items()}
 
 
 def outs(stages: Json) -> dict[str, str]:
@@ -112,7 +112,9 @@ def outs(stages: Json) -> dict[str, str]:
 
 def read_inputs(stages: Json) -> tuple[dict[str, str], Json]:
     """({path: md5}, {dotted name: value}) of what the stages of a dvc.lock were given."""
-    files, params, written = {}, {}, outs(stages)
+    files: dict[str, str] = {}
+    params: Json = {}
+    written = outs(stages)
     for (_, of, name), value in entries(stages).items():
         if of == "deps" and name not in written:
             files[name] = value
@@ -123,33 +125,33 @@ def read_inputs(stages: Json) -> tuple[dict[str, str], Json]:
 
 def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     """The inputs that differ: data, params, code, packages, then the machine."""
-    told = [_told("data", CUSTOMERS, recorded.files, found.files)]
-    told += [_told("param", name, recorded.params, found.params) for name in recorded.params | found.params]
-    told += [_told("code", name, recorded.files, found.files) for name in recorded.files if _is_code(name)]
-    lock = _told("environment", REQUIREMENTS, recorded.files, found.files)
+    pairs = [_pair("data", CUSTOMERS, recorded.files, found.files)]
+    pairs += [_pair("param", name, recorded.params, found.params) for name in recorded.params | found.params]
+    pairs += [_pair("code", name, recorded.files, found.files) for name in recorded.files if _is_code(name)]
+    lock = _pair("environment", REQUIREMENTS, recorded.files, found.files)
     packages = []
     if recorded.packages is not None and found.packages is not None:
         names = sorted(recorded.packages.keys() | found.packages.keys())
-        packages = [_told("package", name, recorded.packages, found.packages) for name in names]
-    told += packages
-    if lock["recorded"] != lock["found"] and not any(_differs(one) for one in packages):
-        told.append(lock)  # its versions are the same, or not known
-    told += [
-        _told("machine", name, _named(recorded.machine), _named(found.machine)) for name in MACHINE.values()
-    ]
-    return [one for one in told if _differs(one)]
+        packages = [_pair("package", name, recorded.packages, found.packages) for name in names]
+    pairs += packages
+    if _differs(lock) and not any(map(_differs, packages)):
+        pairs.append(lock)  # its versions are the same, or not known
+    before, now = _named(recorded.machine), _named(found.machine)
+    pairs += [_pair("machine", name, before, now) for name in MACHINE.values()]
+    return [pair for pair in pairs if _differs(pair)]
 
 
 def _is_code(path: str) -> bool:
     return path not in (CUSTOMERS, REQUIREMENTS)
 
 
-def _told(kind: str, name: str, recorded: Json, found: Json) -> Json:
+def _pair(kind: str, name: str, recorded: Json, found: Json) -> Json:
+    """An input, as it was recorded and as it was found."""
     return {"kind": kind, "name": name, "recorded": recorded.get(name), "found": found.get(name)}
 
 
-def _differs(told: Json) -> bool:
-    return told["recorded"] != told["found"]
+def _differs(pair: Json) -> bool:
+    return pair["recorded"] != pair["found"]
 
 
 def _named(machine: dict[str, str]) -> dict[str, str]:

@@ -8,10 +8,14 @@ from stages.support.errors import UserError
 
 @dataclass(frozen=True)
 class BarsDecision:
-    """Passed or not, and a sentence for every bar."""
+    """A sentence for every bar, and which of them tell of a bar that was missed."""
 
-    passed: bool
     reasons: list[str]
+    missed: list[str]
+
+    @property
+    def passed(self) -> bool:
+        return not self.missed
 
 
 def decide(metrics: dict[str, float], gate: dict[str, Any], key: str = "register.gate") -> BarsDecision:
@@ -23,7 +27,8 @@ def decide(metrics: dict[str, float], gate: dict[str, Any], key: str = "register
         raise UserError(
             f"{key} in params.yaml is {gate!r}.\nCure: minimum and maximum, a bar for each metric."
         )
-    reasons, passed = [], True
+    reasons: list[str] = []
+    missed: list[str] = []
     for side, bars in gate.items():
         if side not in ("minimum", "maximum"):
             raise UserError(f"{key}.{side} in params.yaml means nothing.\nCure: minimum or maximum.")
@@ -39,7 +44,7 @@ def decide(metrics: dict[str, float], gate: dict[str, Any], key: str = "register
                 raise UserError(f"{name} in params.yaml is {bar!r}.\nCure: give it a number.")
             value = metrics[metric]
             reached = value >= bar if side == "minimum" else value <= bar
-            passed &= reached
-            words = "reaches" if reached else "misses"
-            reasons.append(f"{metric} {value:g} {words} the {side} {bar:g}")
-    return BarsDecision(passed, reasons)
+            reasons.append(f"{metric} {value:g} {'reaches' if reached else 'misses'} the {side} {bar:g}")
+            if not reached:
+                missed.append(reasons[-1])
+    return BarsDecision(reasons, missed)

@@ -45,7 +45,7 @@ def gather(
         contextlib.chdir(history.project.folder),
         mock.patch.dict(os.environ, history.project.env, clear=True),
     ):
-        project = Project(history.project.folder)
+        project = Project.enter(history.project.folder)
         (version,) = [one for one in project.versions if one.number == number]
         found = gather_evidence(project, version, stage, settings)
         return found, policy.decide(found, settings), project.unseen

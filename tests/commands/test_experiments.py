@@ -56,7 +56,7 @@ def test_params_are_read_as_dvc_reads_them(history: History, monkeypatch):
     path.write_text(text + "extra:\n  answer: No\n  nothing:\n", encoding="utf-8")
     after = history.project.commit("without")
     monkeypatch.chdir(history.project.folder)
-    project = Project(history.project.folder)
+    project = Project.enter(history.project.folder)
     assert changed(project, before, after) == {"models.xgboost.rounds": [25, 24]}
 
 

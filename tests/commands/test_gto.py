@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from predictflow.adapters.git import Repository
-from predictflow.ledger.chain import assigned_versions, read_chain, standing_receipts
-from predictflow.ledger.writer import write_receipt
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import ReceiptDraft
 from tests.people.history import History
 from tests.people.ledger import GIVEN, MODEL
 
@@ -20,9 +21,9 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
     contents = {made.version: made for made in history.made.values()}
 
     def step(action: str, version: int, stage: str | None = None) -> None:
-        chain = read_chain(repository, MODEL)
-        given = GIVEN | {"content": contents[version].content}
-        write_receipt(repository, chain, action, version, commits[version], given, stage=stage)
+        facts = GIVEN | {"content": contents[version].content}
+        ledger = Ledger(repository, read_chain(repository, MODEL), None)
+        ledger.append([ReceiptDraft(action, version, commits[version], facts, stage)])
 
     def in_gto() -> dict[str, str]:
         shown = json.loads(history.project.run("gto", "show", MODEL, "--json").stdout)
@@ -35,7 +36,7 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
         return {stage: version for _, stage, version in sorted(held)}
 
     def in_receipts() -> dict[str, str]:
-        stands = standing_receipts(read_chain(repository, MODEL).receipts)
+        stands = read_chain(repository, MODEL).standing()
         return {stage: f"v{receipt.version}.0.0" for stage, receipt in stands.items()}
 
     def got(*words: str) -> str:
@@ -61,12 +62,11 @@ def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: p
     assert got("--stage", "production") == contents[1].name
     assert got("--rev", "v2.0.0") == contents[2].name
 
-    chain = read_chain(repository, MODEL).receipts
-    assert assigned_versions(chain, "production") == [2, 3, 1]
+    assert read_chain(repository, MODEL).assigned("production") == [2, 3, 1]
     step("archived", 1, "production")
     assert in_receipts() == {"staging": "v2.0.0"}
     assert in_gto()["production"] == "v3.0.0", "why a stage is emptied of all that GTO remembers"
-    for version in assigned_versions(read_chain(repository, MODEL).receipts, "production"):
+    for version in read_chain(repository, MODEL).assigned("production"):
         step("archived", version, "production")
     assert in_gto() == in_receipts() == {"staging": "v2.0.0"}
     step("promoted", 3, "production")

@@ -9,8 +9,8 @@ import pytest
 
 from predictflow.adapters.git import Repository
 from predictflow.ledger.chain import read_chain
-from predictflow.ledger.receipts import Receipt
-from predictflow.ledger.writer import write_receipt
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import Receipt, ReceiptDraft
 from tests.people.history import History
 from tests.people.manual import json_keys_of, keys
 
@@ -48,9 +48,9 @@ def put(
             "description": "",
             "decision": told.pop("decision", None),
         }
-        chain = read_chain(repository, model)
-        commit = commit or made.commit
-        return write_receipt(repository, chain, action, version, commit, given, stage=stage, now=now, **told)
+        ledger = Ledger(repository, read_chain(repository, model), None)
+        draft = ReceiptDraft(action, version, commit or made.commit, given, stage)
+        return ledger.append([draft], now=now, **told)[0]
 
 
 @pytest.fixture

@@ -155,14 +155,14 @@ def test_who_is_not_registered_is_told(history: History):
 @both_slowly
 def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history: History, monkeypatch):
     """The other one promotes while this one has decided and not yet written."""
-    given = transition._given
+    facts = transition._facts
 
     def meanwhile(*asked):
-        monkeypatch.setattr(transition, "_given", given)
+        monkeypatch.setattr(transition, "_facts", facts)
         history.ask("promote", number(history, "other data"), "--to", "production")
-        return given(*asked)
+        return facts(*asked)
 
-    monkeypatch.setattr(transition, "_given", meanwhile)
+    monkeypatch.setattr(transition, "_facts", meanwhile)
     said = history.told("promote", number(history, "first"), "--to", "production", code=1)
     assert "was quicker" in said
     assert stages(history)["Production"] == (history.made["other data"].version,)

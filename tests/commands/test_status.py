@@ -7,14 +7,18 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import zc.lockfile
 
-from predictflow.commands.status import _draw, _told_of_model
+from predictflow.adapters.dvc_status import StageChange
+from predictflow.commands.status import _model_line, render
 from predictflow.lineage.next_steps import RECORD, next_steps
+from predictflow.lineage.standing import GateVerdict, Status
+from predictflow.lineage.status import read_status
 from tests import templates
 from tests.people.history import History, opened
 from tests.people.project import Project
@@ -44,10 +48,24 @@ def everything(project: Project) -> dict[str, tuple[int, int]]:
     }
 
 
-def stand(history: History, *words: str, code: int = 1) -> dict:
+class Answer(dict):
+    """What `predictflow status --json` says, and the value that it was made of."""
+
+    status: Status
+
+
+def stand(history: History, *words: str, code: int = 1) -> Answer:
     """What `predictflow status --json` says, having changed nothing."""
     before = everything(history.project)
-    answer = history.answer(*words, "status", code=code)
+    kept: list[Status] = []
+
+    def read(*asked) -> Status:
+        kept.append(read_status(*asked))
+        return kept[-1]
+
+    with mock.patch("predictflow.commands.status.read_status", read):
+        answer = Answer(history.answer(*words, "status", code=code))
+    (answer.status,) = kept
     assert everything(history.project) == before
     return answer
 
@@ -62,12 +80,23 @@ def follow(history: History, answer: dict) -> None:
         history.project.run("sh", "-c", command, env={"GIT_EDITOR": "echo a message >"})
 
 
-def drawn(answer: dict, columns: int = 400) -> str:
+def drawn(answer: Answer, columns: int = 400) -> str:
     """An answer as a person sees it, in a terminal of some width."""
     said = io.StringIO()
     with mock.patch.dict(os.environ, {"COLUMNS": str(columns)}), contextlib.redirect_stdout(said):
-        _draw(answer)
+        render(sorted_by_name(answer.status), next_steps(answer.status))
     return said.getvalue()
+
+
+def sorted_by_name(status: Status) -> Status:
+    """With the changes of the pipeline sorted: DVC's own order is no promise."""
+    if status.pipeline is None:
+        return status
+    changed = {
+        name: StageChange(*(dict(sorted(paths.items())) for paths in (stage.inputs, stage.outputs)))
+        for name, stage in sorted(status.pipeline.changed.items())
+    }
+    return replace(status, pipeline=replace(status.pipeline, changed=changed))
 
 
 def in_store(project: Project, change: str) -> None:
@@ -318,13 +347,16 @@ def test_a_commit_that_a_branch_has_is_not_lost_without_one(settled: History):
 
 
 def test_a_model_that_the_gate_refused_is_told_so_and_not_to_be_registered(settled: History):
-    answer = stand(settled, code=0)
+    status = stand(settled, code=0).status
     reasons = ["roc_auc 0.7 misses the minimum 0.8", "brier 0.1 reaches the maximum 0.2"]
-    answer["working_tree"] |= {"versions": [], "gate": {"passed": False, "reasons": reasons}}
-    assert next_steps(answer) == []
-    assert _told_of_model(answer["working_tree"]).startswith(f"not registered: {reasons[0]} · ")
-    answer["working_tree"]["gate"] = None
-    assert next_steps(answer)[0][0] == "dvc repro --force --single-item register"
+    model = replace(status.working_tree, versions=[], gate=GateVerdict(False, reasons))
+    assert next_steps(replace(status, working_tree=model)) == []
+    assert _model_line(model).startswith(f"not registered: {reasons[0]} · ")
+    model = replace(model, gate=None)
+    assert (
+        next_steps(replace(status, working_tree=model))[0].command
+        == "dvc repro --force --single-item register"
+    )
 
 
 def test_runs_that_go_on_or_failed_are_told(settled: History):
@@ -408,7 +440,7 @@ def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History
 
 
 def test_a_dvc_that_does_not_answer_is_not_waited_for(settled: History, monkeypatch):
-    monkeypatch.setattr("predictflow.lineage.status.DVC_TIMEOUT", 0.01)
+    monkeypatch.setattr("predictflow.adapters.dvc_status.DVC_TIMEOUT", 0.01)
     (reason,) = stand(settled, code=2)["could_not_tell"]
     assert reason == "`dvc status` has not answered in 0.01 seconds"
 

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from predictflow import cli
+from tests.contract.test_rooms import FLOORS, STAGE_FLOORS
 from tests.people.pages import EXCUSED, PAGES, PLAYED, README, blocks, matches, steps, text_of
 from tests.people.project import REPOSITORY
 
@@ -73,6 +74,14 @@ def test_the_code_that_a_page_names_is_there(page: str):
         rooms = {path.name for path in tops[1].iterdir() if (path / "__init__.py").exists()}
         assert rooms <= {told.rstrip("/") for told in code}, "a room is not on the map"
     assert [told for told in code if not any((top / told).exists() for top in tops)] == []
+
+
+def test_the_map_tells_the_rooms_from_the_top_down():
+    """In the order that test_rooms.py holds the imports to."""
+    for heading, floors in {"predictflow/": FLOORS, "stages/": STAGE_FLOORS}.items():
+        table = text_of("predictflow/README.md").partition(f"\n## {heading}, ")[2].partition("\n## ")[0]
+        told = [re.findall(r"`(\w+)(?:\.py|/)`", row.split(" | ")[0]) for row in table.splitlines()]
+        assert [tuple(rooms) for rooms in told if rooms] == list(floors)
 
 
 def anchors(text: str) -> set[str]:

@@ -8,7 +8,7 @@ from tests.people.project import Project
 PROMOTING = """
 import os, signal, sys
 from predictflow import cli
-from predictflow.promotion import transition
+from predictflow.ledger import ledger
 from stages.tracking import registry
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def after(function):
@@ -20,10 +20,10 @@ def after(function):
 sys.exit(cli.run(sys.argv[1:]))
 """
 POINTS = {
-    "before the first receipt": "transition.write_receipt = die",
-    "after the first receipt": "transition.write_receipt = after(transition.write_receipt)",
-    "before the push": "transition.publish_receipts = die",
-    "after the push": "transition.publish_receipts = after(transition.publish_receipts)",
+    "before the first receipt": "ledger.write_receipt = die",
+    "after the first receipt": "ledger.write_receipt = after(ledger.write_receipt)",
+    "before the push": "ledger.push_chain = die",
+    "after the push": "ledger.push_chain = after(ledger.push_chain)",
     "between stage and alias": "import mlflow; mlflow.MlflowClient.set_registered_model_alias = die",
     "after the alias": "registry.move = after(registry.move)",
 }

@@ -33,10 +33,17 @@ def client(uri: str, tmp_path: Path) -> MlflowClient:
 def add(client: MlflowClient, uri: str, run_id: str = "a" * 32, **told) -> None:
     experiment = client.get_experiment_by_name("one")
     tags = told.get("tags", {"mlflow.user": "ada", "colour": "red"})
-    mlflow_tables.add_run(
-        *(uri, experiment.experiment_id, experiment.artifact_location, run_id, "xgboost", "FINISHED"),
-        *(BEGAN, ENDED, tags, {"rounds": "30"}),
+    record = mlflow_tables.RunRecord(
+        run_id=run_id,
+        name="xgboost",
+        experiment=experiment.experiment_id,
+        artifacts=experiment.artifact_location,
+        began=BEGAN,
+        ended=ENDED,
+        tags=tags,
+        params={"rounds": "30"},
     )
+    mlflow_tables.add_run(uri, record)
 
 
 def rows(uri: str, table: str) -> list[dict]:

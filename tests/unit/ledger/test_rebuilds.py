@@ -18,7 +18,8 @@ from predictflow.ledger.rebuilds import (
     recorded_machine,
     write_rebuild,
 )
-from predictflow.ledger.receipts import Receipt, canonical
+from predictflow.ledger.receipts import Receipt
+from predictflow.ledger.tags import canonical
 from tests.people.ledger import MODEL, put
 
 GIVEN = {

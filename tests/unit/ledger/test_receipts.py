@@ -14,29 +14,21 @@ import pytest
 from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
 from predictflow.formatting import moment
-from predictflow.ledger.chain import (
-    next_counter,
-    next_time,
-    read_chain,
-    registrations,
-    standing_receipts,
-    version_numbers,
-)
-from predictflow.ledger.origin import ask_origin, fetch_receipts, publish_receipts
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.origin import ask_origin, fetch_receipts, push_receipts
 from predictflow.ledger.receipts import Receipt, StaleLedger
 from predictflow.ledger.writer import remove_receipts
 from stages.support.errors import UserError
-from tests.people.ledger import MODEL, git, put, rewrite
+from tests.people.ledger import MODEL, append, draft, git, put, rewrite
 from tests.people.project import REPOSITORY, environment
 
-# Pushes what was written last.
+# Pushes what origin lacks.
 PUSHER = """
 from pathlib import Path
 from predictflow.adapters.git import Repository
-from predictflow.ledger.chain import read_chain
-from predictflow.ledger.origin import publish_receipts
-repository = Repository(Path.cwd())
-publish_receipts(repository, "churn-predictor", read_chain(repository, "churn-predictor").receipts[-1:])
+from predictflow.ledger.origin import push_receipts
+push_receipts(Repository(Path.cwd()), "churn-predictor")
 """
 
 # One writer of two: reads the chain, says so, and writes when it is told to.
@@ -44,16 +36,14 @@ WRITER = """
 import sys
 from pathlib import Path
 from predictflow.adapters.git import Repository
-from predictflow.ledger.chain import read_chain
-from predictflow.ledger.receipts import StaleLedger
-from predictflow.ledger.writer import write_receipt
-repository = Repository(Path.cwd())
-chain = read_chain(repository, "churn-predictor")
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import ReceiptDraft, StaleLedger
+ledger = Ledger.open(Repository(Path.cwd()), "churn-predictor")
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    last = chain.last
-    write_receipt(repository, chain, "promoted", 1, last.commit, last.body, stage=sys.argv[1])
+    last = ledger.chain.last
+    ledger.append([ReceiptDraft("promoted", 1, last.commit, last.body, sys.argv[1])])
 except StaleLedger as error:
     sys.exit(str(error))
 """
@@ -118,34 +108,35 @@ def test_words_of_any_kind_come_back_as_they_were(here: Repository):
 
 
 def test_what_stands_where_is_known_for_every_moment(here: Repository, chain: list[Receipt]):
+    read = read_chain(here, MODEL)
     first, second, staged, gone = chain[1], chain[3], chain[4], chain[5]
-    assert standing_receipts(chain) == {"production": second}
-    assert standing_receipts(chain, at=first.time - 1) == {}
-    assert standing_receipts(chain, at=first.time) == {"production": first}
-    assert standing_receipts(chain, at=second.time - 1) == {"production": first}
-    assert standing_receipts(chain, at=staged.time) == {"production": second, "staging": staged}
-    assert standing_receipts(chain, at=gone.time) == {"production": second}
+    assert read.standing() == {"production": second}
+    assert read.standing(at=first.time - 1) == {}
+    assert read.standing(at=first.time) == {"production": first}
+    assert read.standing(at=second.time - 1) == {"production": first}
+    assert read.standing(at=staged.time) == {"production": second, "staging": staged}
+    assert read.standing(at=gone.time) == {"production": second}
     put(here, "archived", 1, "production")
-    stands = standing_receipts(read_chain(here, MODEL).receipts)
+    stands = read_chain(here, MODEL).standing()
     assert stands == {"production": second}, "another version was taken out, which GTO still held there"
-    assert registrations(chain) == {1: chain[0], 2: chain[2]}
+    assert read.registrations == {1: chain[0], 2: chain[2]}
 
 
 def test_the_next_numbers_pass_over_every_tag_of_the_model_and_no_other(
     here: Repository, chain: list[Receipt]
 ):
     read = read_chain(here, MODEL)
-    assert (version_numbers(read), next_counter(read)) == ({1, 2}, 5)
-    assert next_time(read, now=0) == chain[-1].time + 1
-    assert next_time(read, now=chain[-1].time + 9.9) == chain[-1].time + 9
+    assert (read.version_numbers, read.next_counter) == ({1, 2}, 5)
+    assert read.next_time(now=0) == chain[-1].time + 1
+    assert read.next_time(now=chain[-1].time + 9.9) == chain[-1].time + 9
     later = {"GIT_COMMITTER_DATE": f"@{chain[-1].time + 50} +0000"}
     assert here.git("tag", "-a", "-m", "by hand", f"{MODEL}@v7.1.0", env=later).returncode == 0
     git(here, "tag", f"{MODEL}#other#40")
     git(here, "tag", f"other-{MODEL}#production#90")
     git(here, "tag", f"{MODEL}#no!stage#91")
     read = read_chain(here, MODEL)
-    assert (version_numbers(read), next_counter(read)) == ({1, 2, 7}, 41)
-    assert next_time(read, now=0) == chain[-1].time + 51
+    assert (read.version_numbers, read.next_counter) == ({1, 2, 7}, 41)
+    assert read.next_time(now=0) == chain[-1].time + 51
 
 
 def test_another_model_has_a_chain_of_its_own(here: Repository, chain: list[Receipt]):
@@ -244,7 +235,7 @@ def test_a_tag_that_gto_made_is_listed_and_stands_for_nothing(here: Repository, 
     read = read_chain(here, MODEL)
     assert [tag.name for tag in read.foreign] == [f"{MODEL}#production#5"]
     assert read.damage == []
-    assert standing_receipts(read.receipts)["production"] == chain[3]
+    assert read.standing()["production"] == chain[3]
 
 
 # --- One writer at a time -------------------------------------------------------------------------------
@@ -303,15 +294,14 @@ def test_what_was_just_written_is_taken_back_and_nothing_else(here: Repository, 
 
 def test_of_two_clones_the_second_to_push_is_refused_and_goes_on_after_a_fetch(origin):
     one, two = origin
-    in_production = put(one, "promoted", 1, "production")
-    in_staging = put(two, "promoted", 1, "staging")  # of another name, and after the same receipt
-    publish_receipts(one, MODEL, [in_production])
-    with pytest.raises(StaleLedger, match="was quicker"):
-        publish_receipts(two, MODEL, [in_staging])
+    slower = Ledger.open(two, MODEL)
+    in_production = append(one, ("promoted", 1, "production"))
+    with pytest.raises(StaleLedger, match="was quicker"):  # of another name, and after the same receipt
+        slower.append([draft(two, "promoted", 1, "staging")])
     assert names(two) == ["churn-predictor@v1.0.0"]
     assert fetch_receipts(two, MODEL).missing == [in_production.name]
     assert read_chain(two, MODEL).receipts == read_chain(one, MODEL).receipts
-    publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
+    append(two, ("promoted", 1, "staging"))
     assert fetch_receipts(one, MODEL).damage == []
     assert names(one) == [*names(two)] == [*(names(one)[:2]), "churn-predictor#staging#2"]
     assert read_chain(one, MODEL).damage == []
@@ -327,7 +317,7 @@ def test_of_two_pushes_at_the_same_moment_origin_takes_one(origin, person):
     first.chmod(0o755)
     git(two, "config", "remote.origin.receivepack", str(first))
     with pytest.raises(StaleLedger):
-        publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
+        append(two, ("promoted", 1, "staging"))
     assert names(two) == ["churn-predictor@v1.0.0"]
     assert fetch_receipts(two, MODEL).head == winner.object
     assert names(two) == ["churn-predictor@v1.0.0", winner.name]
@@ -339,30 +329,31 @@ def test_receipts_that_origin_refuses_are_taken_back_all_of_them(origin, person)
     hook.write_text('#!/bin/sh\ncase "$1" in *production*) echo protected; exit 1;; esac\n')
     hook.chmod(0o755)
     with pytest.raises(UserError, match=r"origin does not take the receipt(.|\n)*protected"):
-        publish_receipts(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+        append(one, ("registered", 2), ("promoted", 2, "production"))
     assert names(one) == names(Repository(person / "origin.git")) == ["churn-predictor@v1.0.0"]
     hook.unlink()
-    publish_receipts(one, MODEL, [put(one, "registered", 2), put(one, "promoted", 2, "production")])
+    append(one, ("registered", 2), ("promoted", 2, "production"))
     assert names(Repository(person / "origin.git")) == names(one)
 
 
 def test_receipts_from_before_there_was_an_origin_go_along(here: Repository, chain, person):
     assert ask_origin(here, MODEL) is None
-    publish_receipts(here, MODEL, chain[-1:])
+    push_receipts(here, MODEL)
     subprocess.run(["git", "init", "--quiet", "--bare", person / "late.git"], check=True)
     git(here, "remote", "add", "origin", str(person / "late.git"))
     assert ask_origin(here, MODEL).unpushed == sorted(names(here))
-    publish_receipts(here, MODEL, [put(here, "promoted", 1, "staging")])
+    append(here, ("promoted", 1, "staging"))
     assert names(Repository(person / "late.git")) == names(here)
 
 
 def test_an_origin_out_of_reach_takes_the_receipt_back(origin, person):
     one, _ = origin
+    ledger = Ledger.open(one, MODEL)
     shutil.rmtree(person / "origin.git")
     with pytest.raises(Unreachable, match="origin cannot be read"):
         fetch_receipts(one, MODEL)
     with pytest.raises(UserError, match="Cure: `git fetch origin` must work"):
-        publish_receipts(one, MODEL, [put(one, "promoted", 1, "production")])
+        ledger.append([draft(one, "promoted", 1, "production")])
     assert names(one) == ["churn-predictor@v1.0.0"]
 
 
@@ -374,19 +365,36 @@ def test_a_tag_written_anew_on_origin_is_told_and_not_taken_over(origin, person)
     assert [(found.kind, found.tag) for found in told.damage] == [("rewritten", "churn-predictor@v1.0.0")]
     assert read_chain(one, MODEL) == before
     with pytest.raises(UserError, match="not the same on origin as here: churn-predictor@v1"):
-        publish_receipts(one, MODEL, [put(one, "promoted", 1, "production")])
+        append(one, ("promoted", 1, "production"))
     assert read_chain(one, MODEL) == before
 
 
 def test_a_last_receipt_that_was_deleted_everywhere_is_missed_by_origin(origin, person):
     one, two = origin
-    last = put(one, "promoted", 1, "production")
-    publish_receipts(one, MODEL, [last])
+    last = append(one, ("promoted", 1, "production"))
     git(Repository(person / "origin.git"), "tag", "-d", last.name)
     assert fetch_receipts(two, MODEL).head == last.object
     assert last.object not in {receipt.object for receipt in read_chain(two, MODEL).receipts}
     with pytest.raises(StaleLedger):
-        publish_receipts(two, MODEL, [put(two, "promoted", 1, "staging")])
+        append(two, ("promoted", 1, "staging"))
+
+
+def test_a_ledger_asks_origin_once_and_says_who_was_quicker(origin, monkeypatch: pytest.MonkeyPatch):
+    one, two = origin
+    slower = Ledger.open(two, MODEL)
+    asked, run = [], Repository.git
+    monkeypatch.setattr(
+        Repository, "git", lambda self, *words, **more: asked.append(words[0]) or run(self, *words, **more)
+    )
+    ledger = Ledger.open(one, MODEL)
+    ledger.append([draft(one, "registered", 2), draft(one, "promoted", 2, "production")])
+    ledger.append([draft(one, "promoted", 1, "staging")])
+    ledger.ensure_current()
+    assert asked.count("ls-remote") == 2, "to open it, and to ensure that it is current"
+    assert ledger.chain == read_chain(one, MODEL)
+    with pytest.raises(StaleLedger, match=r"^Ada <ada@example\.com> was quicker"):
+        slower.ensure_current()
+    assert names(two) == names(one)
 
 
 # --- The tools that people have -------------------------------------------------------------------------

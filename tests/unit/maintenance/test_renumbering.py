@@ -1,10 +1,13 @@
 """Which numbers versions get in a store that is made anew."""
 
-from predictflow.maintenance import recovery
+from predictflow.maintenance.renumbering import Renumbering
 
 
 def test_receipts_numbers_come_first_and_nobody_is_lost():
-    numbered = recovery.numbered
+    def numbered(*given):
+        plan = Renumbering(*given)
+        return plan.changes, plan.numbers
+
     assert numbered([], {}, {"b": 1, "d": 4}, [*"abcd"]) == ({}, {"a": 2, "b": 1, "c": 3, "d": 4})
     assert numbered([1, 2], {1: "b", 2: "a"}, {"a": 1}, [*"abc"]) == (
         {2: 1, 1: 2},

@@ -1,0 +1,170 @@
+"""Where a project stands, as values: what Git, DVC and MLflow's store have said."""
+
+from dataclasses import asdict, dataclass
+
+from predictflow.adapters.dvc_status import StageChange
+from predictflow.formatting import Json
+from stages.tracking.registry import RegistryStage
+
+
+@dataclass(frozen=True)
+class GitStatus:
+    """The checkout, and its distance from the upstream.
+
+    Attributes:
+        branch: None where none is checked out.
+        commit: HEAD's; None before the first one.
+        ahead: how many commits the upstream lacks; without one how many no remote has; without a branch how
+            many no branch, tag or remote has; None where nobody could have them.
+        behind: how many commits of the upstream are not here; None without one.
+    """
+
+    branch: str | None
+    commit: str | None
+    upstream: str | None
+    remotes: list[str]
+    ahead: int | None
+    behind: int | None
+    rebasing: bool
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model in a word.
+
+    Attributes:
+        content: None for a version that carries none.
+        commit: the first one that holds it; None where none does.
+    """
+
+    content: str | None
+    kind: str | None
+    metrics: dict[str, float]
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class RegisteredModel(ModelSummary):
+    """A model as a registered version.
+
+    Attributes:
+        name: `churn-predictor/3`.
+        registered: when, as text.
+        run: the id of its run.
+    """
+
+    name: str
+    stage: str
+    aliases: list[str]
+    registered: str
+    run: str | None
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What register.gate said of a model when `register` asked it last."""
+
+    passed: bool
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class LyingModel(ModelSummary):
+    """The model of the dvc.lock that lies here, in a bare repository of HEAD's.
+
+    Attributes:
+        versions: the names of its versions; None where the store does not tell.
+        runs: how many there are of it; None likewise.
+        gate: None where `register` has not asked it about this model.
+    """
+
+    versions: list[str] | None
+    runs: int | None
+    gate: GateVerdict | None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The project's runs.
+
+    Attributes:
+        running: when each began that goes on, as text; the newest first.
+        newest: the status of the newest; None where there is none.
+    """
+
+    running: list[str]
+    newest: str | None
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """What MLflow's store says; `in_stage` by the alias of a stage of the registry."""
+
+    in_stage: dict[str, list[RegisteredModel]]
+    runs: Runs
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """How many DVC holds, and how many of them hold a model that no branch and no tag has ever held."""
+
+    held: int
+    on_no_branch: int
+
+
+@dataclass(frozen=True)
+class StorageStatus:
+    """What of the data and models that lie here is not on the default remote; None where it was not asked."""
+
+    remote: str | None
+    not_pushed: list[str] | None
+
+
+@dataclass(frozen=True)
+class PipelineStatus:
+    """Whether dvc.lock is in step with code, params and data.
+
+    Attributes:
+        in_step: None where DVC could not tell.
+        changed: how a stage differs, by its name.
+        error: why DVC could not tell.
+        cure: the command that brings them in step, or that lets DVC tell; None where none is known or needed.
+    """
+
+    in_step: bool | None
+    changed: dict[str, StageChange]
+    error: str | None
+    cure: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a project stands.
+
+    Attributes:
+        conflicts: the paths that a merge left in conflict.
+        uncommitted: the others of the record that differ from HEAD.
+        store: None where it does not answer.
+        working_tree: None where no model lies here.
+        storage, pipeline: None in a bare repository.
+        could_not_tell: what matters and could not be told, each with its reason.
+        not_looked_at: what matters less and could not be looked at, likewise.
+    """
+
+    git: GitStatus
+    conflicts: list[str]
+    uncommitted: list[str]
+    store: StoreStatus | None
+    working_tree: LyingModel | None
+    experiments: Experiments
+    storage: StorageStatus | None
+    pipeline: PipelineStatus | None
+    could_not_tell: list[str]
+    not_looked_at: list[str]
+
+    def as_json(self) -> Json:
+        """docs/reference/json.md says what each key means; what to do next is not among them."""
+        answer = asdict(self)
+        store = answer.pop("store") or {"in_stage": {}, "runs": None}
+        in_stage = {stage.alias: store["in_stage"].get(stage.alias) for stage in RegistryStage}
+        return answer | in_stage | {"runs": store["runs"]}
