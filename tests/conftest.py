@@ -17,7 +17,10 @@ pytest_plugins = ["tests.fixtures"]
 
 REAL = REPOSITORY / "tests/real"
 # Each line is made by a process of its own, while the tests that need none are run.
-BEGUN = (("history", "promoted", "settled", "audited", "restored"), ("warm", "served"))
+BEGUN = (
+    ("history", "audited", "promoted", "settled", "restored"),
+    ("warm", "served", "published", "released"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,10 +49,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for line in BEGUN:
         names = [name for name in line if f"{name}_template" in needed]
         if names:
-            subprocess.Popen(
+            builder = subprocess.Popen(
                 [sys.executable, "-m", "tests.templates", *names],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            session.config.add_cleanup(builder.wait)

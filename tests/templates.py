@@ -4,12 +4,11 @@ What is kept lies in .pytest_cache/templates, under a name that says what it was
 project consists of, what makes it, and this Python. Whatever of it changes, it is made anew.
 """
 
-import contextlib
 import hashlib
-import os
 import platform
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -81,18 +80,10 @@ def made_of() -> str:
 
 
 def copy(name: str, folder: Path, *, of: str = "") -> Path:
-    """Copy a template, or a folder `of` it; Git's own objects, which nobody writes to, are linked."""
-    source = laid_out(name) / of
-    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True, copy_function=_copied)
+    """Copy a template, or a folder `of` it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", f"{laid_out(name) / of}/.", str(folder)], check=True)
     return folder
-
-
-def _copied(source: str, to: str) -> str:
-    if "/.git/objects/" in source:
-        with contextlib.suppress(OSError):  # another file system
-            os.link(source, to)
-            return to
-    return shutil.copy2(source, to)
 
 
 def relocate(top: Path) -> None:
@@ -125,8 +116,13 @@ def make_history(top: Path) -> None:
 
 
 def tidy(project: Project) -> None:
-    """Let Git keep its objects in one file, all of them: that is copied sooner."""
+    """What has fewer files is copied sooner: Git's objects, all of them, go to one, and what Python can make
+    again, and Git's examples of hooks, are left out."""
     project.run("git", "repack", "--quiet", "-a", "-d", "-k")
+    for path in [*project.folder.rglob("__pycache__")]:
+        shutil.rmtree(path)
+    for path in (project.folder / ".git/hooks").glob("*.sample"):
+        path.unlink()
 
 
 @template

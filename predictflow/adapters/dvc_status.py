@@ -56,6 +56,8 @@ class DvcQuestion:
         try:
             answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
         except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
             raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
         if self._process.returncode:
             cure = next((cure for text, cure in CURES.items() if text in errors), None)

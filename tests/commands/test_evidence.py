@@ -567,7 +567,7 @@ def test_a_champion_that_is_not_in_the_cache_cannot_be_compared(history: History
 def test_code_that_is_not_what_git_says_is_not_run(history: History):
     """Neither the champion's, nor that of a version in doubt."""
     ran = history.project.folder.parent / "ran"
-    forged = f"open({str(ran)!r}, 'w')\n".encode()
+    forged = f"open({str(ran)!r}, 'w').close()\n".encode()
     crown(history, 1)
     code = cache(history, history.made["first"].md5s[f"{FOLDER}/serving.py"])  # the same in all versions
     honest = code.read_bytes()

@@ -386,7 +386,7 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
         assert files(promoted) == held
     finally:
         worker.kill()
-        worker.wait()
+        worker.communicate()
     promoted.told("prune", "--yes")
 
 

@@ -138,14 +138,15 @@ class Player:
 
     def _serve(self, command: str) -> None:
         log = self.project.folder.parent / f"server{len(self._servers)}.log"
-        process = subprocess.Popen(
-            ["sh", "-c", command],
-            cwd=self.project.folder,
-            env=self.env,
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with log.open("w") as said:
+            process = subprocess.Popen(
+                ["sh", "-c", command],
+                cwd=self.project.folder,
+                env=self.env,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._servers.append(process)
         (port,) = re.findall(r"--port (\d+)", command)
 

@@ -1,5 +1,6 @@
 """A real MLflow server, a history that was made through it, and a proxy that asks for a password."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -25,8 +26,9 @@ EXPERIMENT = "1"  # the first one that is made, after MLflow's own
 def address(log: Path, process: subprocess.Popen) -> str:
     """Where a server answers that writes to a log; empty while it does not yet."""
     for word in log.read_text().split():
-        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-            return word
+        with contextlib.suppress(requests.Timeout):  # it is still busy
+            if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
+                return word
     assert process.poll() is None, log.read_text()
     return ""
 
@@ -53,20 +55,22 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        log = self.folder / "log"
-        self._process = subprocess.Popen(
-            [
-                *("mlflow", "server", "--host", "127.0.0.1", "--port", self.uri.rpartition(":")[2] or "0"),
-                *("--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / DATABASE}"),
-                *("--artifacts-destination", str(self.folder / ARTIFACTS)),
-            ],
-            # Without its seven workers for jobs, which a registry has none of.
-            env=environment(self.folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            cwd=self.folder,
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        log, env = self.folder / "log", environment(self.folder)
+        with log.open("w") as said:
+            self._process = subprocess.Popen(
+                [
+                    *("mlflow", "server", "--host", "127.0.0.1", "--workers", "1"),
+                    *("--port", self.uri.rpartition(":")[2] or "0"),
+                    *("--backend-store-uri", f"sqlite:///{self.folder / DATABASE}"),
+                    *("--artifacts-destination", str(self.folder / ARTIFACTS)),
+                ],
+                # Without its seven workers for jobs, which a registry has none of.
+                env=env | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                cwd=self.folder,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
         self.uri = until(lambda: address(log, self._process), "the server")
 

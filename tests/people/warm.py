@@ -26,6 +26,7 @@ import threading
 from pathlib import Path
 
 SOCKET = "warm.socket"
+STARTED: list[subprocess.Popen] = []  # nobody waits for it
 COMMANDS = ("python", "dvc", "gto")
 MODULES = ("dvc", "gto", "stages.", "predictflow.")  # that are run with `python -m`
 EARLY = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "GLIBC_", "LANG", "LC_", "LD_", "MALLOC_", "TZ")
@@ -121,7 +122,7 @@ def start(top: Path, owner: int, env: dict[str, str]) -> None:
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     with (top / "warm.log").open("w") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(top), str(owner)],
             env=env,
             cwd=top,
@@ -130,6 +131,7 @@ def start(top: Path, owner: int, env: dict[str, str]) -> None:
             stderr=log,
             start_new_session=True,
         )
+    STARTED.append(process)
 
 
 def main(top: Path, owner: int) -> None:

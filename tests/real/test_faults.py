@@ -53,6 +53,7 @@ def training(project, *edit: str):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        process.stdout.close()
 
 
 def test_an_unreachable_store_fails_train_before_it_trains(warm):

@@ -26,14 +26,15 @@ def served(warm_template, tmp_path_factory):
     env["MLFLOW_TRACKING_URI"] = f"sqlite:///{warm_template}/mlflow_data/mlflow.db"
     words = "mlflow models serve --env-manager local -m models:/churn-predictor@staging --port"
     log = tmp_path_factory.mktemp("log") / "log"
-    process = subprocess.Popen(
-        [*words.split(), str(port)],
-        env=env,
-        cwd=log.parent,
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [*words.split(), str(port)],
+            env=env,
+            cwd=log.parent,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     address = f"http://127.0.0.1:{port}"
 
     def up() -> bool:

@@ -22,14 +22,15 @@ def server(database: Path, tmp_path: Path) -> Iterator[str]:
     """A real MLflow server with the store; gives its address."""
     log = tmp_path / "log"
     words = f"mlflow server --port 0 --workers 1 --backend-store-uri sqlite:///{database}"
-    process = subprocess.Popen(
-        [*words.split(), "--artifacts-destination", str(tmp_path / "artifacts")],
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [*words.split(), "--artifacts-destination", str(tmp_path / "artifacts")],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     try:
         yield until(lambda: address(log, process), "the server")

@@ -166,14 +166,15 @@ def server(tmp_path):
     folder = tmp_path / "server"
     folder.mkdir()
     words = f"mlflow server --port 0 --workers 1 --backend-store-uri sqlite:///{folder}/server.db"
-    process = subprocess.Popen(
-        [*words.split(), "--artifacts-destination", str(folder / "artifacts")],
-        env=environment(tmp_path),
-        cwd=folder,
-        stdout=(folder / "log").open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with (folder / "log").open("w") as said:
+        process = subprocess.Popen(
+            [*words.split(), "--artifacts-destination", str(folder / "artifacts")],
+            env=environment(tmp_path),
+            cwd=folder,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         yield until(lambda: listening(folder / "log"), "the server")
     finally:

@@ -78,12 +78,8 @@ def test_more_runs_than_mlflow_hands_out_at_once_are_all_told(database: Path):
     assert told == ask(Client(f"sqlite:///{database}"))
 
 
-def test_an_empty_store_answers_with_nothing(tmp_path, monkeypatch):
-    from mlflow import MlflowClient
-
-    path = tmp_path / "new.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+def test_an_empty_store_answers_with_nothing(empty_store_template, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_store_template}/mlflow.db")
     assert ask(find_store()) == Told([], {}, "{}", {}, [])
 
 
@@ -289,7 +285,7 @@ def test_a_server_that_never_answers_is_waited_for_once(monkeypatch):
         (reason,) = questions(f"http://127.0.0.1:{listening.getsockname()[1]}", monkeypatch)
         assert "timed out" in reason
         listening.setblocking(False)
-        listening.accept()
+        listening.accept()[0].close()
         with pytest.raises(BlockingIOError):
             listening.accept()
 

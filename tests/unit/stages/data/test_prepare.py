@@ -1,6 +1,9 @@
 """The stage itself: what it writes, and how it ends on a file that it cannot take."""
 
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +18,34 @@ from stages.support import params
 from stages.support.errors import UserError
 from stages.support.hashes import md5
 from stages.support.paths import TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
-from tests.people.project import Project
+from tests.people import customers
+from tests.people.project import REPOSITORY, Project, tracked
 from tests.unit.stages.data.files import telco, text
+
+PARTS = ("stages/", "data/", "metrics/", "params.yaml", "requirements.lock")
+MADE_OF = [name for name in tracked() if name.startswith(PARTS)]
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[[], Project]:
+    """The project, and no Git: the stage asks nothing of it."""
+
+    def make() -> Project:
+        project = Project(tmp_path / "project", tmp_path).hurry()
+        for name in (*MADE_OF, "data/customers.csv"):
+            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / name, project.folder / name)
+        return project
+
+    return make
+
+
+@pytest.fixture
+def members(project: Project) -> Project:
+    """The project on another company's customers."""
+    customers.write_members(project.folder / "data/customers.csv")
+    customers.declare_members(project.folder / "params.yaml")
+    return project
 
 
 @pytest.fixture
