@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from predictflow.adapters.mlflow_entities import Run, RunReader, Version
 from predictflow.adapters.mlflow_store import find_store
+from predictflow.errors import Unreachable
 from predictflow.lineage.gaps import Gaps
 
 Answer = TypeVar("Answer")
@@ -18,12 +19,19 @@ class ForgivingStore:
         self._gaps = gaps
 
     @cached_property
-    def _reader(self) -> RunReader | None:
-        return self._gaps.look(find_store, None)
+    def _reader(self) -> RunReader | Unreachable:
+        try:
+            return find_store()
+        except Unreachable as error:
+            return error
 
     def _ask(self, question: Callable[[RunReader], Answer], empty: Answer) -> Answer:
-        reader = self._reader
-        return empty if reader is None else self._gaps.look(lambda: question(reader), empty)
+        def ask() -> Answer:
+            if isinstance(self._reader, Unreachable):  # a gap each time: each question wants to know its own
+                raise self._reader
+            return question(self._reader)
+
+        return self._gaps.look(ask, empty)
 
     def runs(self) -> list[Run]:
         return self._ask(lambda reader: reader.runs(), [])

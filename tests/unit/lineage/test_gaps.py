@@ -67,6 +67,12 @@ def test_a_silent_registry_is_refused_with_its_own_reason(project: Project):
     assert cure == "Cure: wait"
 
 
+def test_a_silent_registry_is_refused_though_its_silence_was_met_before(project: Project):
+    assert project.all_runs == [] and len(project.unseen) == 1
+    with pytest.raises(CouldNotTell):
+        project.require_versions()
+
+
 def test_an_empty_registry_answers_whatever_else_is_away(project: Project, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ForgivingStore, "versions", lambda store: [])
     project.gaps.note("origin is away")
