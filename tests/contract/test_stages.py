@@ -26,6 +26,7 @@ PIPELINE = yaml("dvc.yaml")
 PARAMS = yaml("params.yaml")
 NAMES = list(PIPELINE["stages"])
 MODULES = sorted(STAGES.rglob("*.py"))
+PROVIDERS = metadata.packages_distributions()  # of each module that can be imported
 # Where a run is logged changes no byte of the model or its numbers, so it makes neither of them stale.
 CHANGES_NO_BYTE = {"train": "tracking", "evaluate": "tracking"}
 
@@ -175,10 +176,9 @@ def test_nothing_in_the_stages_names_a_column_or_category_of_the_customers(path)
 def test_every_package_that_the_stages_import_is_pinned(path):
     """Without the lock it would be no input: another version of it would go unnoticed."""
     pinned = {canonicalize_name(name) for name in pins(text("requirements.lock"))}
-    providers = metadata.packages_distributions()
     for name in {name.split(".")[0] for name in imports(syntax(path))} - {"stages"}:
         if name not in sys.stdlib_module_names:
-            provider = {canonicalize_name(found) for found in providers[name]}
+            provider = {canonicalize_name(found) for found in PROVIDERS[name]}
             assert provider & pinned, f"{path.name} imports {name}, which requirements.lock does not pin"
 
 
