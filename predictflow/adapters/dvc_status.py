@@ -56,8 +56,6 @@ class DvcQuestion:
         try:
             answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
             raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
         if self._process.returncode:
             cure = next((cure for text, cure in CURES.items() if text in errors), None)
@@ -79,6 +77,10 @@ def asking_dvc() -> Iterator[DvcQuestion]:
         yield DvcQuestion(process)
     finally:
         process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):  # not read to its end: a child of DVC's may hold it
+            if pipe:
+                pipe.close()
 
 
 def _reason(errors: str) -> str:

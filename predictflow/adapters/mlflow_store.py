@@ -28,11 +28,11 @@ def find_store() -> RunReader:
 
 def store_errors() -> tuple[type[Exception], ...]:
     """What is raised where a store does not take what it is given: by MLflow, by SQLAlchemy beneath it, by
-    the network or a full disk."""
+    the network or a full disk; or where it is out of reach."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, OSError
+    return MlflowException, SQLAlchemyError, OSError, Unreachable
 
 
 def log_values(

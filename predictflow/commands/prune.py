@@ -49,7 +49,8 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
       predictflow prune --dry-run
       predictflow prune
     """
-    garbage = find_garbage(Project.enter(context.obj), unused_days)
+    project = Project.enter(context.obj)
+    garbage = find_garbage(project, unused_days)
     answer = _as_json(garbage)
     if not as_json:
         _draw(answer)
@@ -57,7 +58,7 @@ def command(context: click.Context, dry_run: bool, yes: bool, unused_days: int, 
     if mode is Mode.ASK:
         mode = Mode.REMOVE if click.confirm("Remove all of it?") else Mode.REFUSE
     if mode is Mode.REMOVE:
-        remove_garbage(context.obj, garbage, unused_days)
+        remove_garbage(project.repository.folder, garbage, unused_days)
     if as_json:
         print_json(answer | {"removed": mode is Mode.REMOVE})
     elif mode is not Mode.SHOW:

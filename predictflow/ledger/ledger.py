@@ -32,7 +32,7 @@ class Ledger:
         """
         ledger = cls(repository, *_fetch(repository, model))
         last = ledger.chain.last
-        if ledger.origin and last and last.name in ledger.origin.unpushed:
+        if ledger.origin and last and last.name not in ledger.origin.tags:
             with writers_lock(repository):
                 ledger.fetch()  # somebody was about to push them
                 if ledger.origin and ledger.chain.last:

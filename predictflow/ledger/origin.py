@@ -107,7 +107,10 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
         f"{last}:{head}",
     )
     if done.returncode:
-        after = _ask_or_user_error(repository, chain.model)
+        try:
+            after = ask_origin(repository, chain.model)
+        except Unreachable:
+            after = None
         if after is None or after.head != last:  # else it arrived; only the answer did not
             if after and (after.missing or after.damage or after.head != origin.head):
                 raise chain.outdated_by(chain)

@@ -139,15 +139,21 @@ def _typed(body: Json) -> bool:
     texts = (body[key] for key in ("model", "commit", "content", "description", "who", "when"))
     return (
         action in (REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED)
-        and (stage is None if action == REGISTERED else stage in STAGES)
+        and (stage is None if action == REGISTERED else stage in list(STAGES))  # it may be no text
         and type(body["version"]) is int
         and (body["from"] is None or type(body["from"]) is int)
         and all(isinstance(text, str) for text in texts)
         and all(isinstance(body[key], dict) for key in ("md5s", "tags"))
         and all(body[key] is None or isinstance(body[key], dict) for key in ("run", "decision"))
         and (body["why"] is None or isinstance(body["why"], str))
-        and (previous is None or (isinstance(previous, dict) and set(previous) == {"tag", "object"}))
+        and (previous is None or _names_a_receipt(previous))
     )
+
+
+def _names_a_receipt(previous: object) -> bool:
+    if not isinstance(previous, dict) or set(previous) != {"tag", "object"}:
+        return False
+    return all(isinstance(text, str) for text in previous.values())
 
 
 def in_tag(model: str) -> str:

@@ -41,7 +41,7 @@ from stages.tracking.store import MD5_PREFIX, SQLITE, TrackingStore, open_store,
 
 
 def restore_store(project: Project) -> Json:
-    """Write what the store lacks; predictflow/README.md says what each key of the answer means.
+    """Write what the store lacks; docs/reference/json.md says what each key of the answer means.
 
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """

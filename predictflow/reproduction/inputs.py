@@ -62,7 +62,7 @@ def _at(tree: Any, name: str) -> Any:
 
 def _packages(lock: bytes) -> dict[str, str]:
     """{package: version} of a requirements.lock."""
-    return environment.pins(lock.decode("utf-8", "replace"))
+    return environment.pins(lock.decode("utf-8", "replace").replace("\r\n", "\n"))
 
 
 def _packages_of(repository: Repository, md5: str | None) -> dict[str, str] | None:

@@ -82,14 +82,14 @@ def artifact_mismatches(project: Project, artifacts: Artifacts, model: Model) ->
             try:
                 copy = download(artifacts.source, Path(folder))
             except Unreachable as error:
-                project.unseen.append(f"{unseen}: {error}")
+                project.gaps.note(f"{unseen}: {error}")
                 return
             for mismatch in folder_mismatches(copy, model, masked(artifacts.source)):
                 yield replace(mismatch, path=None)  # what was brought here goes again
         return
     path, folders = artifacts.path, folders_in_store(artifacts)
     if not folders and not tracking_uri().startswith(SQLITE):
-        project.unseen.append(f"{unseen}: {path} is a folder of the server's, or of who registered it")
+        project.gaps.note(f"{unseen}: {path} is a folder of the server's, or of who registered it")
     elif not folders:
         above = path.parent if path.parent.is_dir() else artifacts.moved(path.parent)
         message = f"MLflow's files of {artifacts.name} are not there: {path}"

@@ -191,6 +191,11 @@ def made_with(name: str, **changed: object) -> Callable[[Repository], None]:
         (spaced, {("unreadable", PRODUCTION), ("gap", NEXT)}),
         (made_with(PRODUCTION, receipt=2), {("unreadable", PRODUCTION), ("gap", NEXT)}),
         (made_with(PRODUCTION, version="1"), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (made_with(PRODUCTION, stage=["production"]), {("unreadable", PRODUCTION), ("gap", NEXT)}),
+        (
+            made_with(PRODUCTION, previous={"tag": [], "object": {}}),
+            {("unreadable", PRODUCTION), ("gap", NEXT)},
+        ),
         (made_with(PRODUCTION, message="Assigning stage\n"), {("gap", NEXT)}),
         (lambda here: git(here, "tag", "-d", PRODUCTION), {("gap", NEXT)}),
         (lambda here: rewrite(here, LAST, at=to_another_commit(here)), {("moved", LAST)}),
@@ -208,6 +213,7 @@ def made_with(name: str, **changed: object) -> Callable[[Repository], None]:
     ],
     ids=[
         *("a body edited", "a body emptied", "JSON in another form", "a later layout", "a value of no sense"),
+        *("a list of stages", "a previous one that is none"),
         *("a body gone", "one deleted", "one moved", "its date not its own", "dated back", "another writer"),
         *("another stage", "another content", "never registered", "a fork", "lightweight"),
     ],
