@@ -221,9 +221,10 @@ def make_store(top: Path) -> None:
 
 @template
 def make_empty_store(top: Path) -> None:
-    """A store of MLflow's with nothing in it, mlflow.db: MLflow takes seconds to make one."""
+    """A store of MLflow's with nothing in it, mlflow.db and artifacts/: MLflow takes seconds to make one."""
     from mlflow import MlflowClient
 
+    (top / "artifacts").mkdir()
     MlflowClient(f"sqlite:///{top}/mlflow.db").search_experiments()
 
 

@@ -107,15 +107,16 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
         f"{last}:{head}",
     )
     if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
         try:
             after = ask_origin(repository, chain.model)
-        except Unreachable:
-            after = None
+        except Unreachable as error:
+            raise UserError(f"{error}\n{said}\nCure: `git fetch origin` must work.") from error
         if after is None or after.head != last:  # else it arrived; only the answer did not
             if after and (after.missing or after.damage or after.head != origin.head):
                 raise chain.outdated_by(chain)
             raise UserError(
-                f"origin does not take the receipt: {done.stderr.decode(errors='replace').strip()}\n"
+                f"origin does not take the receipt: {said}\n"
                 f"Cure: it must allow tags {in_tag(chain.model)}@… and {in_tag(chain.model)}#…, and {head}."
             )
     unpushed = [name for name in origin.unpushed if name not in new]

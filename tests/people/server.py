@@ -80,6 +80,16 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(30)
             self._process = None
+            until(self._refuses, "the end of the server")  # its workers go a moment later
+
+    def _refuses(self) -> bool:
+        try:
+            requests.get(self.uri, timeout=1).close()
+        except requests.ConnectionError as error:
+            return "refused" in str(error)
+        except requests.Timeout:
+            pass
+        return False
 
     def hold(self, template: Path) -> None:
         """Take over the state that a template has. The server may run: it sees it as what somebody wrote."""
