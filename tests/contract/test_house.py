@@ -37,6 +37,11 @@ def test_every_test_is_run_by_one_target_of_make():
             assert chosen == ["test"]
 
 
+def test_a_change_must_pass_all_but_the_slow_ones():
+    (targets,) = re.findall(r"^for target in (.*); do$", text(".ci/run"), re.MULTILINE)
+    assert targets.split() == ["test", "test-real"]
+
+
 def test_every_promise_has_a_witness_that_make_test_runs():
     assert len(set(WITNESSES.values())) == len(WITNESSES) > 8
     assert all(promise.endswith(".") and witness for promise, witness in WITNESSES.items())
