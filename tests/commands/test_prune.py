@@ -186,6 +186,13 @@ def test_a_second_time_there_is_nothing_to_do(promoted: History):
     assert files(promoted) == held
 
 
+def test_a_project_may_be_named_from_another_folder(promoted: History):
+    litter(promoted)
+    above = Project(promoted.project.folder.parent, promoted.project.folder.parent / "home")
+    said = History(above, promoted.made).told("--repo", "project", "prune", "--yes")
+    assert said.splitlines()[-1] == "done" and groups(promoted) == {}
+
+
 def test_nothing_goes_without_a_yes(promoted: History):
     litter(promoted)
     held, runs = files(promoted), run_ids(promoted)
