@@ -5,14 +5,15 @@ project consists of, what makes it, and this Python. Whatever of it changes, it 
 """
 
 import hashlib
+import os
 import platform
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -25,6 +26,7 @@ from tests.people.project import top as top_of_this_run
 Maker = Callable[[Path], None]
 KEPT = REPOSITORY / ".pytest_cache/templates"
 MAKERS: dict[str, Maker] = {}
+UNUSED = 3600  # seconds after which another state of the code is no longer worked at
 STORE = "project/mlflow_data/mlflow.db"
 # Where MLflow's database says that files lie.
 PLACES = {
@@ -60,17 +62,28 @@ def kept(name: str) -> Path:
     folder, making = KEPT / f"{name} {made_of()}", KEPT / f"{name} is being made"
     with FileLock(KEPT / f"{name}.lock"):
         if not folder.exists():
+            shutil.rmtree(making, ignore_errors=True)
             for other in KEPT.glob(f"{name} *"):
-                shutil.rmtree(other)
+                if time.time() - other.stat().st_mtime > UNUSED:
+                    shutil.rmtree(other)
             making.mkdir()
             MAKERS[name](making)
             making.rename(folder)
+        os.utime(folder)
     return folder
 
 
-@lru_cache
 def made_of() -> str:
-    """What decides a template: the files of a project, what makes it of them, and this Python."""
+    """What decides a template: the files of a project, what makes it of them, and this Python; as it was when
+    this run of the tests began, whatever is edited meanwhile."""
+    known = top_of_this_run() / "made of"
+    with FileLock(top_of_this_run() / "made of.lock"):
+        if not known.exists():
+            known.write_text(_made_of())
+        return known.read_text()
+
+
+def _made_of() -> str:
     makers = ("tests/people/", "tests/templates.py")
     told = hashlib.sha256(f"{sys.version} {platform.platform()}".encode())
     for name in tracked():
@@ -224,8 +237,8 @@ def make_empty_store(top: Path) -> None:
     """A store of MLflow's with nothing in it, mlflow.db and artifacts/: MLflow takes seconds to make one."""
     from mlflow import MlflowClient
 
-    (top / "artifacts").mkdir()
     MlflowClient(f"sqlite:///{top}/mlflow.db").search_experiments()
+    (top / "artifacts").mkdir()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from tests.people import customers, warm
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
-OF_NO_MODEL = ("tests/", "docs/", "benchmarks/", ".github/", ".ci/", "README.md")  # no part of a model
+# What is no part of a model, or of what is done with one.
+OF_NO_MODEL = ("tests/", "docs/", "benchmarks/", ".github/", ".ci/", ".pre", "README.md", "CONTRIBUTING.md")
 WAIT = 300  # seconds: no command of a test runs longer
 
 

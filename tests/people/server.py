@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -80,16 +81,11 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(30)
             self._process = None
-            until(self._refuses, "the end of the server")  # its workers go a moment later
+            until(self._refuses, "the end of the server's workers", 30)
 
     def _refuses(self) -> bool:
-        try:
-            requests.get(self.uri, timeout=1).close()
-        except requests.ConnectionError as error:
-            return "refused" in str(error)
-        except requests.Timeout:
-            pass
-        return False
+        with socket.socket() as asked:
+            return asked.connect_ex(("127.0.0.1", int(self.uri.rpartition(":")[2]))) != 0
 
     def hold(self, template: Path) -> None:
         """Take over the state that a template has. The server may run: it sees it as what somebody wrote."""
