@@ -20,13 +20,11 @@ import select
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 SOCKET = "warm.socket"
-STARTED: list[subprocess.Popen] = []  # nobody waits for it
 COMMANDS = ("python", "dvc", "gto")
 MODULES = ("dvc", "gto", "stages.", "predictflow.")  # that are run with `python -m`
 EARLY = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "GLIBC_", "LANG", "LC_", "LD_", "MALLOC_", "TZ")
@@ -121,21 +119,15 @@ def start(top: Path, owner: int, env: dict[str, str]) -> None:
         text = ASK.format(**told, EARLY=EARLY, MODULES=MODULES, socket=str(top / SOCKET))
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    with (top / "warm.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(top), str(owner)],
-            env=env,
-            cwd=top,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
-        )
-    STARTED.append(process)
+    nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1)]
+    log = (os.POSIX_SPAWN_OPEN, 2, str(top / "warm.log"), os.O_WRONLY | os.O_CREAT, 0o600)
+    words = [sys.executable, "-P", __file__, str(top), str(owner)]
+    os.posix_spawn(sys.executable, words, env, file_actions=[*nowhere, log], setsid=True)
 
 
 def main(top: Path, owner: int) -> None:
     """Import everything, then fork whoever is asked for, as long as the tests run."""
+    os.chdir(top)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(str(top / SOCKET))
     listening.listen(64)  # who asks too early waits here
