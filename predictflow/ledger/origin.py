@@ -125,16 +125,12 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
 
 def push_receipts(repository: Repository, model: str) -> None:
     """Push the receipts that origin lacks, if there is an origin. Raises as `push_chain` does."""
-    origin = _ask_or_user_error(repository, model)
-    if origin:
-        push_chain(repository, read_chain(repository, model), origin)
-
-
-def _ask_or_user_error(repository: Repository, model: str) -> Origin | None:
     try:
-        return ask_origin(repository, model)
+        origin = ask_origin(repository, model)
     except Unreachable as error:
         raise UserError(f"{error}\nCure: `git fetch origin` must work.") from error
+    if origin:
+        push_chain(repository, read_chain(repository, model), origin)
 
 
 def _head(model: str) -> str:

@@ -163,10 +163,6 @@ class Project:
         """Take over receipts that were read meanwhile: some were fetched or written."""
         self._chains[chain.model] = chain
 
-    def forget_receipts(self) -> None:
-        """Read the receipts anew from now on: some were fetched or written."""
-        self._chains.clear()
-
     def forget_store(self) -> None:
         """Ask the store anew from now on: it was written to."""
         for name in OF_STORE:

@@ -23,7 +23,7 @@ from predictflow.adapters.mlflow_store import log_values, store_errors
 from predictflow.audit import mending
 from predictflow.console import track
 from predictflow.formatting import Json
-from predictflow.ledger.chain import Chain
+from predictflow.ledger.chain import Chain, read_chain
 from predictflow.ledger.origin import fetch_receipts
 from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
 from predictflow.lineage.project import Project
@@ -73,8 +73,8 @@ def restore_store(project: Project) -> Json:
 def _chain(project: Project, model: str) -> Chain:
     """The receipts, also those that only origin has. Raises UserError where they are broken."""
     project.look(lambda: fetch_receipts(project.repository, model), None)
-    project.forget_receipts()
-    chain = project.chain(model)
+    chain = read_chain(project.repository, model)
+    project.keep_chain(chain)
     if chain.damage:
         broken = "\n".join(f"  {damage.tag}: {damage.message}" for damage in chain.damage)
         raise UserError(
