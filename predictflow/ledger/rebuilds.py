@@ -24,28 +24,15 @@ IDENTICAL, SAME, DIFFERENT = "identical", "same predictions", "different"
 GRADES = (IDENTICAL, SAME, DIFFERENT)  # the best first
 
 # What a rebuild comes to; docs/reference/json.md says what each means.
-RESULT_KEYS = {
-    "verdict",
-    "entries",
-    "differs",
-    "predictions",
-    "inputs",
-    "environment",
-    "requirements",
-    "machine",
-}
+OF_RUN = {"inputs", "environment", "requirements", "machine"}
+RESULT_KEYS = {"verdict", "entries", "differs", "predictions"} | OF_RUN
 OWN_KEYS = {"receipt", "action", "model", "version", "content", "commit", "registered", "who", "when"}
 REBUILD_KEYS = RESULT_KEYS | OWN_KEYS
 
 
 @dataclass(frozen=True)
 class RebuildReceipt(Tag):
-    """A receipt of a rebuild.
-
-    Attributes:
-        body: all of REBUILD_KEYS.
-        broken: what is wrong with it, in words.
-    """
+    """A receipt of a rebuild. Its `body` has all of REBUILD_KEYS; `broken` is what is wrong, in words."""
 
     body: Json
     broken: list[str]

@@ -20,20 +20,8 @@ RECEIPT_LAYOUT = 1
 REGISTERED, PROMOTED, ROLLED_BACK, ARCHIVED = "registered", "promoted", "rolled back", "archived"
 # What the writer of a receipt tells of a version: all that a new registry needs, but for its files.
 VERSION_KEYS = {"content", "md5s", "run", "registered", "tags", "description", "decision"}
-OWN_KEYS = {
-    "receipt",
-    "action",
-    "model",
-    "version",
-    "stage",
-    "from",
-    "commit",
-    "who",
-    "when",
-    "why",
-    "previous",
-}
-RECEIPT_KEYS = VERSION_KEYS | OWN_KEYS
+OF_TRANSITION = {"action", "model", "version", "stage", "from", "commit", "why"}
+RECEIPT_KEYS = VERSION_KEYS | OF_TRANSITION | {"receipt", "who", "when", "previous"}
 # What GTO allows as a name, and what it reads as its tag behind the name.
 NAME = re.compile(r"([A-Za-z0-9_./-]+:)?[A-Za-z0-9]([A-Za-z0-9/_-]*[A-Za-z0-9])?")
 LOOKS_LIKE_ONE = re.compile(r"^\{", re.MULTILINE)  # a message that was not GTO's own
@@ -45,15 +33,9 @@ class StaleLedger(UserError):
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is wrong with a chain.
+    """Something that is wrong with a chain, and the tag where it is seen."""
 
-    Attributes:
-        kind: unreadable, altered, moved, misdated, gap, fork, unregistered, lightweight or rewritten.
-        tag: where it is seen.
-        message: what is wrong, in words.
-    """
-
-    kind: str
+    kind: str  # unreadable, altered, moved, misdated, gap, fork, unregistered, lightweight or rewritten
     tag: str
     message: str
 

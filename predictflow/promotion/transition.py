@@ -13,14 +13,7 @@ from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.ledger import Ledger
-from predictflow.ledger.receipts import (
-    ARCHIVED,
-    REGISTERED,
-    VERSION_KEYS,
-    Receipt,
-    ReceiptDraft,
-    StaleLedger,
-)
+from predictflow.ledger.receipts import ARCHIVED, REGISTERED, VERSION_KEYS, Receipt, ReceiptDraft, StaleLedger
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
@@ -211,10 +204,9 @@ def _facts(project: Project, version: Version, decision: Json) -> Json:
 
 
 def _run(project: Project, version: Version) -> Json | None:
-    runs = [run for run in project.all_runs if run.id == version.run_id]
-    if not runs:
+    run = next((run for run in project.all_runs if run.id == version.run_id), None)
+    if run is None:
         return None
-    (run,) = runs
     return {
         "id": run.id,
         "name": run.name,
@@ -222,9 +214,9 @@ def _run(project: Project, version: Version) -> Json | None:
         "began": run.began,
         "ended": run.ended,
         "experiment": run.experiment,
-        "tags": _kept(project.store.tags(runs).get(run.id, {})),
-        "params": project.store.params(runs).get(run.id, {}),
-        "metrics": project.store.metrics(runs).get(run.id, {}),
+        "tags": _kept(project.store.tags([run]).get(run.id, {})),
+        "params": project.store.params([run]).get(run.id, {}),
+        "metrics": project.store.metrics([run]).get(run.id, {}),
     }
 
 

@@ -140,7 +140,7 @@ def test_a_stage_that_another_one_imports_is_noticed():
     [
         ("predictflow/lineage/project.py", "import mlflow.entities"),
         ("predictflow/audit/bytes.py", "def f():\n    from dvc.repo import Repo"),
-        ("predictflow/ledger/writer.py", "import click"),
+        ("predictflow/ledger/ledger.py", "import click"),
         ("predictflow/commands/status.py", "import subprocess"),
     ],
 )

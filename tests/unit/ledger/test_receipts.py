@@ -15,10 +15,9 @@ from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
 from predictflow.formatting import moment
 from predictflow.ledger.chain import read_chain
-from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.ledger import Ledger, remove_receipts
 from predictflow.ledger.origin import ask_origin, fetch_receipts, push_receipts
 from predictflow.ledger.receipts import Receipt, StaleLedger
-from predictflow.ledger.writer import remove_receipts
 from stages.support.errors import UserError
 from tests.people.ledger import MODEL, append, draft, git, put, rewrite
 from tests.people.project import REPOSITORY, environment
@@ -36,7 +35,6 @@ WRITER = """
 import sys
 from pathlib import Path
 from predictflow.adapters.git import Repository
-from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import ReceiptDraft, StaleLedger
 ledger = Ledger.open(Repository(Path.cwd()), "churn-predictor")
 print("ready", flush=True)
