@@ -35,6 +35,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from predictflow.adapters.git import Repository
+from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import ReceiptDraft, StaleLedger
 ledger = Ledger.open(Repository(Path.cwd()), "churn-predictor")
 print("ready", flush=True)
