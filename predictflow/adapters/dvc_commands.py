@@ -1,21 +1,34 @@
-"""DVC's own commands, each in a process of its own."""
+"""DVC's own commands, each in a process of its own, and the lock under which they take turns."""
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from stages.support.errors import UserError
 
 
+@contextmanager
+def hold_dvc_lock(root: Path) -> Iterator[None]:
+    """No command of DVC's can begin in a project meanwhile. Raises UserError where one is at work."""
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(Repo(str(root)).lock)
+        except LockError as error:
+            raise UserError(f"DVC is at work: {error}\nCure: wait until it ends.") from error
+        yield
+
+
 def checkout(target: Path) -> None:
     """Let DVC bring a file from its cache; it writes over nothing that the cache does not hold."""
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "checkout", "--quiet", str(target)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
+    words = [sys.executable, "-m", "dvc", "checkout", "--quiet", str(target)]
+    subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
 
 
 def compare_plots(root: Path | None, revisions: list[str], page: Path) -> None:

@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from predictflow.formatting import Json
 
@@ -48,14 +48,14 @@ def changed_inputs(changed: dict[str, StageChange]) -> set[str]:
 class DvcQuestion:
     """`dvc status`, begun and not yet answered."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Popen[str]) -> None:
         self._process = process
 
     def answer(self) -> dict[str, StageChange]:
         """{stage: how it differs from dvc.lock}; empty where nothing does. Raises DvcFailed."""
         try:
             answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
         if self._process.returncode:
             cure = next((cure for text, cure in CURES.items() if text in errors), None)
@@ -66,13 +66,8 @@ class DvcQuestion:
 @contextmanager
 def asking_dvc() -> Iterator[DvcQuestion]:
     """Ask now; the answer may be waited for until the `with` ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "status", "--json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = [sys.executable, "-m", "dvc", "status", "--json"]
+    process = Popen(words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True)
     try:
         yield DvcQuestion(process)
     finally:
@@ -100,7 +95,7 @@ def _change(differences: list[str | Json]) -> StageChange:
             change.inputs[difference] = ""
             continue
         for path, how in difference.get("changed deps", {}).items():
-            params = {f"{path}:{name}": way for name, way in how.items()} if isinstance(how, dict) else None
-            change.inputs.update({path: how} if params is None else params)
+            of_params = {f"{path}:{name}": way for name, way in how.items()} if isinstance(how, dict) else {}
+            change.inputs.update(of_params or {path: how})
         change.outputs.update(difference.get("changed outs", {}))
     return change

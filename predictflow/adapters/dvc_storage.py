@@ -1,4 +1,4 @@
-"""DVC's cache and remote: which objects are there."""
+"""DVC's cache and remote: which objects are there, and which of both a checkout of one's own uses."""
 
 import logging
 import threading
@@ -61,10 +61,6 @@ class Storage:
     def remote_url(self) -> str:
         return self._config["remote"].get(self.remote, {}).get("url", "")
 
-    @property
-    def _remote(self) -> str:
-        return f"the remote {self.remote}, {masked(self.remote_url)}"
-
     def on_remote(self, md5s: Iterable[str], ask: bool) -> set[str]:
         """Those that the default remote holds.
 
@@ -80,7 +76,7 @@ class Storage:
         if "://" not in self.remote_url:
             return {md5 for md5 in md5s if _object(Path(self.remote_url), md5).is_file()}
         if not ask:
-            raise Unreachable(f"{self._remote} (--remote asks it)")
+            raise self._unreachable(" (--remote asks it)")
         return self._ask(list(md5s))
 
     def fetch(self, md5s: Iterable[str]) -> None:
@@ -98,8 +94,7 @@ class Storage:
         try:
             Repo(str(self._root)).cloud.pull([HashInfo("md5", md5) for md5 in md5s])
         except Exception as error:
-            why = masked(str(error)) or type(error).__name__
-            raise Unreachable(f"{self._remote} does not give its files: {why}") from error
+            raise self._unreachable(" does not give its files: ", error) from error
         finally:
             logger.removeFilter(_not_a_warning)
 
@@ -121,9 +116,12 @@ class Storage:
         thread.join(REMOTE_TIMEOUT)
         answer = answers[0] if answers else TimeoutError(f"no answer in {REMOTE_TIMEOUT} seconds")
         if isinstance(answer, Exception):
-            why = masked(str(answer)) or type(answer).__name__
-            raise Unreachable(f"{self._remote} does not answer: {why}") from answer
+            raise self._unreachable(" does not answer: ", answer) from answer
         return answer
+
+    def _unreachable(self, what: str, error: Exception | None = None) -> Unreachable:
+        why = masked(str(error)) or type(error).__name__ if error else ""
+        return Unreachable(f"the remote {self.remote}, {masked(self.remote_url)}{what}{why}")
 
 
 def _not_a_warning(record: logging.LogRecord) -> bool:
@@ -144,3 +142,29 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 def _object(folder: Path, md5: str) -> Path:
     return folder / OBJECTS / md5[:2] / md5[2:]
+
+
+def take_settings_of(root: Path, project: Path) -> None:
+    """Give a checkout in `project` the remotes, passwords and cache of the project in `root`.
+
+    Raises Unreachable where DVC cannot read these.
+    """
+    from dvc.config import Config, ConfigError, merge
+
+    try:
+        own = Config(str(root / ".dvc"))
+        with Config(str(project / ".dvc")).edit("local") as settings:
+            for level in ("repo", "local"):
+                merge(settings, own.load_one(level))
+            settings["cache"]["dir"] = own["cache"].get("dir") or str(root / ".dvc/cache")
+    except ConfigError as error:
+        raise Unreachable(f"DVC's settings cannot be read: {error}") from error
+
+
+def take_cache(cache: Path, project: Path) -> None:
+    """Give a checkout in `project` a cache, and nothing else of its own."""
+    from configobj import ConfigObj
+
+    settings = ConfigObj({"cache": {"dir": str(cache)}}, encoding="utf-8")
+    with (project / ".dvc/config.local").open("wb") as file:
+        settings.write(file)

@@ -41,15 +41,10 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError where there is no repository around `folder`."""
+        rev_parse = ["git", "-C", str(folder), "rev-parse"]
+        about = ["--is-bare-repository", "--is-shallow-repository", "--absolute-git-dir"]
         try:
-            asked = subprocess.run(
-                [
-                    *("git", "-C", str(folder), "rev-parse", "--is-bare-repository"),
-                    *("--is-shallow-repository", "--absolute-git-dir"),
-                ],
-                capture_output=True,
-                text=True,
-            )
+            asked = subprocess.run([*rev_parse, *about], capture_output=True, text=True)
         except FileNotFoundError:
             raise UserError("Git is not installed.\nCure: https://git-scm.com/downloads") from None
         if asked.returncode:
@@ -62,9 +57,7 @@ class Repository:
         self.shallow = shallow == "true"
         self.root: Path | None = None
         if bare == "false":
-            top = subprocess.run(
-                ["git", "-C", str(folder), "rev-parse", "--show-toplevel"], capture_output=True, text=True
-            )
+            top = subprocess.run([*rev_parse, "--show-toplevel"], capture_output=True, text=True)
             self.root = Path(top.stdout.strip())
 
     @property
@@ -82,12 +75,9 @@ class Repository:
         self, *words: str, given: str = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """What `git` says, however it ends; `env` comes on top of this process's own environment."""
+        whole = os.environ | dict(env or {})
         return subprocess.run(
-            ["git", *words],
-            cwd=self.folder,
-            input=given.encode(),
-            capture_output=True,
-            env=os.environ | dict(env or {}),
+            ["git", *words], cwd=self.folder, input=given.encode(), capture_output=True, env=whole
         )
 
     def read(self, *words: str, given: str = "") -> str:

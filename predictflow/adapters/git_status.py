@@ -27,12 +27,10 @@ def read_changes(repository: Repository) -> GitChanges:
     """Without Git's own index being refreshed on the disk; nothing in a bare repository."""
     if repository.root is None:
         return GitChanges({}, [], [])
-    answer = repository.read(
-        *("--no-optional-locks", "status", "--porcelain=v2", "--branch", "--no-renames", "-z")
-    )
+    words = ("--no-optional-locks", "status", "--porcelain=v2", "--branch", "--no-renames", "-z")
     headers: dict[str, str] = {}
     changed: list[tuple[str, str]] = []
-    for line in filter(None, answer.split("\0")):
+    for line in filter(None, repository.read(*words).split("\0")):
         kind, rest = line.split(" ", 1)
         if kind == "#":
             name, value = rest.split(" ", 1)

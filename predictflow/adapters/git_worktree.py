@@ -10,15 +10,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from predictflow.adapters import child_processes
-from predictflow.adapters.child_processes import Children
+from filelock import BaseFileLock, FileLock, Timeout
+
+from predictflow.adapters import processes
 from predictflow.adapters.git import Repository
+from predictflow.adapters.processes import Children
 from stages.support.errors import UserError
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 WORKTREES = Path(".dvc/tmp/predictflow/rebuild")
 PROJECT = "project"
@@ -41,9 +39,9 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
     try:
         words = ["git", "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach"]
         words += [str(folder / PROJECT), commit]
-        env, log = child_processes.environ(), folder / "git.log"
+        env, log = processes.environ(), folder / "git.log"
         if running.run(words, root, env, log):
-            wrong = child_processes.end_of(log)
+            wrong = processes.end_of(log)
             raise UserError(f"commit {commit[:10]} cannot be checked out:\n{wrong}\nCure: `git fsck`.")
         yield folder
     finally:
@@ -54,8 +52,6 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
 
 def clear(repository: Repository) -> None:
     """Remove what killed processes have left: their processes, worktrees, Git's entries for these, stores."""
-    from filelock import Timeout
-
     top = repository.require_root() / WORKTREES
     if not top.is_dir():
         return
@@ -66,23 +62,19 @@ def clear(repository: Repository) -> None:
                 lock.acquire(timeout=0)
             except Timeout:  # it is at work
                 continue
-            child_processes.end_those_in(folder)
+            processes.end_those_in(folder)
             _remove(repository, folder)
             lock.release()
 
 
-def _one_at_a_time(top: Path) -> "BaseFileLock":
+def _one_at_a_time(top: Path) -> BaseFileLock:
     """Held while a folder comes or goes with its lock."""
-    from filelock import FileLock
-
     top.mkdir(parents=True, exist_ok=True)
     return FileLock(top / ".lock")
 
 
-def _lock(folder: Path) -> "BaseFileLock":
+def _lock(folder: Path) -> BaseFileLock:
     """The lock of a folder, beside it. It is released by the system when its process ends in any way."""
-    from filelock import FileLock
-
     return FileLock(folder.with_suffix(".lock"))
 
 

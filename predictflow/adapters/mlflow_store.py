@@ -1,13 +1,16 @@
 """The store that the stages write to: found, written to, and what it raises."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from predictflow.adapters.mlflow_client import Client
-from predictflow.adapters.mlflow_entities import RunReader
+from predictflow.adapters.mlflow_entities import REBUILT_TAG, RunReader, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.errors import Missing, Unreachable
-from stages.tracking.store import SQLITE, TrackingStore, tracking_uri
+from stages.support import params
+from stages.support.errors import UserError
+from stages.tracking import registry
+from stages.tracking.store import SQLITE, TrackingStore, open_store, tracking_uri
 
 
 def find_store() -> RunReader:
@@ -36,7 +39,7 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 
 def log_values(
-    store: TrackingStore, run_id: str, params: Mapping[str, object], metrics: Mapping[str, float], when: int
+    store: TrackingStore, run_id: str, logged: Mapping[str, object], metrics: Mapping[str, float], when: int
 ) -> None:
     """Log the params that a run lacks, and its metrics as of one moment, in milliseconds since 1970."""
     from mlflow.entities import Metric, Param
@@ -44,6 +47,35 @@ def log_values(
     there = store.client.get_run(run_id).data.params
     store.client.log_batch(
         run_id,
-        params=[Param(key, str(value)) for key, value in params.items() if key not in there],
+        params=[Param(key, str(value)) for key, value in logged.items() if key not in there],
         metrics=[Metric(key, value, when, 0) for key, value in metrics.items()],
     )
+
+
+def move_version(version: Version, registry_stage: str, tags: Mapping[str, str]) -> None:
+    """Put a version in a stage, MLflow's stage and alias together, and tag it.
+
+    Raises UserError or Unreachable where MLflow does not take it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    number = str(version.number)
+    try:
+        store = open_store(params.load())
+        registry.move(store, version.model, number, registry_stage)
+        for name, value in tags.items():
+            store.client.set_model_version_tag(version.model, number, name, value)
+    except MlflowException as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
+
+
+def mark_rebuilt(versions: Iterable[Version], words: str) -> None:
+    """Tag versions with a verdict and its time. Raises Unreachable where that cannot be written."""
+    try:
+        client = open_store(params.load()).client
+        for version in versions:
+            client.set_model_version_tag(version.model, str(version.number), REBUILT_TAG, words)
+    except UserError as error:
+        raise Unreachable(str(error).splitlines()[0]) from error
+    except Exception as error:  # of MLflow, of its database's driver, of the network
+        raise Unreachable(f"the registry does not take the verdict: {error}") from error

@@ -79,23 +79,17 @@ def add_run(uri: str, record: RunRecord) -> None:
 
 def delete_runs(uri: str, run_ids: Iterable[str]) -> None:
     """Delete runs for good: the rows that `mlflow gc` deletes, and those of their data, which it leaves."""
-    from mlflow.store.tracking.dbmodels.models import (
-        SqlInput,
-        SqlInputTag,
-        SqlLatestMetric,
-        SqlMetric,
-        SqlParam,
-        SqlRun,
-        SqlTag,
-    )
+    from mlflow.store.tracking.dbmodels import models
     from sqlalchemy import delete, select
 
+    data, tags = models.SqlInput, models.SqlInputTag
     with _session(uri) as session:
         for run_id in run_ids:
-            inputs: Any = select(SqlInput.input_uuid).where(SqlInput.destination_id == run_id)
-            session.execute(delete(SqlInputTag).where(SqlInputTag.input_uuid.in_(inputs)))
-            session.execute(delete(SqlInput).where(SqlInput.destination_id == run_id))
-            for table in (SqlMetric, SqlLatestMetric, SqlParam, SqlTag, SqlRun):
+            inputs: Any = select(data.input_uuid).where(data.destination_id == run_id)
+            session.execute(delete(tags).where(tags.input_uuid.in_(inputs)))
+            session.execute(delete(data).where(data.destination_id == run_id))
+            tables = (models.SqlMetric, models.SqlLatestMetric, models.SqlParam, models.SqlTag, models.SqlRun)
+            for table in tables:
                 session.execute(delete(table).where(table.run_uuid == run_id))
 
 
@@ -130,14 +124,10 @@ def numbers(uri: str, model: str) -> list[int]:
 
 def renumber(uri: str, model: str, new: Mapping[int, int]) -> None:
     """Give versions other numbers, {old: new}, their tags and aliases with them."""
-    from mlflow.store.model_registry.dbmodels.models import (
-        SqlModelVersion,
-        SqlModelVersionTag,
-        SqlRegisteredModelAlias,
-    )
+    from mlflow.store.model_registry.dbmodels import models
     from sqlalchemy import update
 
-    tables: tuple[Any, ...] = (SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias)
+    tables: Any = (models.SqlModelVersion, models.SqlModelVersionTag, models.SqlRegisteredModelAlias)
     with _session(uri) as session:
         for table in tables:
             column = table.version
@@ -155,14 +145,10 @@ def relocate(uri: str, old: str, new: str) -> None:
     from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
     from sqlalchemy import func, update
 
-    columns: tuple[Any, ...] = (
-        SqlExperiment.artifact_location,
-        SqlRun.artifact_uri,
-        SqlModelVersion.source,
-        SqlModelVersion.storage_location,
-    )
+    addresses: list[Any] = [SqlExperiment.artifact_location, SqlRun.artifact_uri]
+    addresses += [SqlModelVersion.source, SqlModelVersion.storage_location]
     with _session(uri) as session:
-        for column in columns:
+        for column in addresses:
             inside = (column == old) | column.startswith(f"{old}/", autoescape=True)
             moved = new + func.substr(column, len(old) + 1)
             session.execute(update(column.class_).where(inside).values({column.key: moved}))

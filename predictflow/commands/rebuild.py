@@ -14,7 +14,6 @@ from predictflow.formatting import SHORT, some_of
 from predictflow.ledger.rebuilds import GRADES, SAME, fetch_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.reproduction.rebuild import CURRENT, OWN, Follow, RebuildResult, rebuild_all
-from predictflow.reproduction.runner import Failed
 from predictflow.reproduction.selection import select_models
 from predictflow.reproduction.verdict import Verdict
 from stages.support.errors import UserError
@@ -142,12 +141,11 @@ def _draw(result: RebuildResult, enough: tuple[str, ...]) -> None:
 
 
 def _beneath(result: RebuildResult) -> Iterator[str]:
+    inputs = result.inputs
     if result.verdict:
         yield from _compared(result.verdict)
-        inputs = result.verdict.inputs
     else:
         yield from str(result.outcome).splitlines()
-        inputs = result.outcome.inputs if isinstance(result.outcome, Failed) else []
     for place, pair in enumerate(inputs[: SHOWN + 1]):
         what = "first input that differs" if place == 0 else "and"
         before, now = _value(pair["recorded"]), _value(pair["found"])

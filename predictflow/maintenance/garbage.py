@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
-from predictflow.adapters.dvc_lock import hold_dvc_lock
+from predictflow.adapters.dvc_commands import hold_dvc_lock
 from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.adapters.mlflow_sqlite import Database

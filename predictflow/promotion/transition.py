@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
-from predictflow.adapters.mlflow_registry import move_version
+from predictflow.adapters.mlflow_store import move_version
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain

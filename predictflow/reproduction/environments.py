@@ -6,9 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from predictflow.adapters import child_processes, pip
-from predictflow.adapters.child_processes import Children, Stopped
+from filelock import FileLock, Timeout
+
+from predictflow.adapters import processes
 from predictflow.adapters.dvc_files import REQUIREMENTS
+from predictflow.adapters.processes import Children, Stopped
 from predictflow.errors import CouldNotTell
 
 ENVIRONMENTS = Path(".dvc/tmp/predictflow/environments")
@@ -21,8 +23,6 @@ def make(root: Path, project: Path, running: Children, log: Path) -> Path:
 
     Raises CouldNotTell where it cannot be made (nothing is kept then), and Stopped.
     """
-    from filelock import FileLock, Timeout
-
     if missing := [name for name in LOCK_FILES if not (project / name).is_file()]:
         raise CouldNotTell(
             f"the commit has no {' and no '.join(missing)}, so what it ran in is not known.\n"
@@ -33,7 +33,7 @@ def make(root: Path, project: Path, running: Children, log: Path) -> Path:
     lock = FileLock(folder.with_suffix(".lock"))
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=child_processes.POLL_SECONDS)
+            lock.acquire(timeout=processes.POLL_SECONDS)
         except Timeout:  # somebody else is making it
             if running.stopped.is_set():
                 raise Stopped from None
@@ -62,14 +62,14 @@ def _install(folder: Path, project: Path, running: Children, log: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     python = ["--python", str(folder / "bin/python")]
     locks = [word for name in LOCK_FILES for word in ("-r", str(project / name))]
-    env = child_processes.environ() | pip.index()
+    env = processes.environ() | processes.package_index()
     for words in (
         ["venv", "--python", sys.executable, str(folder)],
         ["pip", "install", "--system-certs", *python, "--require-hashes", "--no-deps", *locks],
     ):
         if running.run([uv, *words], folder.parent, env, log):
             shutil.rmtree(folder, ignore_errors=True)
-            wrong = child_processes.end_of(log)
+            wrong = processes.end_of(log)
             raise CouldNotTell(
                 f"the environment of {' and '.join(LOCK_FILES)} cannot be made:\n{wrong}\n"
                 "Cure: the package index must be in reach and have these versions for this Python"

@@ -6,18 +6,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
-from predictflow.adapters.child_processes import Children
-from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
-from predictflow.errors import CouldNotTell, Unreachable
+from predictflow.adapters.mlflow_store import mark_rebuilt
+from predictflow.adapters.processes import Children
+from predictflow.errors import CouldNotTell
 from predictflow.formatting import Json, moment
-from predictflow.ledger.rebuilds import (
-    DIFFERENT,
-    RebuildReceipt,
-    push_rebuilds,
-    read_rebuilds,
-    recorded_machine,
-    write_rebuild,
-)
+from predictflow.ledger import rebuilds
+from predictflow.ledger.rebuilds import DIFFERENT, RebuildReceipt
 from predictflow.lineage.project import Project
 from predictflow.reproduction import runner
 from predictflow.reproduction.runner import Failed, RebuiltModel, Tell
@@ -50,6 +44,13 @@ class RebuildResult:
         return self.outcome.verdict if isinstance(self.outcome, RebuiltModel) else None
 
     @property
+    def inputs(self) -> list[Json]:
+        """Those that differ, also of one whose pipeline failed."""
+        if isinstance(self.outcome, RebuiltModel):
+            return self.outcome.verdict.inputs
+        return self.outcome.inputs if isinstance(self.outcome, Failed) else []
+
+    @property
     def grade(self) -> str | None:
         """One of GRADES; None where it could not be made again."""
         return self.verdict.grade if self.verdict else None
@@ -70,18 +71,18 @@ class RebuildResult:
             "receipt": self.receipt,
             "verdict": self.grade,
             "doubtful": self.doubtful,
+            "inputs": self.inputs,
             **self._comparison(),
         }
 
     def _comparison(self) -> Json:
-        if isinstance(self.outcome, UserError):
-            comparison: Json = {"entries": None, "differs": [], "predictions": None}
-            comparison["inputs"] = self.outcome.inputs if isinstance(self.outcome, Failed) else []
-            return comparison | {"why_not": str(self.outcome), "requirements": None, "machine": {}}
-        comparison = asdict(self.outcome.verdict)
-        del comparison["grade"]
+        if not isinstance(self.outcome, RebuiltModel):
+            nothing = dict.fromkeys(("entries", "predictions", "requirements"))
+            return nothing | {"why_not": str(self.outcome), "differs": [], "machine": {}}
+        compared = asdict(self.outcome.verdict)
+        compared = {key: compared[key] for key in ("entries", "differs", "predictions")}
         made = {"requirements": self.outcome.requirements, "machine": self.outcome.machine}
-        return comparison | made | {"why_not": None}
+        return compared | made | {"why_not": None}
 
 
 def rebuild_all(
@@ -89,7 +90,7 @@ def rebuild_all(
 ) -> Iterator[RebuildResult]:
     """What came of each, recorded, as soon as it is done; `follow` gives who is told the steps of a model."""
     running = Children()
-    receipts = read_rebuilds(project.repository, project.model) if project.model else []
+    receipts = rebuilds.read_rebuilds(project.repository, project.model) if project.model else []
     with ThreadPoolExecutor(jobs) as pool:
         try:
             futures = [
@@ -120,15 +121,9 @@ def _make(
                 f"no commit holds the content {request.content or 'of it'}.\n"
                 "Cure: make it with the params of its run, and commit dvc.lock."
             )
-        outcome = runner.rebuild(
-            project.repository,
-            project.storage,
-            request.commit,
-            recorded_machine(receipts, request.content),
-            environment == CURRENT,
-            running,
-            tell,
-        )
+        machine = rebuilds.recorded_machine(receipts, request.content)
+        current = environment == CURRENT
+        outcome = runner.rebuild(project, request.commit, machine, current, running, tell)
     except UserError as error:
         outcome = error
     return RebuildResult(request, environment, outcome)
@@ -146,26 +141,11 @@ def record(project: Project, result: RebuildResult) -> RebuildResult:
         project.gaps.note(f"{request.named}: {reason}")
     if request.registered:
         try:
-            receipt = write_rebuild(project.repository, request.registered, result.as_json())
-            project.look(partial(push_rebuilds, project.repository, [receipt]), None)
+            receipt = rebuilds.write_rebuild(project.repository, request.registered, result.as_json())
+            project.look(partial(rebuilds.push_rebuilds, project.repository, [receipt]), None)
         except UserError as error:
             project.gaps.note(str(error).splitlines()[0])
     if request.versions:
         words = f"{result.grade} {moment(receipt.time if receipt else time.time())}"
-        project.look(lambda: mark_versions(request.versions, words), None)
+        project.look(lambda: mark_rebuilt(request.versions, words), None)
     return replace(result, receipt=receipt.name) if receipt else result
-
-
-def mark_versions(versions: list[Version], words: str) -> None:
-    """Tag MLflow's versions with a verdict and its time. Raises Unreachable where that cannot be written."""
-    from stages.support import params
-    from stages.tracking.store import open_store
-
-    try:
-        client = open_store(params.load()).client
-        for version in versions:
-            client.set_model_version_tag(version.model, str(version.number), REBUILT_TAG, words)
-    except UserError as error:
-        raise Unreachable(str(error).splitlines()[0]) from error
-    except Exception as error:  # of MLflow, of its database's driver, of the network
-        raise Unreachable(f"the registry does not take the verdict: {error}") from error

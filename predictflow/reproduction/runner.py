@@ -14,21 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters import child_processes, dvc_settings, git_worktree
-from predictflow.adapters.child_processes import Children
-from predictflow.adapters.dvc_files import (
-    CUSTOMERS,
-    DVC_LOCK,
-    MODEL,
-    POINTER,
-    REQUIREMENTS,
-    TEST,
-    parse_pointer,
-)
-from predictflow.adapters.dvc_storage import Storage
-from predictflow.adapters.git import Repository
+from predictflow.adapters import dvc_files, dvc_storage, git_worktree, processes
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MODEL, POINTER, REQUIREMENTS, TEST
+from predictflow.adapters.processes import Children
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import Json
+from predictflow.lineage.project import Project
 from predictflow.reproduction import environments, verdict
 from predictflow.reproduction.inputs import differing_inputs, read_stages
 from predictflow.reproduction.verdict import Predictions, Verdict
@@ -67,13 +58,7 @@ class RebuiltModel:
 
 
 def rebuild(
-    repository: Repository,
-    storage: Storage,
-    commit: str,
-    machine: dict[str, str],
-    current: bool,
-    running: Children,
-    tell: Tell,
+    project: Project, commit: str, machine: dict[str, str], current: bool, running: Children, tell: Tell
 ) -> RebuiltModel:
     """Make the model of a commit again; several may be made at once, each in a thread.
 
@@ -85,17 +70,17 @@ def rebuild(
     Raises CouldNotTell where it cannot be made, and Stopped.
     """
     tell("checkout")
-    with git_worktree.checked_out(repository, commit, running) as folder:
-        return _Rebuild(folder, repository, storage, running).make(machine, current, tell)
+    with git_worktree.checked_out(project.repository, commit, running) as folder:
+        return _Rebuild(folder, project, running).make(machine, current, tell)
 
 
 class _Rebuild:
     """One rebuild, in a scratch folder: the worktree in project/, and all else beside it."""
 
-    def __init__(self, folder: Path, repository: Repository, storage: Storage, running: Children) -> None:
+    def __init__(self, folder: Path, project: Project, running: Children) -> None:
         self._folder, self._project, self._log = folder, folder / git_worktree.PROJECT, folder / "log"
-        self._repository, self._storage, self._running = repository, storage, running
-        self._root = repository.require_root()
+        self._repository, self._storage, self._running = project.repository, project.storage, running
+        self._root = project.repository.require_root()
         self._prefix = Path(sys.prefix)
 
     def make(self, machine: dict[str, str], current: bool, tell: Tell) -> RebuiltModel:
@@ -133,7 +118,7 @@ class _Rebuild:
     def _bring_customers(self) -> None:
         """The customers of the commit, from the cache, the working tree or the remote."""
         pointer = self._project / POINTER
-        md5 = parse_pointer(pointer.read_bytes()) if pointer.is_file() else ""
+        md5 = dvc_files.parse_pointer(pointer.read_bytes()) if pointer.is_file() else ""
         if not md5:
             raise CouldNotTell(
                 f"the commit has no {POINTER} that names its customers.\nCure: `dvc add {CUSTOMERS}`."
@@ -151,14 +136,14 @@ class _Rebuild:
         if path is None:
             raise CouldNotTell(
                 f"{CUSTOMERS} (md5 {md5}) is neither in DVC's cache nor on its remote:\n"
-                f"{child_processes.end_of(self._log)}\n"
+                f"{processes.end_of(self._log)}\n"
                 "Cure: `dvc push --all-commits` where it is, or bring it into data/ and `dvc add` it."
             )
         shutil.copyfile(path, self._project / CUSTOMERS)
 
     def _fetch(self, *targets: str) -> None:
         """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""
-        dvc_settings.take_settings_of(self._root, self._project)
+        dvc_storage.take_settings_of(self._root, self._project)
         words = [str(Path(sys.prefix, "bin/dvc")), "fetch", *targets]
         self._running.run(words, self._project, self._environ(Path(sys.prefix)), self._log)
 
@@ -175,7 +160,7 @@ class _Rebuild:
     # --- How it is made ---
 
     def _environ(self, prefix: Path) -> dict[str, str]:
-        env = child_processes.environ()
+        env = processes.environ()
         return env | {
             "PATH": f"{prefix / 'bin'}{os.pathsep}{env.get('PATH', '')}",
             "VIRTUAL_ENV": str(prefix),
@@ -185,7 +170,7 @@ class _Rebuild:
 
     def _run(self, tell: Tell, inputs: list[Json]) -> Json:
         """`dvc repro`; the stages that it has written into dvc.lock."""
-        dvc_settings.take_cache(self._folder / "cache", self._project)
+        dvc_storage.take_cache(self._folder / "cache", self._project)
 
         def watch() -> None:
             stages = RUNNING.findall(self._log.read_text(encoding="utf-8", errors="replace"))
@@ -194,7 +179,7 @@ class _Rebuild:
         words = [str(self._prefix / "bin/dvc"), *REPRO]
         if self._running.run(words, self._project, self._environ(self._prefix), self._log, watch):
             raise Failed(
-                f"its pipeline failed:\n{child_processes.end_of(self._log)}\n"
+                f"its pipeline failed:\n{processes.end_of(self._log)}\n"
                 "Cure: what it says; `--env current` where the environment is to blame.",
                 inputs,
             )

@@ -51,11 +51,11 @@ def select_models(
 def _versions(project: Project) -> list[RebuildRequest]:
     """Each content once, under the name of its newest version."""
     project.require_versions("Cure: set MLFLOW_TRACKING_URI.")
-    requests = []
-    for content, versions in project.versions_with.items():
-        own = [version for version in versions if version.model == project.model]
-        if own:
-            requests.append(_request(project, own[0].name, content or "", None))
+    requests = [
+        _request(project, own[0].name, content or "", None)
+        for content, versions in project.versions_with.items()
+        if (own := [version for version in versions if version.model == project.model])
+    ]
     if not requests:
         raise UserError(f"{project.model} has no registered version.\nCure: `dvc repro` registers one.")
     return sorted(requests, key=lambda request: int(request.named.rpartition("/")[2]))
@@ -82,7 +82,6 @@ def _request(project: Project, named: str, content: str, commit: str | None) -> 
     commit = commit or holder
     if commit != holder:  # the verdict on another commit with this model is no word about the version
         return RebuildRequest(named, content, commit, [], None)
-    versions = [
-        version for version in project.versions_with.get(content, []) if version.model == project.model
-    ]
-    return RebuildRequest(named, content, commit, versions, registered)
+    versions = project.versions_with.get(content, [])
+    own = [version for version in versions if version.model == project.model]
+    return RebuildRequest(named, content, commit, own, registered)

@@ -107,27 +107,27 @@ def _flat(tree: Json) -> Json:
 
 def outs(stages: Json) -> dict[str, str]:
     """{path: md5} of what the stages wrote."""
-    return {name: md5 for (_, of, name), md5 in entries(stages).items() if of == "outs"}
+    return _of("outs", stages)
+
+
+def _of(kind: str, stages: Json) -> Json:
+    """{name: md5 or value} of the entries of a kind."""
+    return {name: value for (_, of, name), value in entries(stages).items() if of == kind}
 
 
 def read_inputs(stages: Json) -> tuple[dict[str, str], Json]:
     """({path: md5}, {dotted name: value}) of what the stages of a dvc.lock were given."""
-    files: dict[str, str] = {}
-    params: Json = {}
     written = outs(stages)
-    for (_, of, name), value in entries(stages).items():
-        if of == "deps" and name not in written:
-            files[name] = value
-        elif of == "params":
-            params[name] = value
-    return files, params
+    files = {name: md5 for name, md5 in _of("deps", stages).items() if name not in written}
+    return files, _of("params", stages)
 
 
 def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     """The inputs that differ: data, params, code, packages, then the machine."""
     pairs = [_pair("data", CUSTOMERS, recorded.files, found.files)]
     pairs += [_pair("param", name, recorded.params, found.params) for name in recorded.params | found.params]
-    pairs += [_pair("code", name, recorded.files, found.files) for name in recorded.files if _is_code(name)]
+    code = recorded.files.keys() - {CUSTOMERS, REQUIREMENTS}
+    pairs += [_pair("code", name, recorded.files, found.files) for name in recorded.files if name in code]
     lock = _pair("environment", REQUIREMENTS, recorded.files, found.files)
     packages = []
     if recorded.packages is not None and found.packages is not None:
@@ -139,10 +139,6 @@ def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     before, now = _named(recorded.machine), _named(found.machine)
     pairs += [_pair("machine", name, before, now) for name in MACHINE.values()]
     return [pair for pair in pairs if _differs(pair)]
-
-
-def _is_code(path: str) -> bool:
-    return path not in (CUSTOMERS, REQUIREMENTS)
 
 
 def _pair(kind: str, name: str, recorded: Json, found: Json) -> Json:

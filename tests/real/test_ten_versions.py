@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.adapters.child_processes import Children
 from predictflow.adapters.git import Repository
 from predictflow.adapters.mlflow_entities import REBUILT_TAG
+from predictflow.adapters.processes import Children
 from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.reproduction import environments
 from stages.support.environment import pins

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.adapters.child_processes import Children, Stopped
+from predictflow.adapters.processes import Children, Stopped
 from predictflow.errors import CouldNotTell
 from predictflow.reproduction import environments
 from tests.people.waiting import until
