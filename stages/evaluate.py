@@ -44,12 +44,11 @@ def evaluate(settings: params.Params) -> str:
     from stages.model.serving import Model, features
 
     campaign = measures.Campaign(
-        settings.number("evaluate.contact_cost", 0, 1e9),
-        settings.number("evaluate.customer_value", 0, 1e9),
-        settings.number("evaluate.success_rate", 0, 1),
+        settings["evaluate.contact_cost"],
+        settings["evaluate.customer_value"],
+        settings["evaluate.success_rate"],
     )
-    bins = settings.integer("evaluate.calibration_bins", 2, 1000)
-    confidence = settings.number("evaluate.confidence", 0.5, 0.9999)
+    bins, confidence = settings["evaluate.calibration_bins"], settings["evaluate.confidence"]
     target_of = settings["data.target"]
 
     test, model = pd.read_parquet(TEST), Model(MODEL_FOLDER)
@@ -60,9 +59,7 @@ def evaluate(settings: params.Params) -> str:
     numbers = measures.numbers(target, probabilities, campaign, confidence, bins)
     labels = (str(target_of["negative"]), str(target_of["positive"]))
     points = measures.curves(target, probabilities, numbers["threshold"], bins, labels)
-    points["importance"] = measures.importance(
-        model.score, frame, target, settings.integer("seed", 0, params.SEEDS)
-    )
+    points["importance"] = measures.importance(model.score, frame, target, settings["seed"])
     for name, table in points.items():
         with files.atomic_write(PLOTS / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -61,8 +61,8 @@ def used(settings: params.Params) -> dict[str, Any]:
 
 def main() -> None:
     settings = params.load()
-    share = settings.number("prepare.test_share", 0.01, 0.99)
-    salt, id_salt = settings["prepare.split_salt"], settings.text("prepare.id_salt")
+    share = settings["prepare.test_share"]
+    salt, id_salt = settings["prepare.split_salt"], settings["prepare.id_salt"]
     schema = Schema(settings)
     if not CUSTOMERS.exists():
         raise errors.UserError(

@@ -33,7 +33,7 @@ LIVE = Path("metrics/train")
 
 def main() -> None:
     settings = params.load()
-    family = settings.choice("train.model", FAMILIES)
+    family = FAMILIES[settings["train.model"]]
     reach()
     if not git.state()["git.commit"]:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
@@ -48,11 +48,7 @@ def main() -> None:
             learn, _ = samples(settings)
             print(f"{settings['train.model']} learns from {len(learn.target)} customers", flush=True)
             with settings_refused(settings):
-                model = family.fit(
-                    learn,
-                    settings[f"models.{settings['train.model']}"],
-                    settings.integer("seed", 0, params.SEEDS),
-                )
+                model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
                 finish(curve)
             write(family, model, settings)
             ensure_unchanged(inputs)
@@ -71,7 +67,7 @@ def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:
     validation = held_out(
         frame[settings["data.id"]],
         f"{settings['prepare.split_salt']} validation ",
-        settings.number("train.validation_share", 0.01, 0.99),
+        settings["train.validation_share"],
     )
     for side in (learn[validation], learn[~validation]):
         if not 0 < side.target.sum() < len(side.target):
@@ -91,12 +87,9 @@ def draw_curve(settings: params.Params) -> None:
     from dvclive import Live
 
     learn, validation = samples(settings)
-    family, name = settings.choice("train.model", FAMILIES), settings["train.model"]
-    points = family.curve(
-        learn[~validation],
-        learn[validation],
-        settings[f"models.{name}"],
-        settings.integer("seed", 0, params.SEEDS),
+    name = settings["train.model"]
+    points = FAMILIES[name].curve(
+        learn[~validation], learn[validation], settings[f"models.{name}"], settings["seed"]
     )
     with Live(str(LIVE), dvcyaml=False, save_dvc_exp=False) as live:
         for step, point in points:

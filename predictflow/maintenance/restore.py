@@ -46,7 +46,7 @@ def restore_store(project: Project) -> Json:
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """
     settings = params.load()
-    model = settings.text("tracking.model")
+    model = settings["tracking.model"]
     chain = _chain(project, model)
     own_ids = tracking_uri().startswith(SQLITE)
     moved_aside = put_aside() if own_ids else None

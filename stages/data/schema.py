@@ -1,29 +1,18 @@
 """What a customer file must look like, declared in params.yaml."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from stages.model.serving import features
-from stages.support.errors import UserError
 from stages.support.params import Params
+from stages.support.params_schema import LARGEST
 
 SHOWN = 5  # rows shown of each violation
 WIDEST = 60  # characters shown of a value
-LARGEST = float(np.finfo("float32").max)  # what the models' numbers can hold
-
-KEYS = {"delimiter", "encoding", "decimal", "missing", "id", "target", "columns"}
-
-TYPES = {
-    "number": {"type", "min", "max", "nullable", "fill"},
-    "integer": {"type", "min", "max", "nullable", "fill"},
-    "category": {"type", "categories", "nullable", "fill"},
-    "ignored": {"type"},
-}
 
 # rule: (what is wrong with these rows, the cure)
 RULES = {
@@ -86,11 +75,9 @@ def shorten(value: str) -> str:
 
 
 class Schema:
-    """The `data` block of params.yaml, checked."""
+    """The `data` block of params.yaml."""
 
     def __init__(self, params: Params) -> None:
-        """Raises UserError naming each key of the block that cannot be meant."""
-        data = params["data"]
         self.id: str = params["data.id"]
         self.target: str = params["data.target.column"]
         self.positive: str = params["data.target.positive"]
@@ -100,89 +87,6 @@ class Schema:
         self.decimal: str = params["data.decimal"]
         self.missing: list[str] = params["data.missing"]
         self.all: dict[str, dict] = params["data.columns"]
-        problems = [*self._mistakes(), *(f"data.{key} means nothing" for key in sorted(set(data) - KEYS))]
-        if problems:
-            raise UserError(
-                "params.yaml does not declare the data well:\n"
-                + "\n".join(f"  {problem}" for problem in problems)
-                + "\nCure: correct these keys; the comments in params.yaml tell what each may hold."
-            )
-
-    def _mistakes(self) -> Iterator[str]:
-        texts = {
-            "data.id": self.id,
-            "data.target.column": self.target,
-            "data.target.positive": self.positive,
-            "data.target.negative": self.negative,
-        }
-        for key, value in texts.items():
-            yield from _no_text(key, value)
-        if not (isinstance(self.delimiter, str) and self.delimiter.isascii() and len(self.delimiter) == 1):
-            yield f"data.delimiter is {self.delimiter!r}, which is not one plain character"
-        elif self.delimiter in '"\r\n':
-            yield f"data.delimiter is {self.delimiter!r}, which has a meaning of its own in a CSV"
-        try:
-            "".encode(self.encoding)
-        except (LookupError, TypeError):
-            yield f"data.encoding is {self.encoding!r}, which Python does not know: utf-8, latin-1, utf-16 …"
-        if self.decimal not in (".", ","):
-            yield f'data.decimal is {self.decimal!r}: "." or ","'
-        missing = self.missing if isinstance(self.missing, list) else []
-        if missing is not self.missing:
-            yield f"data.missing is {self.missing!r}: a list of texts"
-        for value in missing:
-            yield from _no_text("data.missing", value)
-        if self.positive == self.negative:
-            yield "data.target: positive and negative are the same"
-        for value in (self.positive, self.negative):
-            if value in missing:
-                yield f"data.target: {value!r} stands for a missing value in data.missing"
-        if not isinstance(self.all, dict):
-            yield f"data.columns is {self.all!r}: a mapping from each column to its declaration"
-            return
-        if self.id == self.target or self.id in list(self.all) or self.target in list(self.all):
-            yield "data.columns: the id and the target are declared apart, once each"
-        if all(isinstance(spec, dict) and spec.get("type") == "ignored" for spec in self.all.values()):
-            yield "data.columns leaves no column to learn from"
-        for name, spec in self.all.items():
-            yield from _no_text("data.columns", name)
-            if set("[]<") & set(str(name)):
-                yield f"data.columns: {name!r} holds [, ] or <, which XGBoost refuses in a column's name"
-            for at in self._column_mistakes(spec, missing):
-                yield f"data.columns.{name}{at}"
-
-    def _column_mistakes(self, spec: Any, missing: list) -> Iterator[str]:
-        kind = spec.get("type") if isinstance(spec, dict) else spec
-        if not isinstance(spec, dict) or not isinstance(kind, str) or kind not in TYPES:
-            yield f".type is {kind!r}: choose one of {', '.join(TYPES)}"
-            return
-        for key in sorted(set(spec) - TYPES[kind]):
-            yield f".{key} means nothing for type {kind}: {', '.join(sorted(TYPES[kind]))} do"
-        if not isinstance(spec.get("nullable", False), bool):
-            yield f".nullable is {spec['nullable']!r}: true or false"
-        if kind == "category":
-            yield from self._category_mistakes(spec, missing)
-        elif kind in ("number", "integer"):
-            numbers = {key: spec[key] for key in ("min", "max", "fill") if spec.get(key) is not None}
-            wrong = {key: value for key, value in numbers.items() if not is_number(value)}
-            for key, value in wrong.items():
-                yield f".{key} is {value!r}, which is no number"
-            if not wrong and numbers.get("min", -LARGEST) > numbers.get("max", LARGEST):
-                yield ".min is above its max"
-
-    def _category_mistakes(self, spec: dict, missing: list) -> Iterator[str]:
-        categories, fill = spec.get("categories"), spec.get("fill")
-        if not isinstance(categories, list) or not categories:
-            yield ".categories must list each category"
-            return
-        for value in categories:
-            yield from _no_text(".categories", value)
-            if categories.count(value) > 1:
-                yield f".categories lists {value!r} {categories.count(value)} times"
-            if value in missing:
-                yield f".categories: {value!r} stands for a missing value in data.missing"
-        if fill is not None and fill not in categories:
-            yield f".fill is {fill!r}, which is none of its categories"
 
     @property
     def columns(self) -> dict[str, dict]:
@@ -262,13 +166,3 @@ def _one_of(values: list[str], rule: str) -> pa.Check:
 
 def _given(rule: str) -> pa.Check:
     return pa.Check(lambda text: text.notna(), error=rule, ignore_na=False, n_failure_cases=SHOWN)
-
-
-def _no_text(key: str, value: Any) -> Iterator[str]:
-    """What YAML reads as a number or a truth value could be written in several ways: 1.0 or 1.00."""
-    if not isinstance(value, str):
-        yield f"{key}: {value!r} is no text; put it in quotes, as the file writes it"
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -47,36 +47,51 @@ class Params:
             raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a whole number.")
         return value
 
-    def text(self, name: str) -> str:
-        """A text that is not empty. Raises UserError for anything else."""
-        value = self[name]
-        if not isinstance(value, str) or not value:
-            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: give it a text, in quotes.")
-        return value
-
-    def choice(self, name: str, among: dict[str, Any]) -> Any:
-        """What the name under a key maps to. Raises UserError, with the right names, for a wrong one."""
-        value = self[name]
-        if not isinstance(value, str) or value not in among:
-            raise UserError(f"{name} in params.yaml is {value!r}.\nCure: choose one of {', '.join(among)}.")
-        return among[value]
-
     def subset(self, *names: str) -> dict[str, Any]:
         """{name: value} of the named keys, for the record."""
         return {name: self[name] for name in names}
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Raises UserError where the file is missing or is no YAML."""
+    """The whole file, held to what it may hold.
+
+    Raises UserError where the file is missing, is no YAML, or holds anything that cannot be meant.
+    """
+    tree = read(path)
+    check(tree)
+    return Params(tree)
+
+
+def read(path: Path = PARAMS) -> dict[str, Any]:
+    """The keys of a file. Raises UserError where it is missing, cannot be read or is no YAML."""
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not here.\nCure: run this in the project's top folder.") from None
-    except (UnicodeError, YAMLError) as error:
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}.\nCure: `git checkout -- {path}`."
+        ) from None
+    except (RecursionError, ValueError, YAMLError) as error:  # ValueError: no such day, too many digits
         raise UserError(f"{path} is not YAML: {error}\nCure: correct that line.") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")
-    return Params(tree)
+    return tree
+
+
+def check(tree: dict[str, Any]) -> None:
+    """Raise UserError naming each key that cannot be meant, its value, and what may stand there."""
+    from stages.support.params_schema import mistakes  # here, for whoever only asks for `flat`
+
+    found = mistakes(tree)
+    if len(found) == 1:
+        raise UserError(f"{found[0].key} in params.yaml {found[0].wrong}.\nCure: {found[0].cure}.")
+    if found:
+        raise UserError(
+            f"params.yaml holds {len(found)} things that cannot be meant:\n"
+            + "\n".join(f"  {problem.key} {problem.wrong}: {problem.cure}" for problem in found)
+            + "\nCure: correct these keys; the comments in params.yaml tell what each may hold."
+        )
 
 
 def ensure_unchanged(used: Callable[[Params], dict[str, Any]], settings: Params) -> None:

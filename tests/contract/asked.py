@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.declared import syntax
 
-ASKS_FOR_ONE = {"number", "integer", "text", "choice"}
+ASKS_FOR_ONE = {"number", "integer"}
 ASKS_FOR_MANY = {"subset"}
 
 

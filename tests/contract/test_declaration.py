@@ -1,10 +1,7 @@
 """What docs/your-own-data.md declares, a reader may copy."""
 
-import copy
-
 from ruamel.yaml import YAML
 
-from stages.data.schema import Schema
 from stages.support import params
 from tests.people.pages import blocks, text_of
 from tests.people.project import REPOSITORY
@@ -14,6 +11,6 @@ def test_the_declaration_on_the_page_is_one():
     (declared,) = [
         block.text for block in blocks(text_of("docs/your-own-data.md")) if block.language == "yaml"
     ]
-    tree = copy.deepcopy(params.load(REPOSITORY / "params.yaml").tree)
-    schema = Schema(params.Params(tree | YAML(typ="safe", pure=True).load(declared)))
-    assert "visits" in schema.names
+    tree = params.read(REPOSITORY / "params.yaml") | YAML(typ="safe", pure=True).load(declared)
+    assert "visits" in tree["data"]["columns"]
+    params.check(tree)

@@ -1,6 +1,5 @@
 """The check of a customer file: each violation in one sentence, all of them at once, with the cure."""
 
-import copy
 import csv
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages.data.schema import Schema
-from stages.support import params
 from stages.support.errors import UserError
 from tests.unit.stages.data import files
 from tests.unit.stages.data.files import schema, telco, text
@@ -401,109 +398,3 @@ def test_the_columns_are_id_then_features_by_name_then_target(read):
 def test_a_header_with_quotes_that_never_close_is_no_traceback(told):
     assert told('"' + text(telco()))
     assert told('"' + "x" * 200_000)
-
-
-# Mistakes in the data block, and what is said of each.
-MISTAKES = {
-    "data.columns.tenure.type is 'text': choose one of number, integer, category, ignored": {
-        "tenure": {"type": "text"}
-    },
-    "data.columns.tenure.type is None: choose one of number, integer, category, ignored": {
-        "tenure": {"min": 0}
-    },
-    "data.columns.tenure.type is 'integer': choose one of number, integer, category, ignored": {
-        "tenure": "integer"
-    },
-    "data.columns.tenure.categories means nothing for type number: fill, max, min, nullable, type do": {
-        "tenure": {"type": "number", "categories": ["a"]}
-    },
-    "data.columns.tenure.min is above its max": {"tenure": {"type": "number", "min": 2, "max": 1}},
-    "data.columns.tenure.min is 'low', which is no number": {"tenure": {"type": "number", "min": "low"}},
-    "data.columns.tenure.fill is nan, which is no number": {
-        "tenure": {"type": "number", "fill": float("nan")}
-    },
-    "data.columns.tenure.fill is '0', which is no number": {"tenure": {"type": "number", "fill": "0"}},
-    "data.columns.tenure.nullable is 'yes': true or false": {"tenure": {"type": "number", "nullable": "yes"}},
-    "data.columns.plan.categories must list each category": {"plan": {"type": "category"}},
-    "data.columns.plan.categories lists 'a' 2 times": {
-        "plan": {"type": "category", "categories": ["a", "a"]}
-    },
-    "data.columns.plan.categories: 1 is no text; put it in quotes, as the file writes it": {
-        "plan": {"type": "category", "categories": [1, "2"]}
-    },
-    "data.columns.plan.categories: True is no text; put it in quotes, as the file writes it": {
-        "plan": {"type": "category", "categories": [True]}
-    },
-    "data.columns.plan.categories: '' stands for a missing value in data.missing": {
-        "plan": {"type": "category", "categories": ["", "a"]}
-    },
-    "data.columns.plan.fill is 'b', which is none of its categories": {
-        "plan": {"type": "category", "categories": ["a"], "fill": "b"}
-    },
-    "data.columns: 2020 is no text; put it in quotes, as the file writes it": {2020: {"type": "number"}},
-    "data.columns: the id and the target are declared apart, once each": {"churn": {"type": "number"}},
-}
-
-
-@pytest.mark.parametrize("sentence", MISTAKES)
-def test_a_mistake_in_a_declared_column_is_named(sentence):
-    with pytest.raises(UserError) as error:
-        schema(columns=schema().all | MISTAKES[sentence])
-    first, *problems, cure = str(error.value).splitlines()
-    assert first == "params.yaml does not declare the data well:"
-    assert sentence in [problem.strip() for problem in problems]
-    assert cure.startswith("Cure: correct these keys")
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "sentence"),
-    [
-        ("delimiter", ", ", "data.delimiter is ', ', which is not one plain character"),
-        ("delimiter", 5, "data.delimiter is 5, which is not one plain character"),
-        ("delimiter", '"', "data.delimiter is '\"', which has a meaning of its own in a CSV"),
-        (
-            "encoding",
-            "utf-9",
-            "data.encoding is 'utf-9', which Python does not know: utf-8, latin-1, utf-16 …",
-        ),
-        ("encoding", 8, "data.encoding is 8, which Python does not know: utf-8, latin-1, utf-16 …"),
-        ("encoding", "hex", "data.encoding is 'hex', which Python does not know: utf-8, latin-1, utf-16 …"),
-        ("decimal", ";", 'data.decimal is \';\': "." or ","'),
-        ("missing", "NA", "data.missing is 'NA': a list of texts"),
-        ("missing", [-1], "data.missing: -1 is no text; put it in quotes, as the file writes it"),
-        ("missing", ["No"], "data.target: 'No' stands for a missing value in data.missing"),
-        ("columns", [], "data.columns is []: a mapping from each column to its declaration"),
-        ("columns", {}, "data.columns leaves no column to learn from"),
-        ("columns", {"a": {"type": "ignored"}}, "data.columns leaves no column to learn from"),
-        ("id", 5, "data.id: 5 is no text; put it in quotes, as the file writes it"),
-        ("id", "churn", "data.columns: the id and the target are declared apart, once each"),
-        ("rows", 5, "data.rows means nothing"),
-        (
-            "target",
-            {"column": "churn", "positive": True, "negative": "No"},
-            "data.target.positive: True is no text; put it in quotes, as the file writes it",
-        ),
-        (
-            "target",
-            {"column": "churn", "positive": "No", "negative": "No"},
-            "data.target: positive and negative are the same",
-        ),
-    ],
-)
-def test_a_mistake_in_the_data_block_is_named(key, value, sentence):
-    with pytest.raises(UserError) as error:
-        schema(**{key: value})
-    assert sentence in [problem.strip() for problem in str(error.value).splitlines()]
-
-
-def test_all_mistakes_of_the_data_block_are_named_at_once():
-    with pytest.raises(UserError) as error:
-        schema(decimal=";", missing="NA", columns=schema().all | {"tenure": {"type": "text"}})
-    assert len(str(error.value).splitlines()) == 5
-
-
-def test_a_key_that_is_missing_is_named():
-    tree = copy.deepcopy(files.settings().tree)
-    del tree["data"]["delimiter"]
-    with pytest.raises(UserError, match=r"params.yaml has no key data\.delimiter"):
-        Schema(params.Params(tree))

@@ -22,17 +22,6 @@ def test_a_missing_key_is_named_with_the_cure(name):
     assert str(error.value).startswith(f"params.yaml has no key {name}.\nCure: ")
 
 
-def test_a_choice_is_what_the_name_maps_to():
-    assert PARAMS.choice("train.model", {"xgboost": 1, "other": 2}) == 1
-
-
-@pytest.mark.parametrize("name", ["train.model", "seed", "train.names"])
-def test_a_wrong_choice_is_answered_with_the_right_ones(name):
-    with pytest.raises(UserError) as error:
-        PARAMS.choice(name, {"one": 1, "other": 2})
-    assert str(error.value) == f"{name} in params.yaml is {PARAMS[name]!r}.\nCure: choose one of one, other."
-
-
 def test_a_number_may_be_either_bound():
     assert PARAMS.number("train.share", 0.2, 1) == PARAMS.number("train.share", 0, 0.2) == 0.2
 
@@ -53,7 +42,7 @@ def test_a_nan_is_in_no_range():
 def test_the_file_is_read_as_yaml_1_2(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: Yes\nb: no\nc: on\nd: true\ne: 012\nf: Größe\n", encoding="utf-8")
-    assert params.load(path).tree == {"a": "Yes", "b": "no", "c": "on", "d": True, "e": 12, "f": "Größe"}
+    assert params.read(path) == {"a": "Yes", "b": "no", "c": "on", "d": True, "e": 12, "f": "Größe"}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +53,9 @@ def test_the_file_is_read_as_yaml_1_2(tmp_path):
         (b"", "holds no keys"),
         (b"- 1\n", "holds no keys"),
         (b"a: caf\xe9\n", "is not YAML"),
+        (b"a: 2026-13-45\n", "is not YAML"),
+        (b"a: " + b"9" * 5000, "is not YAML"),
+        (b"a: " + b"[" * 5000, "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_mapping_is_told(tmp_path, content, said):
@@ -74,4 +66,10 @@ def test_a_file_that_is_no_mapping_is_told(tmp_path, content, said):
 
 def test_a_file_that_is_not_here_is_told(tmp_path):
     with pytest.raises(UserError, match=r"is not here.\nCure: run this in the project's top folder"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_folder_of_that_name_is_told(tmp_path):
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match=r"cannot be read: Is a directory.\nCure: `git checkout -- "):
         params.load(tmp_path / "params.yaml")
