@@ -1,10 +1,12 @@
 """The projects that tests begin with. Each is made once, kept between two runs of the tests, and copied.
 
 What is kept lies in .pytest_cache/templates, under a name that says what it was made of: the files that a
-project consists of, what makes it, and this Python. Whatever of it changes, it is made anew.
+project consists of, what makes it, and this Python. Whatever of it changes, it is made anew. A project of
+theirs has no predictflow/ of its own: it is run with this repository's.
 """
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -26,6 +28,7 @@ from tests.people.project import top as top_of_this_run
 Maker = Callable[[Path], None]
 KEPT = REPOSITORY / ".pytest_cache/templates"
 MAKERS: dict[str, Maker] = {}
+OF_COMMANDS = ("promoted", "restored", "audited", "released")  # predictflow/ has had a hand in these
 UNUSED = 3600  # seconds after which another state of the code is no longer worked at
 STORE = "project/mlflow_data/mlflow.db"
 # Where MLflow's database says that files lie.
@@ -59,7 +62,7 @@ def laid_out(name: str) -> Path:
 def kept(name: str) -> Path:
     """A template as it was made, by this run of the tests or an earlier one."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    folder, making = KEPT / f"{name} {made_of()}", KEPT / f"{name} is being made"
+    folder, making = KEPT / f"{name} {made_of(name in OF_COMMANDS)}", KEPT / f"{name} is being made"
     with FileLock(KEPT / f"{name}.lock"):
         if not folder.exists():
             shutil.rmtree(making, ignore_errors=True)
@@ -73,21 +76,25 @@ def kept(name: str) -> Path:
     return folder
 
 
-def made_of() -> str:
-    """What decides a template: the files of a project, what makes it of them, and this Python; as it was when
-    this run of the tests began, whatever is edited meanwhile."""
-    known = top_of_this_run() / "made of"
+def made_of(commands: bool) -> str:
+    """What decides a template: the files of a project, what makes it of them, this Python, and, where
+    `commands` had a hand in it, predictflow/; as it was when this run of the tests began, whatever is edited
+    meanwhile."""
+    known = top_of_this_run() / "made of.json"
     with FileLock(top_of_this_run() / "made of.lock"):
         if not known.exists():
-            known.write_text(_made_of())
-        return known.read_text()
+            known.write_text(json.dumps([_made_of(but) for but in (OF_NO_MODEL, _BUT_COMMANDS)]))
+        return json.loads(known.read_text())[commands]
 
 
-def _made_of() -> str:
+_BUT_COMMANDS = tuple(path for path in OF_NO_MODEL if path != "predictflow/")
+
+
+def _made_of(but: tuple[str, ...]) -> str:
     makers = ("tests/people/", "tests/templates.py")
     told = hashlib.sha256(f"{sys.version} {platform.platform()}".encode())
     for name in tracked():
-        if name.startswith(makers) or not name.startswith(OF_NO_MODEL):
+        if name.startswith(makers) or not name.startswith(but):
             told.update(f"{name}\0{hashlib.sha256((REPOSITORY / name).read_bytes()).hexdigest()}\n".encode())
     return told.hexdigest()[:16]
 

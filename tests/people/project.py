@@ -18,7 +18,10 @@ from tests.people import customers, warm
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
 # What is no part of a model, or of what is done with one.
-OF_NO_MODEL = ("tests/", "docs/", "benchmarks/", ".github/", ".ci/", ".pre", "README.md", "CONTRIBUTING.md")
+OF_NO_MODEL = (
+    *("predictflow/", "tests/", "docs/", "benchmarks/", ".github/", ".ci/", ".pre"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+)
 WAIT = 300  # seconds: no command of a test runs longer
 
 
