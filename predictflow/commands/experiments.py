@@ -87,17 +87,17 @@ def _revision(project: Project, row: Json) -> str:
 def _draw(answer: Json, sort: str | None) -> None:
     console = open_console()
     rows = answer["experiments"]
-    if rows:
-        console.print(_table(rows, sort))
-    else:
-        console.print("no experiment and no run yet: `dvc exp run -S train.model=…`, or `dvc repro`")
-    for row in rows:
-        if row["experiment"] and not row["run"]:
-            warning = f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
-            console.print(warning, style="yellow", markup=False)
+    none = "no experiment and no run yet: `dvc exp run -S train.model=…`, or `dvc repro`"
+    console.print(_table(rows, sort) if rows else none)
+    warnings = [
+        f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
+        for row in rows
+        if row["experiment"] and not row["run"]
+    ]
     orphans = [row["name"] for row in rows if row["run"] and not row["experiment"] and not row["commit"]]
     if orphans:
-        warning = f"runs without experiment or commit: {some_of(list(dict.fromkeys(orphans)))}"
+        warnings.append(f"runs without experiment or commit: {some_of(list(dict.fromkeys(orphans)))}")
+    for warning in warnings:
         console.print(warning, style="yellow", markup=False)
     print_gaps(console, answer["not_looked_at"])
 

@@ -68,7 +68,7 @@ def _look(project: Project, content: str | None, customer_id: str) -> Json:
     first = project.history.first_with_model.get(content or "")
     return {
         "content": content,
-        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])],
+        "versions": answers.version_entries(project, content),
         "commit": first.sha if first else None,
         "set": holder,
         "why_not": why_not,

@@ -90,14 +90,12 @@ def _sources(answer: Json) -> "Tree":
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
         tree.add(fact("experiment", f"and {len(more)} more runs of it, the oldest of {more[-1]['began']}"))
-    if answer["metrics"]:
-        numbers = (
-            f"{name} {answer['metrics'][name]:.4g}" for name in answers.HEADLINE if name in answer["metrics"]
-        )
+    if metrics := answer["metrics"]:
+        numbers = (f"{name} {metrics[name]:.4g}" for name in answers.HEADLINE if name in metrics)
         tree.add(fact("metrics", *numbers))
     tree.add(_commit(answer))
-    params = {name: value for name, value in answer["params"].items() if not name.startswith("data.")}
-    tree.add(fact("params", *(f"{name} {value}" for name, value in params.items())))
+    params = (f"{name} {value}" for name, value in answer["params"].items() if not name.startswith("data."))
+    tree.add(fact("params", *params))
     if answer["code"]:
         tree.add(fact("code", f"{len(answer['code'])} files of stages/"))
     tree.add(fact("environment", answer["environment"]["path"], f"md5 {answer['environment']['md5']}"))

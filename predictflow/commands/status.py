@@ -11,18 +11,10 @@ from predictflow.adapters.dvc_files import DVC_LOCK
 from predictflow.adapters.dvc_status import changed_outputs
 from predictflow.console import open_console, print_gaps, print_json
 from predictflow.formatting import some_of
+from predictflow.lineage import standing
 from predictflow.lineage.answers import HEADLINE
 from predictflow.lineage.next_steps import NextStep, next_steps
 from predictflow.lineage.project import Project
-from predictflow.lineage.standing import (
-    Experiments,
-    LyingModel,
-    ModelSummary,
-    PipelineStatus,
-    RegisteredModel,
-    Runs,
-    Status,
-)
 from predictflow.lineage.status import read_status
 from stages.tracking.registry import RegistryStage
 
@@ -58,7 +50,7 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
     sys.exit(2 if status.could_not_tell else 1 if steps else 0)
 
 
-def render(status: Status, steps: list[NextStep]) -> None:
+def render(status: standing.Status, steps: list[NextStep]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -96,7 +88,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _numbers(model: ModelSummary) -> str:
+def _numbers(model: standing.ModelSummary) -> str:
     """What a model is, its headline metric, and where it was committed."""
     metric = next((name for name in HEADLINE if name in model.metrics), None)
     return _joined(
@@ -106,20 +98,20 @@ def _numbers(model: ModelSummary) -> str:
     )
 
 
-def _stage_line(versions: list[RegisteredModel] | None) -> str:
+def _stage_line(versions: list[standing.RegisteredModel] | None) -> str:
     if versions is None:
         return "not known"
     lines = (_joined(version.name, _numbers(version), _ago(version.registered)) for version in versions)
     return "\n".join(lines) or "no version"
 
 
-def _model_line(model: LyingModel | None) -> str:
+def _model_line(model: standing.LyingModel | None) -> str:
     if model is None:
         return "no model"
     return _joined(_registered(model), _numbers(model))
 
 
-def _registered(model: LyingModel) -> str:
+def _registered(model: standing.LyingModel) -> str:
     if model.versions is None:
         return "registered: not known"
     if not model.versions and model.gate and not model.gate.passed:
@@ -128,7 +120,7 @@ def _registered(model: LyingModel) -> str:
     return _joined(", ".join(model.versions) or "not registered", _count(model.runs or 0, "run"))
 
 
-def _pipeline_line(pipeline: PipelineStatus | None, conflicts: list[str]) -> str:
+def _pipeline_line(pipeline: standing.PipelineStatus | None, conflicts: list[str]) -> str:
     if DVC_LOCK in conflicts:
         return "out of step: dvc.lock is in conflict"
     if pipeline is None or pipeline.in_step is None:
@@ -151,7 +143,7 @@ def _pipeline_line(pipeline: PipelineStatus | None, conflicts: list[str]) -> str
     return f"out of step: {'; '.join(parts)}"
 
 
-def _commit_line(status: Status) -> str:
+def _commit_line(status: standing.Status) -> str:
     git = status.git
     where = "a rebase" if git.rebasing else git.branch or "no branch"
     at = f"{where} at {git.commit[:10]}" if git.commit else f"{where}, before its first commit"
@@ -162,7 +154,7 @@ def _commit_line(status: Status) -> str:
     return at
 
 
-def _push_line(status: Status) -> str:
+def _push_line(status: standing.Status) -> str:
     git, storage = status.git, status.storage
     if storage is None:
         return ""
@@ -185,7 +177,7 @@ def _push_line(status: Status) -> str:
     return _joined(*parts)
 
 
-def _runs_line(runs: Runs | None, experiments: Experiments) -> str:
+def _runs_line(runs: standing.Runs | None, experiments: standing.Experiments) -> str:
     parts = []
     if runs and runs.running:
         parts.append(f"{_count(len(runs.running), 'run')} RUNNING, since {_ago(runs.running[-1])}")

@@ -29,13 +29,9 @@ def recorded(project: Project, content: str, lock: str | None = None) -> Model:
     if content in project.history.contents:
         return project.history.model(content, lock)
     runs = project.runs.get(content, [])[:1]
-    params = project.store.params(runs)
-    metrics = project.store.metrics(runs)
-    md5s = project.md5s.get(content, {})
-    of_run = runs[0].id if runs else ""
-    return Model(
-        content, Lockfile({}, {}, []), None, md5s, params.get(of_run, {}), metrics.get(of_run, {}), {}
-    )
+    (params,) = project.store.params(runs).values() or ({},)
+    (metrics,) = project.store.metrics(runs).values() or ({},)
+    return Model(content, Lockfile({}, {}, []), None, project.md5s.get(content, {}), params, metrics, {})
 
 
 def sources(project: Project, content: str, lock: str | None, ask_remote: bool) -> Json:
@@ -53,7 +49,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
             "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{MODEL_FOLDER}/")},
         },
         "runs": run_entries(project, project.runs.get(content, [])),
-        "versions": [version_entry(version) for version in project.versions_with.get(content, [])],
+        "versions": version_entries(project, content),
         "receipts": receipt_entries(project, content),
         "commit": commit_entry(project, history.first_with_model.get(content)),
         "in_working_tree": content == on_disk,
@@ -71,9 +67,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
             for path, side in SIDES.items()
             if path in model.md5s
         ],
-        "data": customers_entry(project, model.md5s[CUSTOMERS], ask_remote)
-        if CUSTOMERS in model.md5s
-        else None,
+        "data": customers_entry(project, md5, ask_remote) if (md5 := model.md5s.get(CUSTOMERS)) else None,
         "rebuilds": rebuild_entries(project, content),
         "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
     }
@@ -81,21 +75,16 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
 
 def results(project: Project, md5: str, ask_remote: bool) -> Json:
     """A file and every model made from it, the newest first."""
-    history = project.history
     paths: dict[str, set[str]] = {}
-    for named_by in (history.named_by, project.in_store):
+    for named_by in (project.history.named_by, project.in_store):
         for path, contents in named_by.get(md5, {}).items():
             paths.setdefault(path, set()).update(contents)
     if CUSTOMERS in paths:
         entry = customers_entry(project, md5, ask_remote)
     else:
-        held = (
-            lock.sizes.get(path)
-            for lock in history.locks.values()
-            for path in paths
-            if lock.md5s.get(path) == md5
-        )
-        entry = file_entry(project, min(paths), md5, next(held, None))
+        locks = project.history.locks.values()
+        sizes = (lock.sizes.get(path) for lock in locks for path in paths if lock.md5s.get(path) == md5)
+        entry = file_entry(project, min(paths), md5, next(sizes, None))
     models = [_model_entry(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
     return {"file": entry | {"paths": sorted(paths)}, "models": models}
@@ -114,7 +103,7 @@ def _model_entry(project: Project, content: str) -> Json:
         "commit": first.sha if first else None,
         "experiments": sorted({ref.name for ref in refs if ref.kind == "experiment"}),
         "runs": [run.id for run in of_content],
-        "versions": [version_entry(version) for version in project.versions_with.get(content, [])],
+        "versions": version_entries(project, content),
         "metrics": model.metrics,
     }
 
@@ -167,6 +156,10 @@ def _status(run: Run) -> str:
     return "KILLED" if run.status == "RUNNING" and is_gone(run.tags) else run.status
 
 
+def version_entries(project: Project, content: str | None) -> list[Json]:
+    return [version_entry(version) for version in project.versions_with.get(content, [])]
+
+
 def version_entry(version: Version) -> Json:
     return {
         "name": version.name,
@@ -182,9 +175,7 @@ def receipt_entries(project: Project, content: str) -> list[Json]:
     if project.model is None:
         return []
     chain = project.chain(project.model)
-    return [
-        receipt_entry(chain, receipt) for receipt in reversed(chain.receipts) if receipt.content == content
-    ]
+    return [receipt_entry(chain, receipt) for receipt in chain.receipts[::-1] if receipt.content == content]
 
 
 def rebuild_entries(project: Project, content: str) -> list[Json]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import CUSTOMERS
 from predictflow.formatting import Json
 from predictflow.lineage import answers
-from predictflow.lineage.customer_files import CustomerChanges, CustomerCsv, MalformedCustomers, Open, compare
+from predictflow.lineage.customer_files import CustomerCsv, MalformedCustomers, Open, compare
 from predictflow.lineage.project import Project
 from predictflow.lineage.sections import OF_MODELS, Known, Section
 from predictflow.lineage.sides import ComparedSide, note_gap
@@ -50,8 +50,14 @@ def compare_sides(project: Project, a: ComparedSide, b: ComparedSide, reading: R
 def _data(reading: Reading, project: Project, a: Known[str], b: Known[str]) -> Json:
     if a.value == b.value:
         return {}
-    before, after = _csv(project, a), _csv(project, b)
-    changes = _changes(project, a.side, b.side, before, after, reading) if before and after else None
+    before, after, changes = _csv(project, a), _csv(project, b), None
+    if before and after:
+        try:
+            with reading(before.path.stat().st_size + after.path.stat().st_size) as open_binary:
+                changes = compare(before, after, open_binary)
+        except MalformedCustomers as error:
+            side = a.side if error.file is before else b.side
+            note_gap(project, side, "customers", str(error))
     if changes:
         both = len(changes.changed) + changes.unchanged
         rows: Json = {"a": len(changes.removed) + both, "b": len(changes.added) + both}
@@ -99,19 +105,3 @@ def _path(project: Project, customers: Known[str]) -> Path | None:
     paths = [root / CUSTOMERS] if root else []
     paths += [project.start / side.handle] if side.handle else []
     return next((path for path in paths if path.is_file() and hashes.md5(path) == md5), None)
-
-
-def _changes(
-    project: Project,
-    a: ComparedSide,
-    b: ComparedSide,
-    before: CustomerCsv,
-    after: CustomerCsv,
-    reading: Reading,
-) -> CustomerChanges | None:
-    try:
-        with reading(before.path.stat().st_size + after.path.stat().st_size) as open_binary:
-            return compare(before, after, open_binary)
-    except MalformedCustomers as error:
-        note_gap(project, a if error.file is before else b, "customers", str(error))
-        return None

@@ -44,7 +44,6 @@ class CustomerChanges:
         changed: the ids in both of which a value differs, as text, in a column that both files have; in
             the second file's order.
         unchanged: how many others are in both.
-        columns_removed, columns_added: what only the first, or only the second header names.
     """
 
     removed: list[str]
@@ -63,7 +62,7 @@ def compare(before: CustomerCsv, after: CustomerCsv, open_binary: Open | None = 
 
     Raises MalformedCustomers for a file that is not what its params say, or that gives an id twice.
     """
-    names = [_header(file) for file in (before, after)]
+    names = [next(_rows(file, None))[1] for file in (before, after)]
     ids = {before.id, after.id}
     shared = [name for name in names[0] if name in names[1] and name not in ids]
     held: dict[str, int | None] = {}
@@ -72,8 +71,7 @@ def compare(before: CustomerCsv, after: CustomerCsv, open_binary: Open | None = 
             raise _repeats(before, customer)
         held[customer] = values
     added: dict[str, None] = {}
-    changed = []
-    unchanged = 0
+    changed, unchanged = [], 0
     for customer, values in _customers(after, shared, open_binary):
         if customer in added or held.get(customer, values) is None:
             raise _repeats(after, customer)
@@ -99,10 +97,6 @@ def _repeats(file: CustomerCsv, customer: str) -> MalformedCustomers:
     return MalformedCustomers(
         file, f"the id {customer!r} stands there twice, so which customer is which cannot be told"
     )
-
-
-def _header(file: CustomerCsv) -> list[str]:
-    return next(_rows(file, None))[1]
 
 
 def _customers(file: CustomerCsv, columns: list[str], open_binary: Open | None) -> Iterator[tuple[str, int]]:

@@ -44,10 +44,7 @@ def _of_experiment(project: Project, content: str, ref: Ref, runs: list[Run]) ->
     return _entry(project, content, runs, model.metrics, commit.time) | {
         "name": ref.name,
         "experiment": ref.name,
-        "commit": commit.sha,
-        "baseline": baseline,
-        "changed": changed(project, baseline, commit.sha),
-        "also_changed": _also_changed(project, baseline, commit.sha),
+        **_since(project, baseline, commit.sha),
     }
 
 
@@ -65,10 +62,7 @@ def _of_commit(project: Project, content: str, runs: list[Run]) -> Json:
     return _entry(project, content, runs, metrics, commit.time if commit else 0) | {
         "name": removed or (some_of(at, 2) if at else commit.sha[:SHORT] if commit else "not committed"),
         "experiment": None,
-        "commit": commit.sha if commit else None,
-        "baseline": before,
-        "changed": changed(project, before, commit.sha) if commit and before else {},
-        "also_changed": _also_changed(project, before, commit.sha) if commit and before else [],
+        **_since(project, before, commit.sha if commit else None),
     }
 
 
@@ -78,10 +72,7 @@ def _of_run(project: Project, run: Run) -> Json:
     return _entry(project, run.content, [run], metrics, run.began / 1000) | {
         "name": run.experiment or run.name,
         "experiment": None,
-        "commit": None,
-        "baseline": None,
-        "changed": {},
-        "also_changed": [],
+        **_since(project, None, None),
     }
 
 
@@ -100,16 +91,24 @@ def _entry(
         "status": first["status"],
         "how": RESTORED[first["restored"]] if entries else None,
         "runs": entries,
-        "versions": [answers.version_entry(version) for version in project.versions_with.get(content, [])]
-        if content
-        else [],
+        "versions": answers.version_entries(project, content) if content else [],
     }
 
 
-def changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]:
+def _since(project: Project, baseline: str | None, commit: str | None) -> Json:
+    both = (baseline, commit) if baseline and commit else None
+    return {
+        "commit": commit,
+        "baseline": baseline,
+        "changed": changed(project, *both) if both else {},
+        "also_changed": _also_changed(project, *both) if both else [],
+    }
+
+
+def changed(project: Project, old: str, new: str) -> dict[str, list[Any]]:
     """{dotted name: [value before, value after]} of the params that differ between two commits; null for
     one that was not there."""
-    before, after = (project.params_at(commit) if commit else {} for commit in (old, new))
+    before, after = project.params_at(old), project.params_at(new)
     return {
         name: [before.get(name), after.get(name)]
         for name in sorted(before.keys() | after.keys())
@@ -117,11 +116,11 @@ def changed(project: Project, old: str | None, new: str) -> dict[str, list[Any]]
     }
 
 
-def _also_changed(project: Project, old: str | None, new: str) -> list[str]:
+def _also_changed(project: Project, old: str, new: str) -> list[str]:
     """What else differs of the inputs that both have (an experiment may have stopped before register): data,
     environment, each file of code."""
     history = project.history
-    names = [name for commit in (old, new) if commit and (name := history.lock_at(commit))]
+    names = [name for commit in (old, new) if (name := history.lock_at(commit))]
     if len(names) < 2:
         return []
     before, after = (history.locks[name] for name in names)

@@ -27,19 +27,12 @@ CHUNK = 1 << 20  # bytes that are hashed at once
 
 @dataclass(frozen=True)
 class Target:
-    """What a handle stands for.
+    """What a handle stands for: a model, or a file that models are made from."""
 
-    Attributes:
-        model: the content of a model; None for a file that models are made from.
-        file: the md5 of such a file.
-        named: what the handle is, in words.
-        lock: the dvc.lock that the handle points at, where it points at one.
-    """
-
-    named: str
-    model: str | None = None
-    file: str | None = None
-    lock: str | None = None
+    named: str  # what the handle is, in words
+    model: str | None = None  # its content
+    file: str | None = None  # its md5
+    lock: str | None = None  # the dvc.lock that the handle points at, where it points at one
 
 
 def resolve(project: Project, handle: str | None) -> Target:
@@ -52,8 +45,7 @@ def resolve(project: Project, handle: str | None) -> Target:
         return _of_the_checkout(project)
     looked: list[str] = []
     targets: dict[tuple[str | None, str | None], Target] = {}
-    sources = (_paths, _revisions, _experiments, _md5s, _versions, _runs)
-    for source in sources:
+    for source in (_paths, _revisions, _experiments, _md5s, _versions, _runs):
         if targets and source is _runs and not RUN_HANDLE.fullmatch(handle):
             break  # an experiment's own commit says more than its run
         for target in source(project, handle, looked):
@@ -108,11 +100,11 @@ def _md5(path: Path) -> str:
         return hashes.md5(path)
     from rich.progress import open as open_with_progress
 
+    digest = hashlib.md5()
     with open_with_progress(path, "rb", description=f"hashing {path.name}", transient=True) as file:
-        digest = hashlib.md5()
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-        return digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:
@@ -127,12 +119,9 @@ def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Targe
             yield Target("a folder with every file of a model", model=content)
         elif len(wrong) < min(len(files), len(differing)):
             nearest, differing = content, wrong
-    if nearest:
-        looked.append(
-            f"{folder.name} is no recorded model: of {nearest} it differs in {', '.join(differing)}"
-        )
-    else:
-        looked.append(f"{folder.name} is a folder without the files of any recorded model")
+    no_model = f"{folder.name} is no recorded model: of {nearest} it differs in {', '.join(differing)}"
+    without = f"{folder.name} is a folder without the files of any recorded model"
+    looked.append(no_model if nearest else without)
 
 
 def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterator[Target]:
@@ -236,12 +225,8 @@ def _experiments(project: Project, handle: str, looked: list[str]) -> Iterator[T
 
 def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     """A run by its id, or by the name of an experiment that DVC has forgotten."""
-    hexadecimal = RUN_HANDLE.fullmatch(handle) is not None
-    named = [
-        run
-        for run in project.all_runs
-        if run.experiment == handle or (hexadecimal and run.id.startswith(handle))
-    ]
+    beginning = handle if RUN_HANDLE.fullmatch(handle) else "no id"
+    named = [run for run in project.all_runs if run.experiment == handle or run.id.startswith(beginning)]
     for run in named:
         if run.content:
             yield Target(f"run {run.id}", model=run.content)

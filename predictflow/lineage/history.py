@@ -7,18 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.dvc_files import (
-    CUSTOMERS,
-    DVC_LOCK,
-    MEASURED,
-    POINTER,
-    PREPARED,
-    RECORDS,
-    Lockfile,
-    parse_lock,
-    parse_pointer,
-    parse_record,
-)
+from predictflow.adapters import dvc_files
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, Lockfile
 from predictflow.adapters.git import Ref, Repository
 from predictflow.lineage.index import Index, IndexedCommit, Progress, read_index
 from stages.support.paths import MODEL_FOLDER
@@ -33,8 +23,8 @@ class Commit:
     Attributes:
         time: seconds since 1970.
         parents: their places in the history.
-        content: the model that its dvc.lock holds; None where it holds none.
-        lock: the name of its dvc.lock; None where it has none.
+        content: the model that its dvc.lock holds.
+        lock: the name of its dvc.lock.
         customers: the md5 of the customers that it names.
     """
 
@@ -51,12 +41,11 @@ class Model:
     """A model as Git has recorded it.
 
     Attributes:
-        content: the md5 of its models/provenance.json.
         lock: the dvc.lock that the rest is taken from.
         commit: the first one with that dvc.lock; None where it was never committed.
         md5s: {path: md5} of the model's files, the data, and the environment's lock.
-        params: those that made it, as params.yaml nests them.
-        metrics: the numbers of its evaluation; empty where they were not committed.
+        params: as params.yaml nests them.
+        metrics: empty where they were not committed.
         prepared: the rows and positives of each side of the split; empty likewise.
     """
 
@@ -103,18 +92,18 @@ class History:
         self.worktree_customers: str | None = None
         if root is None:
             return
-        if (root / POINTER).is_file():
-            self.worktree_customers = parse_pointer((root / POINTER).read_bytes()) or None
-        if not (root / DVC_LOCK).is_file():
+        paths = (DVC_LOCK, dvc_files.POINTER, *dvc_files.RECORDS)
+        texts = {path: (root / path).read_bytes() for path in paths if (root / path).is_file()}
+        if pointer := texts.pop(dvc_files.POINTER, None):
+            self.worktree_customers = dvc_files.parse_pointer(pointer) or None
+        if DVC_LOCK not in texts:
             return
-        lock = parse_lock((root / DVC_LOCK).read_bytes())
+        lock = dvc_files.parse_lock(texts.pop(DVC_LOCK))
         self.worktree = next((name for name, known in self.locks.items() if known == lock), WORKTREE)
         if self.worktree is WORKTREE:
             self.locks[WORKTREE] = lock
-        for path in RECORDS:
-            if (root / path).is_file():
-                text = (root / path).read_bytes()
-                self._records.setdefault(hashlib.md5(text).hexdigest(), parse_record(text))
+        for text in texts.values():
+            self._records.setdefault(hashlib.md5(text).hexdigest(), dvc_files.parse_record(text))
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -133,11 +122,11 @@ class History:
     def _named(self) -> set[int]:
         """The places of what a branch, a tag or the checkout reaches: the rest is an experiment's alone."""
         tips = [ref.commit for ref in self.repository.refs if ref.kind != "experiment"]
-        return self._reach([*tips, self.repository.head], lambda place: self.commits[place].parents)
+        places = {self.places[tip] for tip in [*tips, self.repository.head] if tip}
+        return self._reach(places, lambda place: self.commits[place].parents)
 
-    def _reach(self, tips: list[str | None], step: Callable[[int], list[int]]) -> set[int]:
-        waiting = [self.places[tip] for tip in tips if tip in self.places]
-        seen = set(waiting)
+    def _reach(self, places: set[int], step: Callable[[int], list[int]]) -> set[int]:
+        waiting, seen = list(places), set(places)
         while waiting:
             new = set(step(waiting.pop())) - seen
             seen |= new
@@ -177,7 +166,7 @@ class History:
         (name,) = self.repository.ids([f"{sha}:{DVC_LOCK}"])
         if name and name not in self.locks:
             ((_, text),) = self.repository.blobs([name])
-            self.locks[name] = parse_lock(text)
+            self.locks[name] = dvc_files.parse_lock(text)
         return name
 
     @cached_property
@@ -195,15 +184,10 @@ class History:
 
     def refs_after(self, content: str) -> list[Ref]:
         """The branches and tags that once held a model and have gone on to another."""
-        holders = [commit.sha for commit in self.commits if commit.content == content]
-        since = self._reach(list(holders), lambda place: self._children[place]) - {
-            self.places[sha] for sha in holders
-        }
-        return [
-            ref
-            for ref in self.repository.refs
-            if ref.kind != "experiment" and self.places[ref.commit] in since
-        ]
+        holders = {place for place, commit in enumerate(self.commits) if commit.content == content}
+        since = self._reach(holders, lambda place: self._children[place]) - holders
+        named = (ref for ref in self.repository.refs if ref.kind != "experiment")
+        return [ref for ref in named if self.places[ref.commit] in since]
 
     @cached_property
     def contents(self) -> dict[str, list[str]]:
@@ -227,13 +211,13 @@ class History:
             self.first_with_lock.get(name),
             {entry["path"]: entry["md5"] for entry in files} or lock.md5s,
             last.get("params", {}),
-            self._records.get(lock.md5s.get(MEASURED, "")) or {},
+            self._records.get(lock.md5s.get(dvc_files.MEASURED, "")) or {},
             self.prepared(lock),
         )
 
     def prepared(self, lock: Lockfile) -> dict[str, Any]:
         """The rows and positives of each side of the split; empty where they were not committed."""
-        return self._records.get(lock.md5s.get(PREPARED, "")) or {}
+        return self._records.get(lock.md5s.get(dvc_files.PREPARED, "")) or {}
 
     @cached_property
     def named_by(self) -> dict[str, dict[str, set[str]]]:

@@ -12,15 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from predictflow.adapters.dvc_files import (
-    DVC_LOCK,
-    POINTER,
-    RECORDS,
-    Lockfile,
-    parse_lock,
-    parse_pointer,
-    parse_record,
-)
+from predictflow.adapters import dvc_files
+from predictflow.adapters.dvc_files import DVC_LOCK, POINTER, RECORDS, Lockfile
 from predictflow.adapters.git import Repository
 from stages.support import files
 
@@ -122,7 +115,14 @@ def _save(path: Path, index: Index) -> None:
 def _update(repository: Repository, old: Index, tips: list[str], track: Progress) -> Index:
     """Read what the commits that `old` lacks hold; leave out what no commit holds any more."""
     commits, new_records = _list_commits(repository, old, tips)
-    index = _still_held(old, tips, commits)
+    locks, pointers = {commit.lock for commit in commits}, {commit.pointer for commit in commits}
+    index = Index(
+        tips,
+        commits,
+        {blob: lock for blob, lock in old.locks.items() if blob in locks},
+        {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers},
+        dict(old.records),
+    )
     _read_blobs(repository, index, new_records, track)
     named = {lock.md5s.get(path) for lock in index.locks.values() for path in RECORDS}
     return replace(index, records={md5: record for md5, record in index.records.items() if md5 in named})
@@ -149,19 +149,6 @@ def _list_commits(
     return commits, {blob for path in RECORDS for blob in ids[path] if blob}
 
 
-def _still_held(old: Index, tips: list[str], commits: list[IndexedCommit]) -> Index:
-    """What is known already of the files that some commits hold."""
-    locks = {commit.lock for commit in commits}
-    pointers = {commit.pointer for commit in commits}
-    return Index(
-        tips,
-        commits,
-        {blob: lock for blob, lock in old.locks.items() if blob in locks},
-        {blob: md5 for blob, md5 in old.pointers.items() if blob in pointers},
-        dict(old.records),
-    )
-
-
 def _read_blobs(repository: Repository, index: Index, new_records: set[str], track: Progress) -> None:
     """Add to the index what is not known yet of its commits' files."""
     locks = {commit.lock for commit in index.commits if commit.lock} - index.locks.keys()
@@ -169,8 +156,8 @@ def _read_blobs(repository: Repository, index: Index, new_records: set[str], tra
     wanted = sorted(locks | pointers | new_records)
     for blob, text in track(repository.blobs(wanted), len(wanted)):
         if blob in locks:
-            index.locks[blob] = parse_lock(text)
+            index.locks[blob] = dvc_files.parse_lock(text)
         elif blob in pointers:
-            index.pointers[blob] = parse_pointer(text)
+            index.pointers[blob] = dvc_files.parse_pointer(text)
         else:
-            index.records[hashlib.md5(text).hexdigest()] = parse_record(text)
+            index.records[hashlib.md5(text).hexdigest()] = dvc_files.parse_record(text)

@@ -1,10 +1,9 @@
 """A project as the commands see it: Git's history, MLflow's store, DVC's cache and remote."""
 
 import os
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from predictflow.adapters.dvc_files import parse_params
 from predictflow.adapters.dvc_storage import Storage
@@ -12,12 +11,10 @@ from predictflow.adapters.git import Repository
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
 from predictflow.ledger.chain import Chain, read_chain
-from predictflow.lineage.gaps import Gaps
+from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.history import History
-from predictflow.lineage.store import ForgivingStore
 from stages.support.paths import PARAMS, PROVENANCE
 
-Answer = TypeVar("Answer")
 OF_STORE = ("store", "runs", "all_runs", "_registry", "versions_with", "md5s", "in_store")
 
 
@@ -27,6 +24,8 @@ class Project:
     Attributes:
         start: the folder that the command was called in; paths that a person types begin there.
         gaps: what could not be looked at: an answer is told together with it.
+        unseen: the same, each with its reason.
+        look: what a question yields, or the gap noted and another value instead.
         store: MLflow's; what it cannot tell is a gap.
     """
 
@@ -36,6 +35,7 @@ class Project:
         self.start, self.repository = start, repository
         self.storage = Storage(repository.root)
         self.gaps = Gaps()
+        self.unseen, self.look = self.gaps.reasons, self.gaps.look
         self._chains: dict[str, Chain] = {}
         self._params: dict[str, dict[str, Any]] = {}
         if repository.shallow:
@@ -50,11 +50,6 @@ class Project:
         start, repository = Path.cwd(), Repository(folder)
         os.chdir(repository.folder)
         return cls(repository, start, keep)
-
-    @property
-    def unseen(self) -> list[str]:
-        """What could not be looked at, each with its reason."""
-        return self.gaps.reasons
 
     @cached_property
     def history(self) -> History:
@@ -167,7 +162,3 @@ class Project:
         """Ask the store anew from now on: it was written to."""
         for name in OF_STORE:
             self.__dict__.pop(name, None)
-
-    def look(self, question: Callable[[], Answer], otherwise: Answer) -> Answer:
-        """What a question yields; `otherwise` where what it looks at is out of reach, which is noted."""
-        return self.gaps.look(question, otherwise)

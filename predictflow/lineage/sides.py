@@ -20,18 +20,18 @@ OF_TRAINING = ("train.", "validation.")  # metrics that a run holds beside those
 
 @dataclass(frozen=True)
 class ComparedSide:
-    """One of the two that are compared. Of customers, only their md5 and params are known.
+    """One of the two that are compared. Of customers, only their md5 and params are known; what nothing
+    tells is None.
 
     Attributes:
         letter: a or b.
         named: what the handle is, in words.
-        customers: the md5 of customers.csv; None where nothing tells it.
+        customers: the md5 of customers.csv.
         params: {dotted name: value} of those that made the model.
-        evaluation: the same of those that it was measured with; None where no dvc.lock tells them.
-        columns: {name: declaration}; None likewise.
-        code: {path: md5}; None likewise.
-        environment: the md5 of requirements.lock; None where nothing tells it.
-        metrics: None where no evaluation of this model is recorded.
+        evaluation: the same of those that it was measured with.
+        columns: {name: declaration}.
+        code: {path: md5}.
+        environment: the md5 of requirements.lock.
         revision: the commit that holds the files it was made of; None: the working tree.
     """
 
@@ -84,7 +84,6 @@ def md5_at(project: Project, revision: str | None, path: str) -> str | None:
 
 
 def note_gap(project: Project, side: ComparedSide, what: str, why: str) -> None:
-    """Note what could not be looked at."""
     project.gaps.note(f"the {what} of {side.letter.upper()}: {why}")
 
 
@@ -114,7 +113,8 @@ def _of_lock(project: Project, side: ComparedSide, model: Model) -> ComparedSide
     stages = _yaml_at(project, revision, DVC_LOCK).get("stages", {})
     training, evaluation = (_writer_of(stages, path) for path in (PROVENANCE.as_posix(), MEASURED))
     measured = _read_by(evaluation).get(PROVENANCE.as_posix()) == model.content
-    columns = (tree["data"].get("columns") for tree in _trees(training) if "data" in tree)
+    trees = training.get("params", {}).values()  # a tree a file
+    columns = (tree["data"].get("columns") for tree in trees if "data" in tree)
     read = {path: md5 for stage in [*stages.values(), training] for path, md5 in _read_by(stage).items()}
     return replace(
         side,
@@ -154,8 +154,8 @@ def _yaml_at(project: Project, revision: str | None, path: str) -> Json:
 
 def _writer_of(stages: Json, path: str) -> Json:
     """The stage of a dvc.lock that wrote a file."""
-    written = {out["path"]: stage for stage in stages.values() for out in stage.get("outs", [])}
-    return written.get(path, {})
+    outs = ((out["path"], stage) for stage in stages.values() for out in stage.get("outs", []))
+    return dict(outs).get(path, {})
 
 
 def _read_by(stage: Json) -> dict[str, str]:
@@ -163,10 +163,5 @@ def _read_by(stage: Json) -> dict[str, str]:
     return {entry["path"]: entry["md5"] for entry in stage.get("deps", []) if "md5" in entry}
 
 
-def _trees(stage: Json) -> list[Json]:
-    """The params of a stage in a dvc.lock, a tree a file."""
-    return list(stage.get("params", {}).values())
-
-
 def _params(stage: Json) -> Json:
-    return {name: value for tree in _trees(stage) for name, value in flat(tree).items()}
+    return {name: value for tree in stage.get("params", {}).values() for name, value in flat(tree).items()}

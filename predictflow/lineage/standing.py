@@ -30,12 +30,7 @@ class GitStatus:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model in a word.
-
-    Attributes:
-        content: None for a version that carries none.
-        commit: the first one that holds it; None where none does.
-    """
+    """A model in a word; `commit` is the first one that holds it."""
 
     content: str | None
     kind: str | None
@@ -45,13 +40,7 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class RegisteredModel(ModelSummary):
-    """A model as a registered version.
-
-    Attributes:
-        name: `churn-predictor/3`.
-        registered: when, as text.
-        run: the id of its run.
-    """
+    """A model as a registered version, `churn-predictor/3`."""
 
     name: str
     stage: str
@@ -70,13 +59,8 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class LyingModel(ModelSummary):
-    """The model of the dvc.lock that lies here, in a bare repository of HEAD's.
-
-    Attributes:
-        versions: the names of its versions; None where the store does not tell.
-        runs: how many there are of it; None likewise.
-        gate: None where `register` has not asked it about this model.
-    """
+    """The model of the dvc.lock that lies here, in a bare repository of HEAD's; its versions and the number
+    of its runs are None where the store does not tell."""
 
     versions: list[str] | None
     runs: int | None
@@ -85,12 +69,7 @@ class LyingModel(ModelSummary):
 
 @dataclass(frozen=True)
 class Runs:
-    """The project's runs.
-
-    Attributes:
-        running: when each began that goes on, as text; the newest first.
-        newest: the status of the newest; None where there is none.
-    """
+    """When each run began that goes on, as text, the newest first; and the status of the newest of all."""
 
     running: list[str]
     newest: str | None
@@ -125,10 +104,9 @@ class PipelineStatus:
     """Whether dvc.lock is in step with code, params and data.
 
     Attributes:
-        in_step: None where DVC could not tell.
+        in_step: None where DVC could not tell, for the reason in `error`.
         changed: how a stage differs, by its name.
-        error: why DVC could not tell.
-        cure: the command that brings them in step, or that lets DVC tell; None where none is known or needed.
+        cure: the command that brings them in step, or that lets DVC tell.
     """
 
     in_step: bool | None

@@ -10,22 +10,10 @@ from predictflow.adapters.mlflow_entities import COMMIT_TAG, Version
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
 from predictflow.formatting import moment
-from predictflow.lineage import answers
+from predictflow.lineage import answers, standing
 from predictflow.lineage.next_steps import DataFiles, path_of_record, pipeline_cure
 from predictflow.lineage.project import Project
-from predictflow.lineage.standing import (
-    Experiments,
-    GateVerdict,
-    GitStatus,
-    LyingModel,
-    ModelSummary,
-    PipelineStatus,
-    RegisteredModel,
-    Runs,
-    Status,
-    StorageStatus,
-    StoreStatus,
-)
+from predictflow.lineage.standing import ModelSummary, PipelineStatus
 from stages.support import hashes
 from stages.support.params import flat
 from stages.support.paths import MARKER
@@ -34,7 +22,7 @@ from stages.tracking.registry import RegistryStage
 Versions = list[tuple[Version, str | None]]  # each with its content
 
 
-def read_status(project: Project, ask_remote: bool) -> Status:
+def read_status(project: Project, ask_remote: bool) -> standing.Status:
     """Where a project stands. `ask_remote` asks a remote in a network, too."""
     with asking_dvc() if project.repository.root else nullcontext() as dvc:  # the rest goes on beside it
         versions, store, silent = _read_store(project)
@@ -52,7 +40,7 @@ def read_status(project: Project, ask_remote: bool) -> Status:
                 could_not_tell.append(pipeline.error)
             if ask_remote and storage.not_pushed is None:
                 could_not_tell.append(gaps[0])  # why the remote does not answer
-    return Status(
+    return standing.Status(
         git=git,
         conflicts=changes.conflicts,
         uncommitted=[path for path in changes.uncommitted if path_of_record(path)],
@@ -66,7 +54,7 @@ def read_status(project: Project, ask_remote: bool) -> Status:
     )
 
 
-def _read_store(project: Project) -> tuple[Versions | None, StoreStatus | None, list[str]]:
+def _read_store(project: Project) -> tuple[Versions | None, standing.StoreStatus | None, list[str]]:
     """The versions of this project's registered model, what the store says besides, and why it is silent."""
     with project.gaps.collecting() as gaps:
         runs = [run for run in project.all_runs if COMMIT_TAG in run.tags]  # a server may hold others' too
@@ -75,14 +63,15 @@ def _read_store(project: Project) -> tuple[Versions | None, StoreStatus | None, 
         return None, None, gaps
     in_stage = {
         stage.alias: [
-            RegisteredModel(**vars(_summary(project, content)), **answers.version_entry(version))
+            standing.RegisteredModel(**vars(_summary(project, content)), **answers.version_entry(version))
             for version, content in versions
             if version.stage == stage or stage.alias in version.aliases
         ]
         for stage in RegistryStage
     }
     running = [moment(run.began / 1000) for run in runs if run.status == "RUNNING"]
-    return versions, StoreStatus(in_stage, Runs(running, runs[0].status if runs else None)), []
+    newest = runs[0].status if runs else None
+    return versions, standing.StoreStatus(in_stage, standing.Runs(running, newest)), []
 
 
 def _versions(project: Project) -> Versions:
@@ -98,10 +87,8 @@ def _store_is_missing() -> bool:
     """Whether nothing was ever registered: that is an answer."""
     try:
         find_store()
-    except Missing:
-        return True
-    except Unreachable:
-        pass
+    except Unreachable as error:
+        return isinstance(error, Missing)
     return False
 
 
@@ -113,38 +100,37 @@ def _summary(project: Project, content: str | None) -> ModelSummary:
     return ModelSummary(content, kind, model.metrics, first.sha if first else None)
 
 
-def _working_tree(project: Project, versions: Versions | None) -> LyingModel | None:
+def _working_tree(project: Project, versions: Versions | None) -> standing.LyingModel | None:
     history, root, head = project.history, project.repository.root, project.repository.head
     name = history.worktree if root else head and history.lock_at(head)
     content = history.locks[name].content if name else None
     if content is None:
         return None
-    return LyingModel(
-        **vars(_summary(project, content)),
-        versions=None
-        if versions is None
-        else [version.name for version, made in versions if made == content],
-        runs=None if versions is None else len(project.runs.get(content, [])),
-        gate=_gate(root, content),
+    registered, runs = None, None
+    if versions is not None:
+        registered = [version.name for version, made in versions if made == content]
+        runs = len(project.runs.get(content, []))
+    return standing.LyingModel(
+        **vars(_summary(project, content)), versions=registered, runs=runs, gate=_gate(root, content)
     )
 
 
-def _gate(root: Path | None, content: str) -> GateVerdict | None:
+def _gate(root: Path | None, content: str) -> standing.GateVerdict | None:
     """What register's marker says, where it is about this model."""
     marker = parse_record((root / MARKER).read_bytes()) if root and (root / MARKER).is_file() else None
     if isinstance(marker, dict) and marker.get("content") == content:
-        return GateVerdict(marker["passed"], marker["reasons"])
+        return standing.GateVerdict(marker["passed"], marker["reasons"])
     return None
 
 
-def _experiments(project: Project) -> Experiments:
+def _experiments(project: Project) -> standing.Experiments:
     history = project.history
     held = sum(ref.kind == "experiment" for ref in project.repository.refs)
     alone = (refs for content, refs in history.refs_with.items() if not history.is_on_branch(content))
-    return Experiments(held, sum(map(len, alone)))
+    return standing.Experiments(held, sum(map(len, alone)))
 
 
-def _git(project: Project, changes: GitChanges) -> GitStatus:
+def _git(project: Project, changes: GitChanges) -> standing.GitStatus:
     repository = project.repository
     branch = repository.git("symbolic-ref", "--short", "--quiet", "HEAD").stdout.decode().strip() or None
     remotes = repository.read("remote").split()
@@ -155,7 +141,9 @@ def _git(project: Project, changes: GitChanges) -> GitStatus:
     elif repository.root and repository.head and (remotes or not branch):
         others = ["--remotes"] if branch else ["--branches", "--tags", "--remotes"]
         ahead = int(repository.read("rev-list", "--count", "HEAD", "--not", *others))
-    return GitStatus(branch, repository.head, upstream, remotes, ahead, behind, is_rebasing(repository))
+    return standing.GitStatus(
+        branch, repository.head, upstream, remotes, ahead, behind, is_rebasing(repository)
+    )
 
 
 def _data_md5s(project: Project) -> dict[str, str]:
@@ -174,7 +162,7 @@ def _data_md5s(project: Project) -> dict[str, str]:
     return {path: md5 for path, md5 in outs.items() if path not in in_git}
 
 
-def _storage(project: Project, ask_remote: bool) -> tuple[StorageStatus, DataFiles]:
+def _storage(project: Project, ask_remote: bool) -> tuple[standing.StorageStatus, DataFiles]:
     md5s = _data_md5s(project)
     on_remote = project.look(lambda: project.storage.on_remote(md5s.values(), ask_remote), None)
     data = DataFiles(
@@ -184,7 +172,7 @@ def _storage(project: Project, ask_remote: bool) -> tuple[StorageStatus, DataFil
     )
     not_pushed = [path for path in md5s if path in data.cached - data.on_remote]
     remote = project.look(lambda: project.storage.remote, None)
-    return StorageStatus(remote, None if on_remote is None else not_pushed), data
+    return standing.StorageStatus(remote, None if on_remote is None else not_pushed), data
 
 
 def _is_cached(project: Project, md5: str) -> bool:

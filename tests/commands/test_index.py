@@ -20,7 +20,9 @@ def parsed(monkeypatch) -> list[bytes]:
     """The dvc.locks that were parsed since."""
     seen: list[bytes] = []
     parse = parse_lock
-    monkeypatch.setattr("predictflow.lineage.index.parse_lock", lambda text: seen.append(text) or parse(text))
+    monkeypatch.setattr(
+        "predictflow.adapters.dvc_files.parse_lock", lambda text: seen.append(text) or parse(text)
+    )
     return seen
 
 

@@ -7,9 +7,8 @@ import pytest
 
 from predictflow.adapters.git import Repository
 from predictflow.errors import CouldNotTell, Unreachable
-from predictflow.lineage.gaps import Gaps
+from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.project import Project
-from predictflow.lineage.store import ForgivingStore
 
 
 def unreachable() -> int:
