@@ -1,6 +1,5 @@
 """`predictflow lineage`: a model's experiment and data; the models made from a file."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,17 +10,20 @@ from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import SHORT, Json, some_of, stage_and_aliases
 from predictflow.lineage import answers
-from predictflow.lineage.handles import resolve
+from predictflow.lineage.handles import Target, ambiguous, find_targets
 from predictflow.lineage.project import Project
+from predictflow.lineage.shared import shared_sources
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
     from rich.text import Text
     from rich.tree import Tree
 
 IN_GIT = ("stages/", REQUIREMENTS)  # what DVC does not cache
 CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
 ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
+SAME = {True: "the same for all of them", False: "not the same for all of them"}
 RECEIPTS = RUNS = 3  # that are told; the others are counted
 
 
@@ -30,8 +32,8 @@ RECEIPTS = RUNS = 3  # that are told; the others are counted
 @click.option("--down", is_flag=True, help="The models made from it, or from the customers of a model.")
 @click.option("--remote", is_flag=True, help="Ask the remote too, over the network.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
-@click.pass_obj
-def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, handle: str | None, down: bool, remote: bool, as_json: bool) -> None:
     """Which experiment produced this model, and which data was it trained on?
 
     HANDLE is a file or folder anywhere on the disk, an md5 or its beginning, a Git revision, a version
@@ -39,27 +41,41 @@ def command(folder: Path, handle: str | None, down: bool, remote: bool, as_json:
     experiment's name; without one, the model of the working tree.
 
     A model is followed back to its sources; of data, code or an environment, the models made from it are
-    listed.
+    listed. Where several models have the same file, what all of them were made from is told, and each.
+
+    Exit codes: 0 both questions have one answer, 1 not known here, 2 could not tell, or it differs.
 
     \b
     Examples:
       predictflow lineage churn-predictor@staging
       predictflow lineage data/customers.csv
     """
-    project = Project.enter(folder)
-    target = resolve(project, handle)
-    if target.model and not down:
-        answer = answers.sources(project, target.model, target.lock, remote)
-    else:
-        md5 = target.file or _customers(project, target.model or "")
-        answer = answers.results(project, md5, remote)
-    answer |= {"handle": handle, "is": target.named, "not_looked_at": project.unseen}
+    project = Project.enter(context.obj)
+    targets = find_targets(project, handle)
+    answer = _answer(project, handle, targets, down, remote)
+    answer |= {"handle": handle, "is": targets[0].named, "not_looked_at": project.unseen}
     if as_json:
         print_json(answer)
     else:
         console = open_console()
-        console.print(_sources(answer) if "model" in answer else _results(answer))
+        draw = _sources if "model" in answer else _shared if "same" in answer else _results
+        console.print(draw(answer))
         print_gaps(console, project.unseen)
+    context.exit(0 if all(answer.get("same", {}).values()) else 2)
+
+
+def _answer(project: Project, handle: str | None, targets: list[Target], down: bool, remote: bool) -> Json:
+    """Raises CouldNotTell where the targets have no answer in common."""
+    models = [target.model for target in targets if target.model]
+    if down or not models:
+        md5s = {target.file or _customers(project, target.model or "") for target in targets}
+        if len(md5s) == 1:
+            return answers.results(project, md5s.pop(), remote)
+    elif len(targets) == 1:
+        return answers.sources(project, models[0], targets[0].lock, remote)
+    elif targets[0].bytes and len({target.bytes for target in targets}) == 1:
+        return shared_sources(project, models, remote)
+    raise ambiguous(project, handle or "", targets)
 
 
 def _customers(project: Project, content: str) -> str:
@@ -90,23 +106,62 @@ def _sources(answer: Json) -> "Tree":
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
         tree.add(fact("experiment", f"and {len(more)} more runs of it, the oldest of {more[-1]['began']}"))
-    if metrics := answer["metrics"]:
-        numbers = (f"{name} {metrics[name]:.4g}" for name in answers.HEADLINE if name in metrics)
-        tree.add(fact("metrics", *numbers))
+    if answer["metrics"]:
+        tree.add(_metrics(answer["metrics"]))
     tree.add(_commit(answer))
-    params = (f"{name} {value}" for name, value in answer["params"].items() if not name.startswith("data."))
-    tree.add(fact("params", *params))
+    tree.add(_params(answer["params"]))
     if answer["code"]:
         tree.add(fact("code", f"{len(answer['code'])} files of stages/"))
-    tree.add(fact("environment", answer["environment"]["path"], f"md5 {answer['environment']['md5']}"))
+    _add_inputs(tree, answer)
+    if answer["rebuild"]:
+        tree.add(fact("rebuild", "")).add("\n".join(answer["rebuild"]))
+    return tree
+
+
+def _metrics(metrics: Json) -> "Text":
+    """The headline, with the interval of a metric that has one."""
+    numbers = {name: f"{name} {metrics[name]:.4g}" for name in answers.HEADLINE if name in metrics}
+    for name in numbers:
+        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+        if low is not None and high is not None:
+            numbers[name] += f" ({low:.3f} to {high:.3f})"
+    return fact("metrics", *numbers.values())
+
+
+def _params(params: Json) -> "Text":
+    told = (f"{name} {value}" for name, value in params.items() if not name.startswith("data."))
+    return fact("params", *told)
+
+
+def _add_inputs(tree: "Tree", answer: Json) -> None:
+    """Environment, prepared data and, beneath it, the customers."""
+    if environment := answer["environment"]:
+        tree.add(fact("environment", environment["path"], f"md5 {environment['md5'] or 'not known'}"))
     data = tree
     for file in answer["prepared"]:
         data = tree.add(_file(file))
     if answer["data"]:
         data.add(_file(answer["data"]))
-    if answer["rebuild"]:
-        tree.add(fact("rebuild", "")).add("\n".join(answer["rebuild"]))
-    return tree
+
+
+def _shared(answer: Json) -> "Group":
+    """What several models have in common, then each of them."""
+    from rich.console import Group
+    from rich.tree import Tree
+
+    same, models = answer["same"], answer["models"]
+    tree = Tree(fact(answer["is"], f"{len(models)} models have it"))
+    names = models[0]["experiments"] if same["experiment"] else []
+    tree.add(fact("experiment", *names, SAME[same["experiment"]]))
+    if answer["params"]:
+        tree.add(_params(answer["params"]))
+    if answer["metrics"]:
+        tree.add(_metrics(answer["metrics"]))
+    tree.add(fact("data", SAME[same["data"]]))
+    _add_inputs(tree, answer)
+    differing = dict.fromkeys(name for model in models for name in model["differs"])
+    tree.add(fact("differing", some_of(list(differing)) or "nothing that is recorded"))
+    return Group(tree, _models(models))
 
 
 def _receipt(receipt: Json) -> "Text":
@@ -169,6 +224,13 @@ def _file(file: Json) -> "Text":
 
 def _results(answer: Json) -> "Group":
     from rich.console import Group
+
+    models = len(answer["models"])
+    head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"
+    return Group(_file(answer["file"]), head, _models(answer["models"]))
+
+
+def _models(models: list[Json]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -176,7 +238,7 @@ def _results(answer: Json) -> "Group":
         table.add_column(name, no_wrap=True)
     for name in ("version", "experiment", "kind"):  # these give way in a narrow terminal
         table.add_column(name, overflow="fold")
-    for model in answer["models"]:
+    for model in models:
         versions = (
             f"{version['name'].rpartition('/')[2]} {stage_and_aliases(version['stage'], version['aliases'])}"
             for version in model["versions"]
@@ -191,6 +253,4 @@ def _results(answer: Json) -> "Group":
             "\n".join(model["experiments"]),
             model["kind"],
         )
-    models = len(answer["models"])
-    head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"
-    return Group(_file(answer["file"]), head, table)
+    return table

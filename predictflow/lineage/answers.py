@@ -61,12 +61,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "params": params,
         "code": model.code,
         "environment": {"path": REQUIREMENTS, "md5": model.md5s.get(REQUIREMENTS)},
-        "prepared": [
-            file_entry(project, path, model.md5s[path], model.lock.sizes.get(path))
-            | model.prepared.get(side, {})
-            for path, side in SIDES.items()
-            if path in model.md5s
-        ],
+        "prepared": prepared_entries(project, model, model.md5s),
         "data": customers_entry(project, md5, ask_remote) if (md5 := model.md5s.get(CUSTOMERS)) else None,
         "rebuilds": rebuild_entries(project, content),
         "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
@@ -85,12 +80,12 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
         locks = project.history.locks.values()
         sizes = (lock.sizes.get(path) for lock in locks for path in paths if lock.md5s.get(path) == md5)
         entry = file_entry(project, min(paths), md5, next(sizes, None))
-    models = [_model_entry(project, content) for content in set().union(*paths.values())]
+    models = [model_entry(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
     return {"file": entry | {"paths": sorted(paths)}, "models": models}
 
 
-def _model_entry(project: Project, content: str) -> Json:
+def model_entry(project: Project, content: str) -> Json:
     """A model in a list."""
     model, history = recorded(project, content), project.history
     first, of_content = history.first_with_model.get(content), project.runs.get(content, [])
@@ -119,6 +114,15 @@ def customers_entry(project: Project, md5: str, ask_remote: bool) -> Json:
         "on_remote": None if on_remote is None else md5 in on_remote,
         "commit": commit_entry(project, history.first_with_customers.get(md5)),
     }
+
+
+def prepared_entries(project: Project, model: Model, md5s: dict[str, str]) -> list[Json]:
+    """Both sides of a model's split, as far as `md5s` has them."""
+    return [
+        file_entry(project, path, md5s[path], model.lock.sizes.get(path)) | model.prepared.get(side, {})
+        for path, side in SIDES.items()
+        if path in md5s
+    ]
 
 
 def file_entry(project: Project, path: str, md5: str, size: int | None) -> Json:

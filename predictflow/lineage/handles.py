@@ -33,16 +33,27 @@ class Target:
     model: str | None = None  # its content
     file: str | None = None  # its md5
     lock: str | None = None  # the dvc.lock that the handle points at, where it points at one
+    bytes: str = ""  # what of its files the handle was known by: other models may have the same
 
 
 def resolve(project: Project, handle: str | None) -> Target:
     """The one thing that a handle names; by default the model of the working tree.
 
-    Raises UserError for a handle that names nothing, and CouldNotTell for one that names several things, or
-    nothing as far as could be looked.
+    Raises CouldNotTell for a handle that names several things, and what `find_targets` raises.
+    """
+    targets = find_targets(project, handle)
+    if len(targets) > 1:
+        raise ambiguous(project, handle or "", targets)
+    return targets[0]
+
+
+def find_targets(project: Project, handle: str | None) -> list[Target]:
+    """All that a handle may name; by default the model of the working tree.
+
+    Raises UserError for one that names nothing, and CouldNotTell for nothing as far as could be looked.
     """
     if handle is None:
-        return _of_the_checkout(project)
+        return [_of_the_checkout(project)]
     looked: list[str] = []
     targets: dict[tuple[str | None, str | None], Target] = {}
     for source in (_paths, _revisions, _experiments, _md5s, _versions, _runs):
@@ -52,10 +63,7 @@ def resolve(project: Project, handle: str | None) -> Target:
             targets.setdefault((target.model, target.file), target)
     if not targets:
         raise _unknown(project, handle, looked)
-    if len(targets) > 1:
-        raise _ambiguous(project, handle, list(targets.values()))
-    (target,) = targets.values()
-    return target
+    return list(targets.values())
 
 
 def _of_the_checkout(project: Project) -> Target:
@@ -116,7 +124,7 @@ def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Targe
     for content, files in models.items():
         wrong = sorted(name for name, digest in files.items() if held.get(name) != digest)
         if files and not wrong:
-            yield Target("a folder with every file of a model", model=content)
+            yield Target("a folder with every file of a model", model=content, bytes=folder.name)
         elif len(wrong) < min(len(files), len(differing)):
             nearest, differing = content, wrong
     no_model = f"{folder.name} is no recorded model: of {nearest} it differs in {', '.join(differing)}"
@@ -130,7 +138,7 @@ def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterato
     for path in sorted(named.keys() & {inside} or named):
         if path.startswith(OF_A_MODEL):
             for content in sorted(named[path]):
-                yield Target(f"{path}, md5 {digest}", model=content)
+                yield Target(f"{path}, md5 {digest}", model=content, bytes=digest)
         else:
             yield Target(f"{path}, md5 {digest}", file=digest)
 
@@ -247,7 +255,7 @@ def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
     return kind("\n".join(lines))
 
 
-def _ambiguous(project: Project, handle: str, targets: list[Target]) -> UserError:
+def ambiguous(project: Project, handle: str, targets: list[Target]) -> UserError:
     lines = [f"{handle} may be any of {len(targets)}:"]
     for target in targets[:LISTED_TARGETS]:
         kind = "model" if target.model else "file"

@@ -1,6 +1,9 @@
 """Every handle leads to its model, and every file to the models made from it, whatever else is lost."""
 
+import hashlib
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -221,13 +224,70 @@ def test_paths_begin_in_the_folder_that_one_stands_in(history: History):
     assert history.made["all at once"].content in answer.stdout
 
 
-def test_what_several_models_share_is_listed_not_guessed(history: History):
-    said = history.told("lineage", "models/churn-predictor/MLmodel", code=2)
-    assert f"may be any of {len(history.made) - 1}" in said
-    for made in history.committed:
-        assert made.content in said
+def record(history: History, change: Callable[[dict], None], message: str) -> str:
+    """Commit another content: HEAD's, with a change in its {path: md5}; the content."""
+    folder = history.project.folder
+    provenance = folder / "models/provenance.json"
+    before = hashlib.md5(provenance.read_bytes()).hexdigest()
+    *files, last = json.loads(provenance.read_text())
+    md5s = {entry["path"]: entry["md5"] for entry in files}
+    change(md5s)
+    files = [{"path": path, "md5": md5} for path, md5 in md5s.items()]
+    provenance.write_text(json.dumps([*files, last]))
+    content = hashlib.md5(provenance.read_bytes()).hexdigest()
+    history.project.edit("dvc.lock", before, content)
+    history.project.run("git", "add", "dvc.lock", "models/provenance.json")
+    history.project.run("git", "commit", "--quiet", "-m", message)
+    return content
+
+
+def test_what_several_models_share_is_answered(promoted: History):
+    made = promoted.made["other data"]
+    model = made.md5s["models/churn-predictor/model.ubj"]
+    index = "data/prepared/train.index"
+    promoted.project.run("git", "checkout", "--quiet", "--force", "-b", "again", "light")
+    other = record(promoted, lambda md5s: md5s.update({index: "0" * 32}), "another index")
+    newest = promoted.project.run("git", "rev-parse", "HEAD").stdout.strip()
+    for left in ("store", "receipts"):
+        for handle in (model, model[:10]):
+            answer = promoted.answer("lineage", handle)
+            assert answer["same"] == {"experiment": True, "data": True}
+            assert answer["data"]["md5"] == made.md5s[DATA]
+            assert answer["metrics"] == promoted.answer("lineage", made.content)["metrics"]
+            contents = [told["content"] for told in answer["models"]]
+            assert contents == [made.content, other], f"by the {left}: production first, then the newest"
+            assert [told["commit"] for told in answer["models"]] == [made.commit, newest]
+            assert [told["differs"].keys() for told in answer["models"]] == [{index}, {index}]
+        shutil.rmtree(promoted.project.folder / "mlflow_data", ignore_errors=True)
+    said = promoted.told("lineage", model)
+    assert "2 models have it" in said and index in said and made.md5s[DATA] in said
+    down = promoted.answer("lineage", model, "--down")
+    assert {made.content, other} <= {told["content"] for told in down["models"]}
+    assert "may be any of 2" in promoted.told("diff", model, code=2), "a comparison needs one"
+
+
+@pytest.mark.parametrize("what", ["experiment", "data"])
+def test_where_models_with_the_same_file_differ_no_one_answer_is_given(history: History, what):
+    made = history.made["all at once"]
+    model = made.md5s["models/churn-predictor/model.ubj"]
+    if what == "data":
+        record(history, lambda md5s: md5s.update({DATA: "0" * 32}), "other data")
+    else:
+        record(history, lambda md5s: md5s.update({"requirements.lock": "0" * 32}), "a new environment")
+        history.project.run("git", "update-ref", f"refs/exps/{'0' * 2}/{'0' * 38}/again", "HEAD")
+    answer = history.answer("lineage", model, code=2)
+    assert answer["same"] == {"experiment": True, "data": True} | {what: False}
+    assert (answer["data"] is None) == (what == "data")
+    assert len(answer["models"]) == 2
+    assert "not the same for all of them" in history.told("lineage", model, code=2)
+
+
+def test_what_all_models_share_is_listed_with_each_of_them(history: History):
+    answer = history.answer("lineage", "models/churn-predictor/MLmodel", code=2)
+    assert {told["content"] for told in answer["models"]} == {made.content for made in history.committed}
+    assert answer["same"] == {"experiment": False, "data": False}
     said = history.told("lineage", "models:/churn-predictor/Archived", code=2)
-    assert "may be any of 6" in said
+    assert "may be any of 6" in said, "a stage names versions, no bytes that they share"
 
 
 def test_what_is_unknown_says_where_was_looked(history: History, tmp_path):

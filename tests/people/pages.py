@@ -28,6 +28,7 @@ PAGES = [README, *sorted(path.relative_to(REPOSITORY).as_posix() for path in REP
 PLAYED = ("console", "sh", "python")
 # Texts of blocks that nobody can play here, each with its reason.
 EXCUSED = {
+    "found.ubj": "it speaks of this repository's own history: test_pages.py plays it there",
     "gh workflow run": "it starts a flow at GitHub",
     "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
     "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",

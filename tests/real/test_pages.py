@@ -63,6 +63,25 @@ def test_the_readme_does_what_it_says(after_the_readme: Path):
     assert sum(len(steps(block)) for block in blocks(text_of(README)) if block.language in PLAYED) > 5
 
 
+def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme: Path, tmp_path: Path):
+    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    project = Project(tmp_path / "top/project", tmp_path / "top/home")
+    for words in (
+        ("remote", "remove", "origin"),  # and with it the receipt: the model is where the README has it then
+        ("tag", "-d", *project.run("git", "tag", "--list").stdout.split()),
+        ("fetch", "--quiet", "--no-tags", str(REPOSITORY), "HEAD"),
+        ("reset", "--quiet", "--soft", "FETCH_HEAD"),
+    ):
+        project.run("git", *words)
+    project.commit("the project")
+    shutil.rmtree(project.folder / "mlflow_data")
+    project.run("dvc", "repro", "--quiet")
+    (block,) = [block for block in blocks(text_of(README)) if "found.ubj" in block.text]
+    with player(project) as one:
+        for step in steps(block):
+            one.do(step)
+
+
 @pytest.mark.parametrize(
     "page",
     [
