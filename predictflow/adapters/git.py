@@ -123,13 +123,16 @@ class Repository:
         return [None if line.endswith(" missing") else line for line in answer.splitlines()]
 
     def blobs(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
-        """(id, bytes) of each blob."""
+        """(id, bytes) of each blob, or other object, that is here."""
         for start in range(0, len(ids), BLOBS_AT_ONCE):
             chunk = ids[start : start + BLOBS_AT_ONCE]
             answer = self.git("cat-file", "--batch", given="\n".join(chunk)).stdout
             place = 0
             for blob in chunk:
                 end = answer.index(b"\n", place)
+                if answer[place:end].endswith(b" missing"):
+                    place = end + 1
+                    continue
                 size = int(answer[place:end].split()[2])
                 yield blob, answer[end + 1 : end + 1 + size]
                 place = end + size + 2

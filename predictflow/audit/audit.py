@@ -1,9 +1,14 @@
 """All that does not agree: receipts, registry, store and bytes. Nothing is changed here."""
 
+from collections.abc import Iterator
+
 from predictflow.audit.bytes import check_runs, check_version
-from predictflow.audit.finding import FINDING_KINDS, Finding
+from predictflow.audit.finding import FINDING_KINDS, Finding, new_finding
+from predictflow.audit.fixes import DropIndex
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.registry import check_duplicates, check_stage, check_tags, versions_of
+from predictflow.formatting import some_of
+from predictflow.lineage.index import disagreements, load_index, location
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES
 
@@ -20,5 +25,14 @@ def find_all(project: Project, model: str) -> list[Finding]:
             findings += check_version(project, chain, version)
         findings += check_duplicates(project, model)
         findings += check_runs(project)
+    findings += _check_index(project)
     order = list(FINDING_KINDS)
     return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))
+
+
+def _check_index(project: Project) -> Iterator[Finding]:
+    """Whether the index by which `lineage` finds says what Git says."""
+    if wrong := disagreements(load_index(project.repository), project.history.index):
+        path = location(project.repository)
+        message = f"{path} says what Git does not of {some_of(wrong, 3)}: somebody has edited it"
+        yield new_finding("index", str(path), message, "", [DropIndex(path)])

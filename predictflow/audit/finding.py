@@ -23,6 +23,7 @@ FINDING_KINDS = {
     "running": "runs left RUNNING",
     "duplicate": "duplicates",
     "git": "what was committed",
+    "index": "the index of Git's history",
     "cache": "files in DVC's cache",
     "files": "files in MLflow's store",
     "tree": "files of the working tree",

@@ -192,6 +192,18 @@ class CopyFile(Fix):
 
 
 @dataclass(frozen=True)
+class DropIndex(Fix):
+    """Remove the index of Git's history: the next command that asks makes it anew."""
+
+    name = "drop"
+    path: Path
+
+    def apply(self, context: FixContext) -> str:
+        self.path.unlink(missing_ok=True)
+        return f"{self.path} is gone: it is made anew from Git"
+
+
+@dataclass(frozen=True)
 class WriteList(Fix):
     """Write the list of a folder's files into DVC's cache."""
 

@@ -53,7 +53,7 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff churn-predictor@production
       predictflow diff v1.0 HEAD --json
     """
-    project = Project.enter(context.obj)
+    project = Project.enter(context.obj, by_index=True)
     sides = find_side(project, "a", a), find_side(project, "b", b)
     answer = compare_sides(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen

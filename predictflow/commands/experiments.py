@@ -52,7 +52,7 @@ def command(
     Example:
       predictflow experiments --sort roc_auc
     """
-    project = Project.enter(folder)
+    project = Project.enter(folder, by_index=True)
     rows = experiment_entries(project)
     if handles:
         chosen = {resolve(project, handle).model for handle in handles}

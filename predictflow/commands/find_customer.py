@@ -41,10 +41,11 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
     Example:
       predictflow find-customer C00042
     """
-    project = Project.enter(context.obj)
+    project = Project.enter(context.obj, by_index=True)
     contents = list(project.versions_with)
     if every or not contents:
         contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))
+    answers.confirm_models(project, filter(None, contents))
     models = [_look(project, content, customer_id) for content in contents]
     answer = {"id": customer_id, "models": models, "not_looked_at": project.unseen}
     if as_json:

@@ -50,7 +50,7 @@ def command(context: click.Context, handle: str | None, down: bool, remote: bool
       predictflow lineage churn-predictor@staging
       predictflow lineage data/customers.csv
     """
-    project = Project.enter(context.obj)
+    project = Project.enter(context.obj, by_index=True)
     targets = find_targets(project, handle)
     answer = _answer(project, handle, targets, down, remote)
     answer |= {"handle": handle, "is": targets[0].named, "not_looked_at": project.unseen}

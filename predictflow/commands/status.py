@@ -41,7 +41,7 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
       predictflow status
       predictflow status --remote
     """
-    status = read_status(Project.enter(folder, keep=False), remote)
+    status = read_status(Project.enter(folder, by_index=True, keep=False), remote)
     steps = next_steps(status)
     if as_json:
         print_json(status.as_json() | {"next": [step._asdict() for step in steps]})

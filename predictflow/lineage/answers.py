@@ -3,6 +3,8 @@
 Every function returns plain values for JSON; docs/reference/json.md says what each key means.
 """
 
+from collections.abc import Iterable
+
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS, TEST, TRAIN, Lockfile
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, Run, Version
 from predictflow.formatting import Json, moment
@@ -38,6 +40,10 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
     """A model and all that it was made from, back to customers.csv."""
     model, history = recorded(project, content, lock), project.history
     at, once = history.refs_with.get(content, []), history.refs_after(content)
+    first = history.first_with_model.get(content)
+    if first is None:
+        history.confirm_all()
+    history.confirm([], [commit for commit in (first and first.sha, *(ref.commit for ref in at)) if commit])
     of_chain = project.chain(project.model).names if project.model else []
     of_rebuilds = rebuild_prefix(project.model) if project.model else ()
     params = flat(model.params)
@@ -51,7 +57,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "runs": run_entries(project, project.runs.get(content, [])),
         "versions": version_entries(project, content),
         "receipts": receipt_entries(project, content),
-        "commit": commit_entry(project, history.first_with_model.get(content)),
+        "commit": commit_entry(project, first),
         "in_working_tree": content == on_disk,
         "branches": [ref.name for ref in at if ref.kind == "branch"],
         "tags": [ref.name for ref in at if ref.kind == "tag" and not ref.name.startswith(of_rebuilds)],
@@ -74,6 +80,7 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
     for named_by in (project.history.named_by, project.in_store):
         for path, contents in named_by.get(md5, {}).items():
             paths.setdefault(path, set()).update(contents)
+    confirm_models(project, set().union(*paths.values()))
     if CUSTOMERS in paths:
         entry = customers_entry(project, md5, ask_remote)
     else:
@@ -83,6 +90,13 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
     models = [model_entry(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
     return {"file": entry | {"paths": sorted(paths)}, "models": models}
+
+
+def confirm_models(project: Project, contents: Iterable[str]) -> None:
+    """Hold what the index says of models against Git, all at once: it is quicker than one by one."""
+    history = project.history
+    firsts = [first for content in contents if (first := history.first_with_model.get(content))]
+    history.confirm([first.lock for first in firsts if first.lock], [first.sha for first in firsts])
 
 
 def model_entry(project: Project, content: str) -> Json:
@@ -106,13 +120,15 @@ def model_entry(project: Project, content: str) -> Json:
 def customers_entry(project: Project, md5: str, ask_remote: bool) -> Json:
     """A state of customers.csv."""
     history = project.history
-    lock = next((lock for lock in history.locks.values() if lock.md5s.get(CUSTOMERS) == md5), None)
+    name = next((name for name, lock in history.locks.items() if lock.md5s.get(CUSTOMERS) == md5), None)
+    first, lock = history.first_with_customers.get(md5), history.locks[name] if name else None
+    history.confirm([name] if name else [], [first.sha] if first else [])
     sides = history.prepared(lock) if lock else {}
     on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
     return file_entry(project, CUSTOMERS, md5, lock.sizes.get(CUSTOMERS) if lock else None) | {
         "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
         "on_remote": None if on_remote is None else md5 in on_remote,
-        "commit": commit_entry(project, history.first_with_customers.get(md5)),
+        "commit": commit_entry(project, first),
     }
 
 

@@ -72,9 +72,10 @@ def _data(reading: Reading, project: Project, a: Known[str], b: Known[str]) -> J
 
 def _rows(project: Project, md5: str) -> int | None:
     """How many customers prepare counted; None where no commit tells."""
-    for lock in project.history.locks.values():
+    for name, lock in project.history.locks.items():
         prepared = project.history.prepared(lock)
         if prepared.get("md5", {}).get(CUSTOMERS) == md5:
+            project.history.confirm([name])
             return sum(prepared[side]["rows"] for side in answers.SIDES.values())
     return None
 

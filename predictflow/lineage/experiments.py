@@ -18,6 +18,7 @@ def experiment_entries(project: Project) -> list[Json]:
     """One entry an experiment, a committed model without one, or a run that neither knows; the newest
     first. docs/reference/json.md says what each key means."""
     history = project.history
+    history.confirm(history.locks)
     entries = []
     for content in history.contents:
         refs = history.refs_with.get(content, [])
@@ -120,7 +121,7 @@ def _also_changed(project: Project, old: str, new: str) -> list[str]:
     """What else differs of the inputs that both have (an experiment may have stopped before register): data,
     environment, each file of code."""
     history = project.history
-    names = [name for commit in (old, new) if (name := history.lock_at(commit))]
+    names = [name for sha in (old, new) if (name := history.commits[history.places[sha]].lock)]
     if len(names) < 2:
         return []
     before, after = (history.locks[name] for name in names)

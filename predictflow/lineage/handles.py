@@ -62,6 +62,7 @@ def find_targets(project: Project, handle: str | None) -> list[Target]:
         for target in source(project, handle, looked):
             targets.setdefault((target.model, target.file), target)
     if not targets:
+        project.history.confirm_all()
         raise _unknown(project, handle, looked)
     return list(targets.values())
 
@@ -206,6 +207,7 @@ def _receipts(
 
 def _of_commit(project: Project, sha: str, named: str) -> Iterator[Target]:
     """The model of a commit's dvc.lock, if it has one."""
+    project.history.confirm([], [sha])
     lock = project.history.lock_at(sha)
     content = project.history.locks[lock].content if lock else None
     if content:

@@ -1,7 +1,7 @@
 """What Git's history, with the working tree at its end, says of models and data."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 from predictflow.adapters import dvc_files
 from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, Lockfile
 from predictflow.adapters.git import Ref, Repository
-from predictflow.lineage.index import Index, IndexedCommit, Progress, read_index
+from predictflow.lineage.confirmation import Confirmation
+from predictflow.lineage.index import Index, IndexedCommit, Progress, disagreements, read_git, read_index
 from stages.support.paths import MODEL_FOLDER
 
 WORKTREE = "the working tree"  # the name of the dvc.lock that lies on the disk
@@ -77,13 +78,21 @@ class History:
     """
 
     def __init__(
-        self, repository: Repository, track: Progress = lambda things, total: things, keep: bool = True
+        self,
+        repository: Repository,
+        track: Progress = lambda things, total: things,
+        by_index: bool = False,
+        keep: bool = True,
     ) -> None:
-        """`keep` writes the index of the history for the next call."""
+        """`by_index` finds by the index of the history, else Git's objects alone are read; `keep` writes the
+        index for the next call."""
         self.repository = repository
-        index = read_index(repository, track, keep)
-        self.locks, self._records = index.locks, index.records
-        self.commits = [_commit(index, commit) for commit in index.commits]
+        self.index = read_index(repository, track, keep) if by_index else read_git(repository, track)
+        self._confirmation = Confirmation(repository, self.index) if by_index else None
+        self._track = track
+        self.locks = dict(self.index.locks)
+        self._records = {md5: record for md5, (_, record) in self.index.records.items()}
+        self.commits = [_commit(self.index, commit) for commit in self.index.commits]
         self._read_worktree()
 
     def _read_worktree(self) -> None:
@@ -102,6 +111,8 @@ class History:
         self.worktree = next((name for name, known in self.locks.items() if known == lock), WORKTREE)
         if self.worktree is WORKTREE:
             self.locks[WORKTREE] = lock
+            if head := self.repository.head:  # of which the index may say what it likes
+                self.confirm(filter(None, [self.commits[self.places[head]].lock]), [head])
         for text in texts.values():
             self._records.setdefault(hashlib.md5(text).hexdigest(), dvc_files.parse_record(text))
 
@@ -159,10 +170,26 @@ class History:
         """{md5 of customers.csv: the first commit that names it}."""
         return self._began(lambda commit: commit.customers)
 
+    def confirm(self, locks: Iterable[str], commits: Iterable[str] = ()) -> None:
+        """Hold what the index says of dvc.locks, of the records that they name, of the commits where they
+        began, and of some other commits against Git's objects; once each.
+
+        Raises CouldNotTell where Git says otherwise.
+        """
+        if self._confirmation:
+            names = [name for name in locks if name in self.index.locks]
+            began = (self.first_with_lock[name].sha for name in names if name in self.first_with_lock)
+            self._confirmation.hold(names, [*began, *commits])
+
+    def confirm_all(self) -> None:
+        """The same of the whole index: before it is said that something is not there."""
+        if self._confirmation and (
+            wrong := disagreements(self.index, read_git(self.repository, self._track))
+        ):
+            raise self._confirmation.edited(wrong[0])
+
     def lock_at(self, sha: str) -> str | None:
         """The name of a commit's dvc.lock; the commit may be one that no ref reaches any more."""
-        if sha in self.places:
-            return self.commits[self.places[sha]].lock
         (name,) = self.repository.ids([f"{sha}:{DVC_LOCK}"])
         if name and name not in self.locks:
             ((_, text),) = self.repository.blobs([name])
@@ -203,6 +230,7 @@ class History:
         if name is None:
             first = self.first_with_model.get(content)
             name = first.lock if first and first.lock else self.contents[content][0]
+        self.confirm([name])
         lock = self.locks[name]
         *files, last = self._records.get(content) or [{}]
         return Model(

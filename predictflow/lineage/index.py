@@ -3,6 +3,9 @@
 It lies beside DVC's own temporary files (in a bare repository: in the repository itself) and holds
 nothing that Git does not. It is written whole, checked when it is read, brought up to date by the new
 commits alone, and made anew where it is missing, damaged, or of another layout.
+
+Anybody with the working tree can edit it, so it only finds: what decides or writes reads Git's objects and
+no index, and `History.confirm` holds what an answer names against them.
 """
 
 import hashlib
@@ -17,7 +20,7 @@ from predictflow.adapters.dvc_files import DVC_LOCK, POINTER, RECORDS, Lockfile
 from predictflow.adapters.git import Repository
 from stages.support import files
 
-INDEX_LAYOUT = 1
+INDEX_LAYOUT = 2
 SHALLOW = "^"  # before a commit that a shallow clone ends at
 
 # Goes through so many things and shows how far it is.
@@ -49,14 +52,14 @@ class Index:
         commits: every parent before its children.
         locks: each dvc.lock by its blob.
         pointers: the md5 of the customers by the blob of customers.csv.dvc.
-        records: by md5, the JSON of those of RECORDS that some dvc.lock names.
+        records: by md5, the blob and the JSON of those of RECORDS that some dvc.lock names.
     """
 
     tips: list[str] = field(default_factory=list)
     commits: list[IndexedCommit] = field(default_factory=list)
     locks: dict[str, Lockfile] = field(default_factory=dict)
     pointers: dict[str, str] = field(default_factory=dict)
-    records: dict[str, Any] = field(default_factory=dict)
+    records: dict[str, tuple[str, Any]] = field(default_factory=dict)
 
 
 def read_index(
@@ -64,13 +67,41 @@ def read_index(
 ) -> Index:
     """The index, up to date; `keep` writes it for the next call."""
     path = location(repository)
-    index = _load(path)
+    index = load_index(repository)
     tips = _tips(repository)
     if index.tips != tips:
         index = _update(repository, index, tips, track)
         if keep:
             _save(path, index)
     return index
+
+
+def read_git(repository: Repository, track: Progress = lambda things, total: things) -> Index:
+    """The same from Git's objects alone; nothing is written."""
+    return _update(repository, Index(), _tips(repository), track)
+
+
+def disagreements(kept: Index, git: Index) -> list[str]:
+    """What a kept index says otherwise than Git, in words; it may be of an older day."""
+    of_kept, of_git = _comparable(kept), _comparable(git)
+    wrong = [what for what, value in of_kept.items() if what in of_git and of_git[what] != value]
+    if kept.tips == git.tips:
+        wrong += of_kept.keys() ^ of_git.keys()
+    return sorted(wrong)
+
+
+def _comparable(index: Index) -> dict[str, Any]:
+    """{a thing of the index, in words: what it says of it}."""
+    shas = [commit.sha for commit in index.commits]
+    return {
+        **{
+            f"commit {commit.sha}": (commit.time, [shas[at] for at in commit.parents], *commit[3:])
+            for commit in index.commits
+        },
+        **{f"dvc.lock {blob}": lock for blob, lock in index.locks.items()},
+        **{f"{POINTER} {blob}": md5 for blob, md5 in index.pointers.items()},
+        **{f"record {md5}": record for md5, record in index.records.items()},
+    }
 
 
 def location(repository: Repository) -> Path:
@@ -88,19 +119,26 @@ def _tips(repository: Repository) -> list[str]:
     return sorted(tips)
 
 
-def _load(path: Path) -> Index:
+def load_index(repository: Repository) -> Index:
+    """The index as it was kept; an empty one where it is missing, damaged, or of another layout."""
     try:
-        digest, text = path.read_bytes().split(b"\n", 1)
+        digest, text = location(repository).read_bytes().split(b"\n", 1)
     except (OSError, ValueError):
         return Index()
     if hashlib.md5(text).hexdigest().encode() != digest:
         return Index()
-    held = json.loads(text)
-    if held.pop("layout") != INDEX_LAYOUT:
-        return Index()
-    held["commits"] = [IndexedCommit(*commit) for commit in held["commits"]]
-    held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
-    return Index(**held)
+    try:
+        held = json.loads(text)
+        if held.pop("layout") != INDEX_LAYOUT:
+            return Index()
+        held["commits"] = [IndexedCommit(*commit) for commit in held["commits"]]
+        held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
+        held["records"] = {md5: (blob, record) for md5, (blob, record) in held["records"].items()}
+        index = Index(**held)
+        locks, pointers = ({commit[place] for commit in index.commits} - {None} for place in (3, 4))
+        return index if locks <= index.locks.keys() and pointers <= index.pointers.keys() else Index()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return Index()  # somebody has edited it
 
 
 def _save(path: Path, index: Index) -> None:
@@ -160,4 +198,4 @@ def _read_blobs(repository: Repository, index: Index, new_records: set[str], tra
         elif blob in pointers:
             index.pointers[blob] = dvc_files.parse_pointer(text)
         else:
-            index.records[hashlib.md5(text).hexdigest()] = dvc_files.parse_record(text)
+            index.records[hashlib.md5(text).hexdigest()] = blob, dvc_files.parse_record(text)

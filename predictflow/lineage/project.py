@@ -29,9 +29,12 @@ class Project:
         store: MLflow's; what it cannot tell is a gap.
     """
 
-    def __init__(self, repository: Repository, start: Path, keep: bool = True) -> None:
-        """`keep` writes the index of Git's history for the next call."""
-        self._keep = keep
+    def __init__(
+        self, repository: Repository, start: Path, *, by_index: bool = False, keep: bool = True
+    ) -> None:
+        """`by_index` finds by the index of Git's history, as is right where nothing is decided or written;
+        `keep` writes it for the next call."""
+        self._by_index, self._keep = by_index, keep
         self.start, self.repository = start, repository
         self.storage = Storage(repository.root)
         self.gaps = Gaps()
@@ -42,20 +45,20 @@ class Project:
             self.gaps.note("older commits: this clone is shallow (`git fetch --unshallow` brings them)")
 
     @classmethod
-    def enter(cls, folder: Path, keep: bool = True) -> "Project":
+    def enter(cls, folder: Path, *, by_index: bool = False, keep: bool = True) -> "Project":
         """The project around `folder`: from here on the working directory is its top folder.
 
         Raises UserError where no project is.
         """
         start, repository = Path.cwd(), Repository(folder)
         os.chdir(repository.folder)
-        return cls(repository, start, keep)
+        return cls(repository, start, by_index=by_index, keep=keep)
 
     @cached_property
     def history(self) -> History:
         from predictflow.console import track
 
-        return History(self.repository, track, self._keep)
+        return History(self.repository, track, self._by_index, self._keep)
 
     @cached_property
     def model(self) -> str | None:

@@ -9,8 +9,10 @@ import pytest
 
 from predictflow.adapters.dvc_files import parse_lock
 from predictflow.adapters.git import Repository
+from predictflow.lineage.history import History as Recorded
 from predictflow.lineage.index import Index, read_index
 from tests.people.history import History
+from tests.people.project import REPOSITORY
 
 WHERE = ".dvc/tmp/predictflow/history"
 
@@ -155,3 +157,90 @@ def test_a_commit_that_nothing_reaches_any_more_is_still_answered_by_its_id(hist
     made = history.made["shallow"]
     history.project.run("dvc", "exp", "remove", "--quiet", "shallow")
     assert history.answer("lineage", made.commit)["model"]["content"] == made.content
+
+
+# --- Forged ---------------------------------------------------------------------------------------------
+
+
+def forge(history: History, change: str) -> None:
+    """Edit the kept index, and the md5 that it begins with, so that it says of the model "other data" what is
+    not so."""
+    read(history)
+    path, made = history.project.folder / WHERE, history.made["other data"]
+    held = json.loads(path.read_bytes().split(b"\n", 1)[1])
+    (blob,) = [
+        blob for blob, lock in held["locks"].items() if lock["md5s"]["models/provenance.json"] == made.content
+    ]
+    lock, (commit,) = held["locks"][blob], [one for one in held["commits"] if one[0] == made.commit]
+    others = [other for other in held["locks"] if other != blob]
+    match change:
+        case "metrics":
+            held["records"][lock["md5s"]["metrics/evaluate/metrics.json"]][1]["roc_auc"] = 0.999
+        case "params":
+            held["records"][made.content][1][-1]["params"]["train"]["model"] = "random_forest"
+        case "customers":
+            lock["md5s"]["data/customers.csv"] = "0" * 32
+        case "content":
+            lock["md5s"]["models/provenance.json"] = "0" * 32
+        case "another dvc.lock":
+            commit[3] = others[0]
+        case "time":
+            commit[1] -= 86_400
+        case "no such blob":
+            held["locks"]["0" * 40] = held["locks"].pop(blob)
+            commit[3] = "0" * 40
+        case "another record":
+            held["records"][made.content][0] = others[0]
+    text = json.dumps(held).encode()
+    path.write_bytes(hashlib.md5(text).hexdigest().encode() + b"\n" + text)
+
+
+FORGERIES = (
+    *("metrics", "params", "customers", "content", "another dvc.lock", "time", "no such blob"),
+    "another record",
+)
+
+
+@pytest.mark.parametrize("change", FORGERIES)
+def test_a_forged_index_is_not_believed(promoted: History, change):
+    made = promoted.made["other data"]
+    forge(promoted, change)
+    for words in (
+        ["lineage", made.commit],
+        ["lineage", made.content],
+        ["lineage", "churn-predictor@production"],
+        ["lineage", made.md5s["models/churn-predictor/model.ubj"]],
+        ["diff", made.commit, "main"],
+    ):
+        said = promoted.told(*words, code=2)
+        assert "the index of Git's history" in said and "somebody has edited it" in said, words
+    told = Recorded(Repository(promoted.project.folder)).model(made.content)
+    assert told.metrics == made.metrics and told.commit and told.commit.sha == made.commit
+    assert promoted.answer("gate", "churn-predictor@production")["content"] == made.content
+    (found,) = promoted.answer("audit", code=1)["findings"]
+    assert found["kind"] == "index" and found["fixable"]
+    promoted.told("audit", "--fix")
+    assert promoted.answer("lineage", made.commit)["metrics"] == made.metrics
+
+
+@pytest.mark.parametrize("change", ["a type", "a key", "a dvc.lock less"])
+def test_an_index_that_is_well_formed_and_makes_no_sense_is_made_anew(history: History, change):
+    whole = read(history)
+    path = history.project.folder / WHERE
+    held = json.loads(path.read_bytes().split(b"\n", 1)[1])
+    if change == "a type":
+        held["locks"] = []
+    elif change == "a key":
+        del held["tips"], held["pointers"]
+        held["points"] = {}
+    else:
+        held["locks"].popitem()
+    text = json.dumps(held).encode()
+    path.write_bytes(hashlib.md5(text).hexdigest().encode() + b"\n" + text)
+    assert read(history) == whole
+
+
+def test_only_what_neither_decides_nor_writes_finds_by_the_index():
+    commands = REPOSITORY / "predictflow/commands"
+    by_index = {path.stem for path in commands.glob("*.py") if "by_index=True" in path.read_text("utf-8")}
+    assert by_index == {"lineage", "diff", "find_customer", "experiments", "status"}
