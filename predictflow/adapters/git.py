@@ -14,6 +14,8 @@ from stages.support.errors import UserError
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 REF_KINDS = {"refs/heads/": "branch", "refs/remotes/": "branch", "refs/tags/": "tag"}
 BLOBS_AT_ONCE = 500  # blobs held in memory
+# Objects are read as they are stored, whatever `git replace` or a grafts file would show in their place.
+AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Repository:
         self, *words: str, given: str = "", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """What `git` says, however it ends; `env` comes on top of this process's own environment."""
-        whole = os.environ | dict(env or {})
+        whole = os.environ | AS_STORED | dict(env or {})
         return subprocess.run(
             ["git", *words], cwd=self.folder, input=given.encode(), capture_output=True, env=whole
         )
@@ -116,6 +118,14 @@ class Repository:
                 if name.startswith(prefix) and not name.endswith("/HEAD"):
                     refs.append(Ref(kind, name.removeprefix(prefix), commit))
         return refs
+
+    @property
+    def disguises(self) -> dict[str, str]:
+        """{what shows Git's commands other objects or parents than are stored: the command against it}."""
+        listed = self.read("for-each-ref", "--format=%(refname:strip=2)", "refs/replace/").split()
+        disguises = {f"refs/replace/{name}": f"git replace -d {name}" for name in listed}
+        grafts = self.folder / self.read("rev-parse", "--git-common-dir").rstrip("\n") / "info/grafts"
+        return disguises | ({str(grafts): f"rm {grafts}"} if grafts.is_file() else {})
 
     def ids(self, names: list[str]) -> list[str | None]:
         """The id of what each name (`<commit>:<path>`) stands for; None where there is no such thing."""

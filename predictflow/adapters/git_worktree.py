@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from predictflow.adapters import processes
-from predictflow.adapters.git import Repository
+from predictflow.adapters.git import AS_STORED, Repository
 from predictflow.adapters.processes import Children
 from stages.support.errors import UserError
 
@@ -39,7 +39,7 @@ def checked_out(repository: Repository, commit: str, running: Children) -> Itera
     try:
         words = ["git", "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach"]
         words += [str(folder / PROJECT), commit]
-        env, log = processes.environ(), folder / "git.log"
+        env, log = processes.environ() | AS_STORED, folder / "git.log"
         if running.run(words, root, env, log):
             wrong = processes.end_of(log)
             raise UserError(f"commit {commit[:10]} cannot be checked out:\n{wrong}\nCure: `git fsck`.")

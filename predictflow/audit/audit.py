@@ -25,7 +25,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
             findings += check_version(project, chain, version)
         findings += check_duplicates(project, model)
         findings += check_runs(project)
-    findings += _check_index(project)
+    findings += [*_check_index(project), *_check_disguises(project)]
     order = list(FINDING_KINDS)
     return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))
 
@@ -36,3 +36,12 @@ def _check_index(project: Project) -> Iterator[Finding]:
         path = location(project.repository)
         message = f"{path} says what Git does not of {some_of(wrong, 3)}: somebody has edited it"
         yield new_finding("index", str(path), message, "", [DropIndex(path)])
+
+
+def _check_disguises(project: Project) -> Iterator[Finding]:
+    """What shows other commands of Git's, and DVC's, something else than is stored and read here."""
+    for about, command in project.repository.disguises.items():
+        message = (
+            f"{about} shows `git log` and DVC something else than Git has stored; it is not followed here"
+        )
+        yield new_finding("git", about, message, f"`{command}`, here and on origin")

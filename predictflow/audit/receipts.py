@@ -4,11 +4,12 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
+from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG
 from predictflow.audit.finding import FIX, Finding, new_finding
 from predictflow.audit.fixes import BringBack, Fetch, Fix, Push
-from predictflow.ledger.chain import Chain
+from predictflow.ledger.chain import GTO_NAME, Chain
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text
-from predictflow.ledger.receipts import Tag
+from predictflow.ledger.receipts import Tag, in_tag
 from predictflow.lineage.project import Project
 from predictflow.verification.content import other_provenance
 from stages.tracking.registry import STAGES
@@ -33,6 +34,7 @@ def receipt_findings(project: Project, chain: Chain) -> tuple[list[Finding], boo
     for name in sorted(back.keys() - named):
         findings.append(new_finding("receipt", name, f"{name} is missing", "", [back[name]]))
     findings += _of_provenance(project, chain)
+    findings += _of_evidence(project, chain, origin, back)
     return [*findings, *map(_of_foreign_tag, chain.foreign)], bool(asked) and not findings
 
 
@@ -68,6 +70,11 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
         cure = "`git push origin refs/tags/…` from a clone that has it"
         fixes = list(back.values()) if is_here else [Fetch()]
         yield new_finding("receipt", chain.model, message, cure, fixes)
+    there = [object for object in known.values() if object in origin.tags.values()]
+    if origin.head in there[:-1]:
+        head = f"refs/receipts/{in_tag(chain.model)}"
+        message = f"origin's {head} is not its last receipt, {there[-1]}: somebody has moved it back"
+        yield new_finding("origin", head, message, f"`git push --force origin {there[-1]}:{head}`")
     settled = not (chain.damage or origin.missing or origin.damage or back)
     for tag in origin.unpushed:
         if tag in known:
@@ -83,6 +90,25 @@ def _of_provenance(project: Project, chain: Chain) -> Iterator[Finding]:
     for where, wrong in other_provenance(project, list(names)).items():
         cure = "no cure: it was written for a commit that is not the version's"
         yield new_finding("receipt", names[where], f"{names[where]}: {wrong}", cure)
+
+
+def _of_evidence(
+    project: Project, chain: Chain, origin: Origin | None, back: Recoverable
+) -> Iterator[Finding]:
+    """Receipts that a version of MLflow's names and Git has no more: what is left of a chain whose end was
+    deleted everywhere. The tag stays, and MLflow does not follow what is left of the chain."""
+    model = in_tag(chain.model)
+    known = {*chain.names, *back, *(origin.tags if origin else [])}
+    where = "here, and from origin" if origin else "here"
+    for version in project.versions:
+        registered, named = version.tags.get(VERSION_TAG, ""), version.tags.get(RECEIPT_TAG, "")
+        for end in (f"@{registered}", named.removeprefix(model)) if version.model == chain.model else ():
+            name = f"{model}{end}"
+            if GTO_NAME.fullmatch(end) and name not in known:
+                message = f"the receipt {name}, which {version.name} names, is gone: {where}"
+                fetch = "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it"
+                cure = f"{fetch}; where nobody ever wrote it, take the tag off {version.name}"
+                yield new_finding("receipt", name, message, cure)
 
 
 def _of_foreign_tag(tag: Tag) -> Finding:

@@ -491,6 +491,10 @@ def test_what_cannot_be_looked_at_is_no_agreement(history: History):
 def test_where_nothing_was_ever_promoted_nobody_is_put_out_of_production(history: History):
     git(history, "remote", "remove", "origin")
     git(history, "tag", "-d", *tags(history))
+    sql(
+        history,
+        ("DELETE FROM model_version_tags WHERE key IN ('predictflow.receipt', 'predictflow.version')",),
+    )
     answer = audit(history, "--fix", code=1)
     (found,) = [one for one in answer["findings"] if one["kind"] == "stage"]
     assert found["cure"] == f"`predictflow promote {MODEL}/6 --to production`, or archived"
