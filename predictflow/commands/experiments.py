@@ -61,7 +61,11 @@ def command(
         rows = in_order(rows, sort, ascending)
     if plot:
         _plot(project, rows, project.start / plot)
-    answer = {"experiments": rows, "not_looked_at": project.unseen}
+    answer = {
+        "experiments": rows,
+        "store_answers": project.registry_answers,
+        "not_looked_at": project.unseen,
+    }
     if as_json:
         print_json(answer)
     else:
@@ -88,11 +92,13 @@ def _draw(answer: Json, sort: str | None) -> None:
     console = open_console()
     rows = answer["experiments"]
     none = "no experiment and no run yet: `dvc exp run -S train.model=…`, or `dvc repro`"
-    console.print(_table(rows, sort) if rows else none)
+    if not answer["store_answers"]:
+        none = "no experiment that Git knows; MLflow's runs are not known"
+    console.print(_table(answer, sort) if rows else none)
     warnings = [
         f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
         for row in rows
-        if row["experiment"] and not row["run"]
+        if row["experiment"] and not row["run"] and answer["store_answers"]
     ]
     orphans = [row["name"] for row in rows if row["run"] and not row["experiment"] and not row["commit"]]
     if orphans:
@@ -102,7 +108,7 @@ def _draw(answer: Json, sort: str | None) -> None:
     print_gaps(console, answer["not_looked_at"])
 
 
-def _table(rows: list[Json], sort: str | None) -> "Table":
+def _table(answer: Json, sort: str | None) -> "Table":
     from rich.table import Table
 
     metrics = list(dict.fromkeys([*([sort] if sort else []), HEADLINE[0], "brier"]))
@@ -113,12 +119,12 @@ def _table(rows: list[Json], sort: str | None) -> "Table":
         table.add_column(metric, justify="right", no_wrap=True)
     for name in ("run", "version"):
         table.add_column(name, no_wrap=True)
-    for row in rows:
+    for row in answer["experiments"]:
         table.add_row(
             row["name"],
             _changes(row),
             *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "" for name in metrics),
-            _run(row),
+            _run(row) if answer["store_answers"] else "not known",
             " ".join(version["name"].rpartition("/")[2] for version in row["versions"]),
             style="" if row["content"] else "dim",
         )

@@ -47,17 +47,23 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
         contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))
     answers.confirm_models(project, filter(None, contents))
     models = [_look(project, content, customer_id) for content in contents]
-    answer = {"id": customer_id, "models": models, "not_looked_at": project.unseen}
+    registered = project.registry_answers
+    answer = {
+        "id": customer_id,
+        "models": models,
+        "store_answers": registered,
+        "not_looked_at": project.unseen,
+    }
     if as_json:
         print_json(answer)
     else:
         console = open_console()
-        console.print(_table(models))
+        console.print(_table(models, "not registered" if registered else "not known"))
         print_gaps(console, project.unseen)
     sets = {model["set"] for model in models}
     if sets & SETS.keys():
         context.exit(0)
-    context.exit(2 if None in sets or (project.unseen and not models) else 1)
+    context.exit(1 if registered and None not in sets and (models or not project.unseen) else 2)
 
 
 def _look(project: Project, content: str | None, customer_id: str) -> Json:
@@ -101,7 +107,7 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
     return "neither"
 
 
-def _table(models: list[Json]) -> "Table":
+def _table(models: list[Json], no_version: str) -> "Table":
     from rich.table import Table
 
     table = Table("version", "set", "model", "commit", box=None)
@@ -111,7 +117,7 @@ def _table(models: list[Json]) -> "Table":
             for version in model["versions"]
         ]
         table.add_row(
-            "\n".join(versions) or "not registered",
+            "\n".join(versions) or no_version,
             model["set"] or f"could not tell: {model['why_not']}",
             (model["content"] or "")[:SHORT],
             (model["commit"] or "none")[:10],

@@ -94,6 +94,8 @@ def _sources(answer: Json) -> "Tree":
 
     model = answer["model"]
     tree = Tree(fact(model["kind"] or "model", f"content {model['content']}"))
+    if not answer["store_answers"]:
+        tree.add(fact("version", "MLflow's versions are not known"))
     for version in answer["versions"]:
         tree.add(fact("version", version["name"], stage_and_aliases(version["stage"], version["aliases"])))
     for receipt in answer["receipts"][:RECEIPTS]:
@@ -102,6 +104,8 @@ def _sources(answer: Json) -> "Tree":
         tree.add(fact("receipt", f"and {len(more)} older ones: `predictflow history`"))
     for rebuild in answer["rebuilds"][:1]:
         tree.add(fact("rebuilt", rebuild["verdict"], rebuild["when"], rebuild["tag"], *rebuild["broken"]))
+    if not answer["store_answers"]:
+        tree.add(fact("experiment", *answer["experiments"], "MLflow's runs are not known"))
     for run in answer["runs"][:RUNS]:
         tree.add(_run(run))
     if more := answer["runs"][RUNS:]:
@@ -161,7 +165,7 @@ def _shared(answer: Json) -> "Group":
     _add_inputs(tree, answer)
     differing = dict.fromkeys(name for model in models for name in model["differs"])
     tree.add(fact("differing", some_of(list(differing)) or "nothing that is recorded"))
-    return Group(tree, _models(models))
+    return Group(tree, _models(answer))
 
 
 def _receipt(receipt: Json) -> "Text":
@@ -181,13 +185,17 @@ def _run(run: Json) -> "Text":
     made_at = f"made at {run['made_at'][:10]}" if run["made_at"] else ""
     if run["uncommitted_changes"]:
         made_at += " with uncommitted changes"
-    return fact(
+    line = fact(
         "experiment",
         run["experiment"] or "dvc repro",
         f"run {run['id']} {run['status']} {run['began']}",
         made_at,
         "restored from DVC's cache" if run["restored"] else "",
+        f"MLflow alone says: {', '.join(run['mlflow_alone'])}" if run["mlflow_alone"] else "",
     )
+    for otherwise in run["otherwise"]:
+        line.append(f" · NOT AS GIT HAS IT: {otherwise}", "red")
+    return line
 
 
 def _commit(answer: Json) -> "Text":
@@ -227,10 +235,12 @@ def _results(answer: Json) -> "Group":
 
     models = len(answer["models"])
     head = f"{models or 'no'} model{'' if models == 1 else 's'} made from it"
-    return Group(_file(answer["file"]), head, _models(answer["models"]))
+    if not answer["store_answers"]:
+        head += " that Git knows"
+    return Group(_file(answer["file"]), head, _models(answer))
 
 
-def _models(models: list[Json]) -> "Table":
+def _models(answer: Json) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -238,7 +248,7 @@ def _models(models: list[Json]) -> "Table":
         table.add_column(name, no_wrap=True)
     for name in ("version", "experiment", "kind"):  # these give way in a narrow terminal
         table.add_column(name, overflow="fold")
-    for model in models:
+    for model in answer["models"]:
         versions = (
             f"{version['name'].rpartition('/')[2]} {stage_and_aliases(version['stage'], version['aliases'])}"
             for version in model["versions"]
@@ -249,7 +259,7 @@ def _models(models: list[Json]) -> "Table":
             model["made"][:10],
             (model["commit"] or "none")[:10],
             "" if metric is None else f"{metric:.4f}",
-            "\n".join(versions),
+            "\n".join(versions) if answer["store_answers"] else "not known",
             "\n".join(model["experiments"]),
             model["kind"],
         )

@@ -57,9 +57,8 @@ def render(status: standing.Status, steps: list[NextStep]) -> None:
     console, table = open_console(), Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    in_stage = status.store.in_stage if status.store else {}
     rows = [
-        *((stage, _stage_line(in_stage.get(stage.alias))) for stage in RegistryStage),
+        *((stage, _stage_line(status, stage.alias)) for stage in RegistryStage),
         ("working tree", _model_line(status.working_tree)),
         ("pipeline", _pipeline_line(status.pipeline, status.conflicts)),
         ("commit", _commit_line(status)),
@@ -98,10 +97,16 @@ def _numbers(model: standing.ModelSummary) -> str:
     )
 
 
-def _stage_line(versions: list[standing.RegisteredModel] | None) -> str:
-    if versions is None:
+def _stage_line(status: standing.Status, stage: str) -> str:
+    promoted = status.receipts[stage]
+    if status.store is None and promoted:
+        return _joined(f"version {promoted.version} by the receipt {promoted.receipt}", _numbers(promoted))
+    if status.store is None:
         return "not known"
-    lines = (_joined(version.name, _numbers(version), _ago(version.registered)) for version in versions)
+    lines = (
+        _joined(version.name, _numbers(version), _ago(version.registered))
+        for version in status.store.in_stage[stage]
+    )
     return "\n".join(lines) or "no version"
 
 

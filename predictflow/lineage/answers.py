@@ -11,6 +11,7 @@ from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.rebuilds import read_rebuilds, rebuild_prefix
 from predictflow.ledger.receipts import Receipt
+from predictflow.lineage.claims import held_against_git
 from predictflow.lineage.history import Commit, Model
 from predictflow.lineage.project import Project
 from stages.support.params import flat
@@ -47,6 +48,8 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
     of_chain = project.chain(project.model).names if project.model else []
     of_rebuilds = rebuild_prefix(project.model) if project.model else ()
     params = flat(model.params)
+    runs = project.runs.get(content, [])
+    held = held_against_git(project, content, runs)
     on_disk = history.locks[history.worktree].content if history.worktree else None
     return {
         "model": {
@@ -54,7 +57,8 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
             "kind": params.get("train.model"),
             "files": {path: md5 for path, md5 in model.md5s.items() if path.startswith(f"{MODEL_FOLDER}/")},
         },
-        "runs": run_entries(project, project.runs.get(content, [])),
+        "store_answers": project.registry_answers,
+        "runs": [run | held[run["id"]] for run in run_entries(project, runs)],
         "versions": version_entries(project, content),
         "receipts": receipt_entries(project, content),
         "commit": commit_entry(project, first),
@@ -89,7 +93,11 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
         entry = file_entry(project, min(paths), md5, next(sizes, None))
     models = [model_entry(project, content) for content in set().union(*paths.values())]
     models.sort(key=lambda made: (made["made"], made["content"]), reverse=True)
-    return {"file": entry | {"paths": sorted(paths)}, "models": models}
+    return {
+        "file": entry | {"paths": sorted(paths)},
+        "models": models,
+        "store_answers": project.registry_answers,
+    }
 
 
 def confirm_models(project: Project, contents: Iterable[str]) -> None:

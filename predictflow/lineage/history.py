@@ -216,6 +216,12 @@ class History:
         named = (ref for ref in self.repository.refs if ref.kind != "experiment")
         return [ref for ref in named if self.places[ref.commit] in since]
 
+    def made_at(self, content: str) -> set[str]:
+        """The commits that hold a model, and those right before: it was made at one of them."""
+        holders = [commit for commit in self.commits if commit.content == content]
+        before = {self.commits[parent].sha for commit in holders for parent in commit.parents}
+        return before.union(commit.sha for commit in holders)
+
     @cached_property
     def contents(self) -> dict[str, list[str]]:
         """{content: the names of the dvc.locks that hold it}, each in the order of the history."""

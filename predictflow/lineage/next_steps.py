@@ -79,7 +79,9 @@ def next_steps(status: Status) -> list[NextStep]:
     if pipeline.error:
         return [NextStep(pipeline.cure, "so that DVC works again")] if pipeline.cure else []
     add = _to_add(status, pipeline)
+    restore = "brings MLflow's store back from Git's receipts and DVC's cache"
     steps = [
+        NextStep("predictflow restore", restore) if status.store_is_lost else None,
         _run(status, pipeline),
         NextStep(_commit(add, status.git), "so that Git says what the model was made from") if add else None,
         _branch(status.git),

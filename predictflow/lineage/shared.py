@@ -40,6 +40,7 @@ def shared_sources(project: Project, contents: Iterable[str], ask_remote: bool) 
     names_alike = all(entry["experiments"] == entries[0]["experiments"] for entry in entries)
     return {
         "models": entries,
+        "store_answers": project.registry_answers,
         "same": {"experiment": same_choices and names_alike, "data": CUSTOMERS in of_all},
         "metrics": _common(model.metrics for model in recorded.values()),
         "params": same_params,

@@ -50,6 +50,14 @@ class RegisteredModel(ModelSummary):
 
 
 @dataclass(frozen=True)
+class PromotedModel(ModelSummary):
+    """A model that a receipt puts in a stage, with the number that receipts know it by."""
+
+    version: int
+    receipt: str
+
+
+@dataclass(frozen=True)
 class GateVerdict:
     """What register.gate said of a model when `register` asked it last."""
 
@@ -122,7 +130,9 @@ class Status:
     Attributes:
         conflicts: the paths that a merge left in conflict.
         uncommitted: the others of the record that differ from HEAD.
+        receipts: who stands in a stage by the receipts, by the stage's alias.
         store: None where it does not answer.
+        store_is_lost: whether it is not there, though there are receipts of what stood in it.
         working_tree: None where no model lies here.
         storage, pipeline: None in a bare repository.
         could_not_tell: what matters and could not be told, each with its reason.
@@ -132,7 +142,9 @@ class Status:
     git: GitStatus
     conflicts: list[str]
     uncommitted: list[str]
+    receipts: dict[str, PromotedModel | None]
     store: StoreStatus | None
+    store_is_lost: bool
     working_tree: LyingModel | None
     experiments: Experiments
     storage: StorageStatus | None

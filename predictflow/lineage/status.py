@@ -26,7 +26,8 @@ def read_status(project: Project, ask_remote: bool) -> standing.Status:
     """Where a project stands. `ask_remote` asks a remote in a network, too."""
     with asking_dvc() if project.repository.root else nullcontext() as dvc:  # the rest goes on beside it
         versions, store, silent = _read_store(project)
-        could_not_tell = [*silent]
+        is_lost = store is None and _store_is_missing(project)
+        could_not_tell = [] if is_lost else [*silent]
         working_tree = _working_tree(project, versions)
         experiments = _experiments(project)
         changes = read_changes(project.repository)
@@ -44,7 +45,9 @@ def read_status(project: Project, ask_remote: bool) -> standing.Status:
         git=git,
         conflicts=changes.conflicts,
         uncommitted=[path for path in changes.uncommitted if path_of_record(path)],
+        receipts=_promoted(project),
         store=store,
+        store_is_lost=is_lost,
         working_tree=working_tree,
         experiments=experiments,
         storage=storage,
@@ -59,8 +62,9 @@ def _read_store(project: Project) -> tuple[Versions | None, standing.StoreStatus
     with project.gaps.collecting() as gaps:
         runs = [run for run in project.all_runs if COMMIT_TAG in run.tags]  # a server may hold others' too
         versions = _versions(project)
-    if gaps and not (project.repository.root and _store_is_missing()):
-        return None, None, gaps
+    has_receipts = project.model is not None and bool(project.chain(project.model).receipts)
+    if gaps and (has_receipts or not _store_is_missing(project)):
+        return None, None, gaps  # without a store and a receipt, nothing was ever registered
     in_stage = {
         stage.alias: [
             standing.RegisteredModel(**vars(_summary(project, content)), **answers.version_entry(version))
@@ -83,12 +87,24 @@ def _versions(project: Project) -> Versions:
     ]
 
 
-def _store_is_missing() -> bool:
-    """Whether nothing was ever registered: that is an answer."""
+def _promoted(project: Project) -> dict[str, standing.PromotedModel | None]:
+    """Who stands where by the receipts."""
+    receipts = project.chain(project.model).standing() if project.model else {}
+    stands = {
+        stage: standing.PromotedModel(
+            **vars(_summary(project, receipt.content)), version=receipt.version, receipt=receipt.name
+        )
+        for stage, receipt in receipts.items()
+    }
+    return {stage.alias: stands.get(stage.alias) for stage in RegistryStage}
+
+
+def _store_is_missing(project: Project) -> bool:
+    """Whether the store is not where this project's own would be."""
     try:
         find_store()
     except Unreachable as error:
-        return isinstance(error, Missing)
+        return isinstance(error, Missing) and project.repository.root is not None
     return False
 
 

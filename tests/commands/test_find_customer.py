@@ -79,6 +79,14 @@ def test_without_the_store_every_model_of_git_is_looked_into(history: History):
     assert any("mlflow.db is not there" in unseen for unseen in told["not_looked_at"])
 
 
+def test_without_the_store_nobody_is_said_to_be_in_none(history: History):
+    shutil.rmtree(history.project.folder / "mlflow_data")
+    told = history.answer("find-customer", "M-9999", code=2)
+    assert set(sets(told).values()) == {"neither"} and told["store_answers"] is False
+    said = history.told("find-customer", "M-9999", code=2)
+    assert "not registered" not in said and "not known" in said
+
+
 def index_in_cache(history: History, name: str, side: str):
     """The file in the cache that holds an index of a model."""
     text = history.project.run("git", "show", f"{history.made[name].commit}:dvc.lock").stdout.encode()

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,11 @@ DATA = "data/customers.csv"
 def folders(history_template: Path) -> Path:
     """{run's id}/artifacts/model: the folders of all models, as a server might have them."""
     return history_template / "project/mlflow_data/artifacts"
+
+
+def unwrapped(said: str) -> str:
+    """A tree as one line."""
+    return " ".join(said.translate(str.maketrans("│├└─", "    ")).split())
 
 
 def git_handles(made: Made, folders: Path, elsewhere: Path) -> list[str]:
@@ -192,6 +199,77 @@ def test_without_the_store_git_answers_and_says_what_is_missing(history: History
     assert not (history.project.folder / "mlflow_data").exists(), "a reader makes no store"
 
 
+def test_without_the_store_what_it_alone_tells_is_not_known(history: History):
+    made = history.made["shallow"]
+    shutil.rmtree(history.project.folder / "mlflow_data")
+    said = unwrapped(history.told("lineage", made.content))
+    assert "version MLflow's versions are not known" in said
+    assert "experiment shallow · MLflow's runs are not known" in said
+    assert history.answer("lineage", made.content)["store_answers"] is False
+    said = history.told("lineage", made.content, "--down")
+    of_data = [one for one in history.committed if one.md5s[DATA] == made.md5s[DATA]]
+    assert said.count("not known") == len(of_data)
+    assert f"{len(of_data)} models made from it that Git knows" in said
+    said = history.told("experiments", code=2)
+    assert "not known" in said and "none" not in said and "has no run" not in said
+
+
+# --- What MLflow says of a run ---------------------------------------------------------------------------
+
+
+def rewrite(history: History, table: str, run: str, key: str, value: object) -> None:
+    """Let MLflow's database say something else of a run."""
+    with closing(sqlite3.connect(history.project.folder / "mlflow_data/mlflow.db")) as store:
+        if table == "tags":
+            store.execute(
+                "INSERT OR REPLACE INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", (key, value, run)
+            )
+        else:
+            words = f"UPDATE {table} SET value = ? WHERE key = ? AND run_uuid = ?"
+            assert store.execute(words, (value, key, run)).rowcount == 1
+        store.commit()
+
+
+def test_what_git_knows_of_a_run_is_agreed_to(history: History):
+    for made in history.committed:
+        (run,) = history.answer("lineage", made.content)["runs"]
+        assert (run["otherwise"], run["mlflow_alone"]) == ([], []), made.name
+    (run,) = history.answer("lineage", history.made["never committed"].content)["runs"]
+    assert run["mlflow_alone"] == ["commit", "metrics", "params"]
+    said = history.told("lineage", history.made["never committed"].content)
+    assert "MLflow alone says: commit," in unwrapped(said)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "otherwise", "alone"),
+    [
+        ("latest_metrics", "roc_auc", 0.999, "its roc_auc is 0.999, in Git", []),
+        ("params", "models.xgboost.rounds", "7", "its models.xgboost.rounds is 7, in Git 30", []),
+        ("tags", "dvc.exp_name", "shallow", "its experiment is shallow, which holds", ["experiment"]),
+        ("tags", "dvc.exp_name", "deep", None, ["experiment"]),
+        ("tags", "git.commit", "d" * 40, None, ["commit"]),
+    ],
+)
+def test_what_mlflow_says_otherwise_than_git_is_told(history: History, table, key, value, otherwise, alone):
+    made = history.made["first"]
+    rewrite(history, table, made.run, key, value)
+    (run,) = history.answer("lineage", made.content)["runs"]
+    assert run["mlflow_alone"] == alone
+    assert [told.startswith(otherwise) for told in run["otherwise"]] == ([True] if otherwise else [])
+    said = unwrapped(history.told("lineage", made.content))
+    assert ("NOT AS GIT HAS IT" in said) is bool(otherwise)
+
+
+def test_what_a_receipt_says_of_a_run_is_held_against_mlflow(promoted: History):
+    made = promoted.made["other data"]
+    (run,) = promoted.answer("lineage", made.content)["runs"]
+    assert (run["otherwise"], run["mlflow_alone"]) == ([], [])
+    rewrite(promoted, "tags", made.run, "git.commit", "e" * 40)
+    (run,) = promoted.answer("lineage", made.content)["runs"]
+    (told,) = run["otherwise"]
+    assert "its commit is eeee" in told and "the receipt churn-predictor@v" in told
+
+
 def test_without_the_cache_git_answers_and_says_so(history: History):
     shutil.rmtree(history.project.folder / ".dvc/cache")
     for made in history.committed:
@@ -259,7 +337,7 @@ def test_what_several_models_share_is_answered(promoted: History):
             assert [told["commit"] for told in answer["models"]] == [made.commit, newest]
             assert [told["differs"].keys() for told in answer["models"]] == [{index}, {index}]
         shutil.rmtree(promoted.project.folder / "mlflow_data", ignore_errors=True)
-    said = promoted.told("lineage", model)
+    said = " ".join(promoted.told("lineage", model).split())
     assert "2 models have it" in said and index in said and made.md5s[DATA] in said
     down = promoted.answer("lineage", model, "--down")
     assert {made.content, other} <= {told["content"] for told in down["models"]}
@@ -279,7 +357,8 @@ def test_where_models_with_the_same_file_differ_no_one_answer_is_given(history: 
     assert answer["same"] == {"experiment": True, "data": True} | {what: False}
     assert (answer["data"] is None) == (what == "data")
     assert len(answer["models"]) == 2
-    assert "not the same for all of them" in history.told("lineage", model, code=2)
+    said = unwrapped(history.told("lineage", model, code=2))
+    assert f"{what} not the same for all of them" in said
 
 
 def test_what_all_models_share_is_listed_with_each_of_them(history: History):
@@ -333,7 +412,7 @@ def test_the_terminal_shows_the_whole_way(history: History):
     for width in ("80", "200"):
         said = history.ask("lineage", f"churn-predictor/{made.version}", COLUMNS=width)
         assert max(map(len, said.splitlines())) <= int(width)
-        whole = " ".join(said.replace("│", " ").replace("├──", " ").replace("└──", " ").split())
+        whole = unwrapped(said)
         for fact in (
             made.content,
             made.run,

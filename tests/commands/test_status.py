@@ -487,3 +487,24 @@ def test_it_fits_a_terminal_and_every_command_stands_whole_on_a_line(settled: Hi
         assert heads == ["Production", "Staging", "working tree", "pipeline", "commit", "push", "runs"]
     settled.project.env["COLUMNS"] = "200"
     assert settled.told("status", code=1) == drawn(answer, 200)
+
+
+def test_after_a_lost_store_it_tells_who_was_promoted_and_what_brings_the_store_back(promoted: History):
+    made = promoted.made["other data"]
+    before = promoted.answer("status", code=1)
+    assert before["receipts"]["production"]["content"] == made.content
+    shutil.rmtree(promoted.project.folder / "mlflow_data")
+    for _ in range(2):  # a folder that is there, and holds no store
+        answer = promoted.answer("status", code=1)
+        assert (answer["production"], answer["staging"], answer["store_is_lost"]) == (None, None, True)
+        assert answer["receipts"] == before["receipts"]
+        assert commands(answer)[0] == "predictflow restore"
+        said = promoted.told("status", code=1)
+        receipt = answer["receipts"]["production"]
+        assert f"version {receipt['version']} by the receipt {receipt['receipt']}" in " ".join(said.split())
+        assert "no version" not in said and "not registered" not in said
+        (promoted.project.folder / "mlflow_data").mkdir(exist_ok=True)
+    promoted.told("restore")
+    answer = promoted.answer("status", code=1)
+    assert [version["content"] for version in answer["production"]] == [made.content]
+    assert "predictflow restore" not in commands(answer)

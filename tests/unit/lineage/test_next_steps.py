@@ -20,7 +20,7 @@ GIT = GitStatus("main", "c" * 40, "origin/main", ["origin"], 0, 0, False)
 MODEL = LyingModel("content", "xgboost", {}, "c" * 40, ["churn-predictor/1"], 1, None)
 STORAGE = StorageStatus("kept", [])
 IN_STEP = PipelineStatus(True, {}, None, None)
-SETTLED = Status(GIT, [], [], None, MODEL, Experiments(0, 0), STORAGE, IN_STEP, [], [])
+SETTLED = Status(GIT, [], [], {}, None, False, MODEL, Experiments(0, 0), STORAGE, IN_STEP, [], [])
 REGISTER = "dvc repro --force --single-item register"
 WRITTEN = "git add -- dvc.lock metrics models && git commit"
 
@@ -44,6 +44,7 @@ def pipeline(changed: dict[str, StageChange], cure: str) -> PipelineStatus:
     [
         (SETTLED, []),
         (replace(SETTLED, pipeline=None, storage=None), []),
+        (replace(SETTLED, store_is_lost=True), ["predictflow restore"]),
         (replace(SETTLED, pipeline=PipelineStatus(None, {}, "busy", None)), []),
         (replace(SETTLED, pipeline=PipelineStatus(None, {}, "invalid", "dvc init")), ["dvc init"]),
         (replace(SETTLED, working_tree=replace(MODEL, versions=[])), [REGISTER]),
