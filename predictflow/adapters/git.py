@@ -1,5 +1,6 @@
 """A Git repository, asked through Git's own command: its refs, its commits, and the files they hold."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -8,14 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from predictflow.errors import CouldNotTell
 from stages.support.errors import UserError
 
 # Not refs/exps/exec/…, refs/exps/stash or the queue's: those are DVC's own bookkeeping.
 EXPERIMENT_REF = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(.+)")
 REF_KINDS = {"refs/heads/": "branch", "refs/remotes/": "branch", "refs/tags/": "tag"}
 BLOBS_AT_ONCE = 500  # blobs held in memory
-# Objects are read as they are stored, whatever `git replace` or a grafts file would show in their place.
+SHA1 = 40  # digits; a repository may also go by SHA-256
+# Objects are read as they are stored, whatever `git replace`, a grafts file or the cache of commits would
+# show in their place.
 AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+NO_CACHE = ("-c", "core.commitGraph=false")
+BROKEN = re.compile(r"^(?:error: |missing |broken |corrupt).*", re.MULTILINE)  # lines of `git fsck`
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Repository:
         """What `git` says, however it ends; `env` comes on top of this process's own environment."""
         whole = os.environ | AS_STORED | dict(env or {})
         return subprocess.run(
-            ["git", *words], cwd=self.folder, input=given.encode(), capture_output=True, env=whole
+            ["git", *NO_CACHE, *words], cwd=self.folder, input=given.encode(), capture_output=True, env=whole
         )
 
     def read(self, *words: str, given: str = "") -> str:
@@ -133,7 +139,10 @@ class Repository:
         return [None if line.endswith(" missing") else line for line in answer.splitlines()]
 
     def blobs(self, ids: list[str]) -> Iterator[tuple[str, bytes]]:
-        """(id, bytes) of each blob, or other object, that is here."""
+        """(id, bytes) of each blob, or other object, that is here.
+
+        Raises CouldNotTell where Git holds other bytes than an id says.
+        """
         for start in range(0, len(ids), BLOBS_AT_ONCE):
             chunk = ids[start : start + BLOBS_AT_ONCE]
             answer = self.git("cat-file", "--batch", given="\n".join(chunk)).stdout
@@ -143,6 +152,21 @@ class Repository:
                 if answer[place:end].endswith(b" missing"):
                     place = end + 1
                     continue
-                size = int(answer[place:end].split()[2])
-                yield blob, answer[end + 1 : end + 1 + size]
-                place = end + size + 2
+                kind, size = answer[place:end].split()[1:]
+                place = end + 1 + int(size) + 1
+                text = answer[end + 1 : place - 1]
+                hashed = hashlib.new("sha1" if len(blob) == SHA1 else "sha256", b"%s %s\0" % (kind, size))
+                hashed.update(text)
+                if hashed.hexdigest() != blob:
+                    raise CouldNotTell(
+                        f"Git's {kind.decode()} {blob} holds other bytes than its id says.\n"
+                        "Cure: `git fsck` names its file; remove that, then `git fetch` from another clone."
+                    )
+                yield blob, text
+
+    @property
+    def broken(self) -> list[str]:
+        """The objects that are not what their ids say, or not there, in the words of `git fsck`."""
+        done = self.git("fsck", "--no-progress", "--no-dangling", "--no-reflogs")
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        return BROKEN.findall(said) if done.returncode else []

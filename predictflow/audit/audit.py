@@ -25,7 +25,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
             findings += check_version(project, chain, version)
         findings += check_duplicates(project, model)
         findings += check_runs(project)
-    findings += [*_check_index(project), *_check_disguises(project)]
+    findings += [*_check_index(project), *_check_git(project)]
     order = list(FINDING_KINDS)
     return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))
 
@@ -38,8 +38,13 @@ def _check_index(project: Project) -> Iterator[Finding]:
         yield new_finding("index", str(path), message, "", [DropIndex(path)])
 
 
-def _check_disguises(project: Project) -> Iterator[Finding]:
-    """What shows other commands of Git's, and DVC's, something else than is stored and read here."""
+def _check_git(project: Project) -> Iterator[Finding]:
+    """What is not what its id says, and what shows Git's other commands, and DVC's, something else than is
+    stored and read here."""
+    if broken := project.repository.broken:
+        message = f"Git holds other bytes than ids say, or lacks some: {some_of(broken, 3)}"
+        cure = "remove the files that `git fsck` names, then `git fetch` from a clone that has them"
+        yield new_finding("git", "objects", message, cure)
     for about, command in project.repository.disguises.items():
         message = (
             f"{about} shows `git log` and DVC something else than Git has stored; it is not followed here"

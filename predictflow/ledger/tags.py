@@ -60,9 +60,14 @@ class Tag:
 
 
 def read_tags(repository: Repository, *patterns: str) -> Iterator[dict[str, str]]:
-    """{field: value} of each tag under some refs, by TAG_FIELDS; also of those that are not annotated."""
+    """{field: value} of each tag under some refs, by TAG_FIELDS; also of those that are not annotated.
+
+    Raises CouldNotTell where a tag's object holds other bytes than its id says.
+    """
     form = "".join(f"%({field})%00" for field in TAG_FIELDS)
     values = repository.read("for-each-ref", f"--format={form}", *patterns).split("\0")
+    for _ in repository.blobs(values[TAG_FIELDS.index("objectname") : -1 : len(TAG_FIELDS)]):
+        pass  # each is held against its id
     for start in range(0, len(values) - 1, len(TAG_FIELDS)):
         name, *others = values[start : start + len(TAG_FIELDS)]
         yield dict(zip(TAG_FIELDS, [name.removeprefix("\n"), *others], strict=True))
