@@ -9,6 +9,7 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import stage_and_aliases
+from predictflow.lineage.history import in_folder
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.errors import UserError
@@ -118,7 +119,8 @@ def _md5(path: Path) -> str:
 
 def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:
     """The models of which every file is in a folder; files that MLflow puts beside them do not count."""
-    models = {content: project.history.model(content).files for content in project.history.contents}
+    history = project.history
+    models = {content: in_folder(history.found_md5s(content)) for content in history.contents}
     names = {name for files in models.values() for name in files}
     held = {name: hashes.md5(folder / name) for name in names if (folder / name).is_file()}
     nearest, differing = "", list(names)

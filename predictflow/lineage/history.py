@@ -65,8 +65,12 @@ class Model:
 
     @property
     def files(self) -> dict[str, str]:
-        """{name: md5} of the files in the model's folder."""
-        return {Path(path).name: md5 for path, md5 in self.md5s.items() if Path(path).parent == MODEL_FOLDER}
+        return in_folder(self.md5s)
+
+
+def in_folder(md5s: dict[str, str]) -> dict[str, str]:
+    """{name: md5} of the files in a model's folder."""
+    return {Path(path).name: md5 for path, md5 in md5s.items() if Path(path).parent == MODEL_FOLDER}
 
 
 class History:
@@ -238,16 +242,22 @@ class History:
             name = first.lock if first and first.lock else self.contents[content][0]
         self.confirm([name])
         lock = self.locks[name]
-        *files, last = self._records.get(content) or [{}]
+        *_, last = self._records.get(content) or [{}]
         return Model(
             content,
             lock,
             self.first_with_lock.get(name),
-            {entry["path"]: entry["md5"] for entry in files} or lock.md5s,
+            self.found_md5s(content, name),
             last.get("params", {}),
             self._records.get(lock.md5s.get(dvc_files.MEASURED, "")) or {},
             self.prepared(lock),
         )
+
+    def found_md5s(self, content: str, name: str | None = None) -> dict[str, str]:
+        """{path: md5} of a model, to find it by: as the index says."""
+        *files, _ = self._records.get(content) or [{}]
+        lock = self.locks[name or self.contents[content][0]]
+        return {entry["path"]: entry["md5"] for entry in files} or lock.md5s
 
     def prepared(self, lock: Lockfile) -> dict[str, Any]:
         """The rows and positives of each side of the split; empty where they were not committed."""

@@ -17,9 +17,10 @@ from stages.tracking.registry import STAGES
 Value = TypeVar("Value")
 
 
-def shared_sources(project: Project, contents: Iterable[str], ask_remote: bool) -> Json:
+def shared_sources(project: Project, contents: list[str], ask_remote: bool) -> Json:
     """What models were made from, as far as it is the same, and each of them: who stands in Production
     first, then in Staging, then the registered ones, the newest first."""
+    answers.confirm_models(project, contents)
     recorded = {content: answers.recorded(project, content) for content in contents}
     params = {content: flat(model.params) for content, model in recorded.items()}
     md5s = {content: model.md5s for content, model in recorded.items()}
