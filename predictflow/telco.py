@@ -52,6 +52,7 @@ def write(path: Path) -> None:
 def main() -> None:
     if not POINTER.exists():
         raise errors.UserError(f"{POINTER} is not here.\nCure: `git checkout -- {POINTER}`.")
+    files.ensure_file(CUSTOMERS)
     expected = YAML(typ="safe").load(POINTER)["outs"][0]["md5"]
     if not CUSTOMERS.exists() or md5(CUSTOMERS) != expected:
         checkout(POINTER)

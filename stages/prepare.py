@@ -69,6 +69,7 @@ def main() -> None:
             f"{CUSTOMERS} is not here.\nCure: `dvc pull {CUSTOMERS}`, or for the telco customers"
             " `python -m predictflow.telco`."
         )
+    files.ensure_file(CUSTOMERS)
     with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
         sides = {
             path: SplitSide(stack.enter_context(files.atomic_write(path)), schema, id_salt)

@@ -1,17 +1,15 @@
 """A customer file, read batch by batch and held to the schema."""
 
-import codecs
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow.csv
 
+from stages.data import csv_text
 from stages.data.schema import SHOWN, Schema, Violation, shorten
 from stages.support.errors import UserError
 
@@ -32,10 +30,12 @@ class CustomerFile:
         self._odd_rows: list[int] = []
         self._ids: list[pd.Series] = []
         self._classes: set[str] = set()
-        quoted = self._check_encoding()
+        self._hollow: list[int] = []  # as _text counts them
+        quoted, last = csv_text.scan(path, schema.encoding)
+        self._may_be_cut = last not in '\r\n"'
         self._names = self._check_header()
-        if quoted:
-            self._check_quotes()
+        if quoted and (sentence := csv_text.open_quote(path, schema.encoding, schema.delimiter)):
+            self._problems.append(sentence)
 
     def batches(self) -> Iterator[pd.DataFrame]:
         """Clean frames, in the file's order.
@@ -50,54 +50,21 @@ class CustomerFile:
             read += len(text)
             if len(text) and not self._problems and not self._violations:
                 yield self.schema.clean(rows)
+        self._check_hollow()
         self._check_ids()
         self._finish(read)
 
-    def _check_encoding(self) -> bool:
-        """Raises UserError at the first bytes that the encoding cannot mean; True if there is a quote."""
-        decoder = codecs.getincrementaldecoder(self.schema.encoding)()
-        row, quoted, chunk = 1, False, b"x"
-        try:
-            with self.path.open("rb") as file:
-                while chunk:
-                    chunk = file.read(1 << 20)
-                    text = decoder.decode(chunk, final=not chunk)
-                    if "\0" in text:  # UTF-16 taken for an encoding of bytes, or no text at all
-                        row += text[: text.index("\0")].count("\n")
-                        raise UnicodeError(f"row {row} holds a zero byte")
-                    row, quoted = row + text.count("\n"), quoted or '"' in text
-        except UnicodeError as error:
-            what = str(error)
-            if isinstance(error, UnicodeDecodeError):
-                row += error.object[: error.start].decode(self.schema.encoding, "ignore").count("\n")
-                what = f"row {row} holds {error.object[max(0, error.start - 10) : error.end + 10]!r}"
-            raise UserError(
-                f"{self.path} is not written in {self.schema.encoding}: {what}.\n"
-                "Cure: save it as UTF-8, or name its encoding (latin-1, cp1252, utf-16 …) in params.yaml"
-                " under data.encoding."
-            ) from None
-        return quoted
-
     def _check_header(self) -> list[str]:
         """The names in the header, each at its place."""
-        delimiter, wanted = self.schema.delimiter, self.schema.names
-        names = self._first_row(delimiter)
-        if not names:
-            raise UserError(
-                f"{self.path} is empty, or begins with an empty line.\n"
-                f"Cure: bring it again (`dvc checkout {self.path}.dvc`), its header in the first line."
-            )
-        if self.schema.id not in names:
-            for other in ",;\t|":
-                if other != delimiter and self.schema.id in self._first_row(other):
-                    raise UserError(
-                        f"{self.path} is not split by {delimiter!r} but by {other!r}.\n"
-                        f"Cure: set data.delimiter to {other!r} in params.yaml."
-                    )
+        wanted = self.schema.names
+        names = csv_text.header(self.path, self.schema.encoding, self.schema.delimiter, self.schema.id)
         counts = Counter(names)
+        undeclared = [shorten(name) for name in counts if name not in wanted]
         found = [f"column {name!r} is missing" for name in wanted if name not in counts]
-        found += [f"column {name!r} stands there {n} times" for name, n in counts.items() if n > 1]
-        found += [f"column {shorten(name)!r} is not declared" for name in counts if name not in wanted]
+        found += [f"column {name!r} stands there {counts[name]} times" for name in wanted if counts[name] > 1]
+        found += [f"column {name!r} is not declared" for name in undeclared[:SHOWN]]
+        if len(undeclared) > SHOWN:
+            found.append(f"{len(undeclared) - SHOWN} more columns are not declared")
         cure = (
             "correct the header, or declare the columns in params.yaml under data.columns (type: ignored"
             " for one that no model should see)"
@@ -106,33 +73,6 @@ class CustomerFile:
         if not set(wanted) & set(names):
             self._finish(0)
         return names
-
-    def _first_row(self, delimiter: str) -> list[str]:
-        with self._open() as file:
-            try:
-                return next(csv.reader(file, delimiter=delimiter), [])
-            except csv.Error:  # a quote that is never closed
-                return [file.name]
-
-    def _open(self) -> TextIO:
-        """The file as text, after its byte order mark if it has one."""
-        file = self.path.open(encoding=self.schema.encoding, newline="")
-        if file.read(1) != "\ufeff":
-            file.seek(0)
-        return file
-
-    def _check_quotes(self) -> None:
-        """A quote that is never closed swallows the rows below it, whole and unseen: look for it."""
-        row = 1
-        try:
-            with self._open() as file:
-                for _ in csv.reader(file, delimiter=self.schema.delimiter, strict=True):
-                    row += 1
-        except csv.Error:
-            self._problems.append(
-                f"the file: a quote is not closed in row {row}, so where its values end cannot be told;"
-                ' close it, or write " that belongs to a value as "" in a quoted value.'
-            )
 
     def _text(self) -> Iterator[pd.DataFrame]:
         """Frames of text, missing values as nulls; the index counts the well-formed rows from 0."""
@@ -143,6 +83,7 @@ class CustomerFile:
             self._violation("the file", "fields", "data").add(1, [row.number], [fields])
             return "skip"
 
+        read, last = 0, pd.DataFrame()
         # Columns go by their place: a name may stand in the header twice.
         wanted = {name: str(self._names.index(name)) for name in self.schema.names if name in self._names}
         try:
@@ -168,20 +109,29 @@ class CustomerFile:
                     null_values=self.schema.missing,
                 ),
             )
-            read = 0
             for batch in reader:
                 text = batch.rename_columns(list(wanted)).to_pandas()
                 text.index += read
                 read += len(text)
-                # An empty line is no customer.
-                yield text[~(text.isna() | (text == "")).all(axis=1)]
+                hollow = (text.isna() | (text == "")).all(axis=1)
+                self._hollow += text.index[hollow].tolist()
+                last = text.tail(1) if len(text) else last
+                yield text[~hollow]
+            if self._may_be_cut:
+                self._check_end(last)
         except pyarrow.ArrowInvalid as error:
             # pyarrow finds no block in a header without a line feed: no customer, told of at the end.
             alone = "straddling" in str(error) and self.path.stat().st_size < BLOCK
-            if not alone and not self._problems:  # a quote that is never closed has been told of
-                self._problems.append(
-                    f"the file: it cannot be read ({error}); bring it again (`dvc checkout`)."
+            if alone or self._problems:  # a quote that is never closed has been told of
+                return
+            row = self._rows(np.array([read - 1]))[0] if read else 1
+            what = f"it cannot be read below row {row} ({error}); bring it again (`dvc checkout`)."
+            if "straddling" in str(error):
+                what = (
+                    f"a row below row {row} is longer than {BLOCK:,} bytes; look for a quote that is never"
+                    " closed, or for rows that do not end in a line feed."
                 )
+            self._problems.append(f"the file: {what}")
 
     def _violation(self, column: str, rule: str, key: str) -> Violation:
         return self._violations.setdefault((column, rule), Violation(column, rule, key))
@@ -197,6 +147,9 @@ class CustomerFile:
             self._ids.append(text[self.schema.id])
         if self.schema.target in text:
             self._classes.update(text[self.schema.target].dropna().unique())
+        for column, unfit in self.schema.marked(text, rows).items():
+            if unfit.any():
+                self._add(column, "whole", unfit.sum(), text[column][unfit][:SHOWN])
         try:
             rules.validate(rows, lazy=True)
         except pa.errors.SchemaErrors as errors:
@@ -210,13 +163,35 @@ class CustomerFile:
         violation = self._violation(column, rule, self.schema.key(column))
         violation.add(count, self._rows(first.index), first.tolist())
 
+    def _check_end(self, last: pd.DataFrame) -> None:
+        """A last row without a line end may be cut inside its last value, and nothing else would show it."""
+        column = self._names[-1]
+        for row, value in zip(self._rows(last.index), last.get(column, []), strict=False):
+            if row > max(self._odd_rows, default=0) and self.schema.may_be_cut(column, value):
+                self._problems.append(
+                    f"{column}: row {row}, the last one, has no line end, so its value {value!r} may be cut"
+                    " short; bring the file again (`dvc checkout`), or end the row with a line feed."
+                )
+
+    def _check_hollow(self) -> None:
+        """An empty line is no customer; a row of nothing but missing values is none either, but is told."""
+        if self._hollow:
+            csv = (self.path, self.schema.encoding, self.schema.delimiter)
+            rows = csv_text.not_blank(*csv, frozenset(self._rows(np.array(self._hollow))))
+            if rows:
+                shown = rows[:SHOWN]
+                self._violation("the file", "hollow", "data").add(len(rows), shown, [""] * len(shown))
+
     def _check_ids(self) -> None:
         if not self._ids:
             return
         ids = pd.concat(self._ids)
-        repeated = ids[ids.duplicated(keep=False) & ids.notna()]
-        if len(repeated):
-            self._add(self.schema.id, "unique", len(repeated), repeated[:SHOWN])
+        ids = ids[ids.notna()]
+        repeated = ids.duplicated(keep=False)
+        alike = ids.str.normalize("NFC").duplicated(keep=False) & ~repeated
+        for rule, unfit in {"unique": repeated, "alike": alike}.items():
+            if unfit.any():
+                self._add(self.schema.id, rule, unfit.sum(), ids[unfit][:SHOWN])
 
     def _finish(self, read: int) -> None:
         problems = self._problems + [violation.sentence() for violation in self._violations.values()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandera.pandas as pa
 
 from stages.model.serving import features
 from stages.support.params import Params
-from stages.support.params_schema import LARGEST
+from stages.support.params_schema import EXACT, LARGEST
 
 SHOWN = 5  # rows shown of each violation
 WIDEST = 60  # characters shown of a value
@@ -24,12 +25,24 @@ RULES = {
         "correct them, add what stands for a missing value to data.missing, or set the right"
         " data.decimal or {key}.type",
     ),
-    "whole": ("hold no whole number", "correct them, or set type: number in {key}"),
+    "whole": (
+        "hold no whole number",
+        "correct them (a decimal mark has no place in one), or set type: number in {key}",
+    ),
+    "exact": (
+        f"hold a whole number beyond {EXACT:,}, up to which the models' numbers (float32) have no gaps",
+        "correct them, or set type: number in {key} if rounding does no harm, or ignored if it is a name",
+    ),
     "range": ("are out of range", "correct them, or widen min and max in {key}"),
     "known": ("hold an unknown category", "correct them, or add it to {key}.categories"),
     "class": ("hold neither class", "correct them, or set positive and negative in data.target"),
     "trimmed": ("have spaces around the id", "take them away: they would make one customer two"),
     "unique": ("repeat an id", "keep one row a customer"),
+    "alike": (
+        "hold an id that another row writes with other characters (equal after Unicode normalization)",
+        "write both alike, and keep one row a customer",
+    ),
+    "hollow": ("hold nothing but missing values", "take them out, or fill them in"),
     "fields": (
         "have too few or too many fields",
         "quote values that hold the delimiter; if it is the last row the file was cut short:"
@@ -37,7 +50,7 @@ RULES = {
     ),
 }
 SINGULAR = {"are": "is", "have": "has", "hold": "holds", "repeat": "repeats"}
-BARE = ("given", "named", "labelled")  # rules whose values say nothing
+BARE = ("given", "named", "labelled", "hollow")  # rules whose values say nothing
 
 
 @dataclass
@@ -113,6 +126,27 @@ class Schema:
         numbers = pd.to_numeric(spelled, errors="coerce").astype("float64")
         return numbers.mask(text.notna() & ~(numbers.abs() <= LARGEST), np.inf)
 
+    def marked(self, text: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.Series]:
+        """{integer column: which of its whole numbers are written with a decimal mark}.
+
+        1.000 is a thousand to one writer and one to another.
+        """
+        return {
+            name: text[name].str.contains(self.decimal, regex=False, na=False) & (rows[name] % 1 == 0)
+            for name, spec in self.columns.items()
+            if name in text and spec["type"] == "integer"
+        }
+
+    def may_be_cut(self, column: str, value: Any) -> bool:
+        """Whether a value may be the beginning of another one that the column could hold."""
+        spec = self.all.get(column, {})
+        if spec.get("type") == "ignored" or column not in self.names:
+            return False
+        known = [self.positive, self.negative] if column == self.target else spec.get("categories")
+        if known is None or not isinstance(value, str):
+            return True
+        return any(other.startswith(value) and other != value for other in [*known, *self.missing])
+
     def rules(self, names: Collection[str]) -> pa.DataFrameSchema:
         """The rules of these columns as a pandera schema over what `numbers` gives.
 
@@ -142,9 +176,12 @@ class Schema:
         def whole(numbers: pd.Series) -> pd.Series:
             return np.isinf(numbers) | (numbers % 1 == 0)
 
+        def exact(numbers: pd.Series) -> pd.Series:
+            return np.isinf(numbers) | (numbers.abs() <= EXACT)
+
         checks: dict[str, Callable[[pd.Series], pd.Series]] = {"number": np.isfinite, "range": within}
         if spec["type"] == "integer":
-            checks["whole"] = whole
+            checks |= {"whole": whole, "exact": exact}
         return [pa.Check(check, error=rule, n_failure_cases=SHOWN) for rule, check in checks.items()]
 
     def key(self, column: str) -> str:

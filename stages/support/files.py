@@ -6,6 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.support.errors import UserError
+
+
+def ensure_file(path: Path) -> None:
+    """Raise UserError where something else than a file lies: what reads a pipe may wait for ever."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise UserError(f"{path} is {what}, not a file.\nCure: move it away, and bring the file in its place.")
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

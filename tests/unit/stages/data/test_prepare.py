@@ -1,6 +1,7 @@
 """The stage itself: what it writes, and how it ends on a file that it cannot take."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +234,32 @@ def test_a_side_without_both_classes_is_refused(project, prepare):
     with pytest.raises(UserError, match=r"nothing can be learned or measured.\nCure: more customers"):
         prepare()
     assert written(project) == []
+
+
+def test_what_is_no_file_in_place_of_the_customers_is_told(project, prepare):
+    place = project.folder / "data/customers.csv"
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(UserError, match=r"data/customers.csv is a folder, not a file.\nCure: move it away"):
+        prepare()
+    place.rmdir()
+    os.mkfifo(place)
+    with pytest.raises(UserError, match=r"data/customers.csv is a pipe or a device, not a file.\n"):
+        prepare()
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "told"),
+    [
+        ("data/prepared/train.parquet/", "data/prepared/train.parquet cannot be used: Is a directory."),
+        ("data/prepared", "data/prepared cannot be used: File exists."),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_ends_the_stage_with_a_message_alone(project, obstacle, told):
+    shutil.rmtree(project.folder / "data/prepared")
+    if obstacle.endswith("/"):
+        (project.folder / obstacle).mkdir(parents=True)
+    else:
+        (project.folder / obstacle).touch()
+    done = project.run("python", "-m", "stages.prepare", code=1)
+    assert done.stderr == f"ERROR: {told}\nCure: move away what lies there.\n"

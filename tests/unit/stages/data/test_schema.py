@@ -69,8 +69,13 @@ VIOLATIONS = {
     ),
     "a fraction of an integer": (
         put("tenure", {2: "1.5"}),
-        "tenure: 1 row holds no whole number (row 2 '1.5'); correct them, or set type: number in"
-        " data.columns.tenure.",
+        "tenure: 1 row holds no whole number (row 2 '1.5'); correct them (a decimal mark has no place in"
+        " one), or set type: number in data.columns.tenure.",
+    ),
+    "a decimal mark in an integer": (
+        put("tenure", {2: "1.000", 3: "2."}),
+        "tenure: 2 rows hold no whole number (row 2 '1.000', row 3 '2.'); correct them (a decimal mark has no"
+        " place in one), or set type: number in data.columns.tenure.",
     ),
     "out of range": (
         put("tenure", {2: "-1", 41: "1201"}),
@@ -109,6 +114,21 @@ VIOLATIONS = {
     "a duplicate id": (
         put("customer_id", {9: "C00001"}),
         "customer_id: 2 rows repeat an id (row 2 'C00001', row 9 'C00001'); keep one row a customer.",
+    ),
+    "an id in two forms of Unicode": (
+        put("customer_id", {3: "\u00c91", 9: "E\u03011", 10: "K1", 11: "\u212a1"}),
+        "customer_id: 4 rows hold an id that another row writes with other characters (equal after Unicode"
+        " normalization) (row 3 '\u00c91', row 9 'E\u03011', row 10 'K1', row 11 '\u212a1'); write both"
+        " alike, and keep one row a customer.",
+    ),
+    "rows of missing values alone": (
+        text(telco()) + "," * 20 + "\n\n" + "," * 20 + "\n",
+        "the file: 2 rows hold nothing but missing values (row 42, row 44); take them out, or fill them in.",
+    ),
+    "a last value cut short": (
+        text(telco())[:-2],
+        "total_charges: row 41, the last one, has no line end, so its value '1105.' may be cut short; bring"
+        " the file again (`dvc checkout`), or end the row with a line feed.",
     ),
     "a missing target": (
         put("churn", {3: ""}),
@@ -224,9 +244,10 @@ def test_rows_are_those_of_the_file_across_batches(told, monkeypatch):
         fields[6] = f"bad{row}"
         lines[row - 1] = ",".join(fields)
     lines[400] = lines[400].replace("C00400", "C00010")
-    whole = told("\n".join(lines))
+    content = "".join(f"{line}\n" for line in lines)
+    whole = told(content)
     monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
-    assert told("\n".join(lines)) == whole
+    assert told(content) == whole
     assert "row 3 '2 of 21 fields', row 150 '2 of 21 fields', row 151 '2 of 21 fields'" in whole[1]
     assert (
         "row 2 'bad2', row 4 'bad4', row 152 'bad152', row 200 'bad200', row 301 'bad301' and 1" in whole[2]
@@ -265,6 +286,18 @@ def test_a_malformed_row_in_another_encoding_prints_nothing_else(told, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_half_a_character_is_told(told):
+    content = text(telco()).replace("C00005", "+2AA-").encode()
+    assert "is not written in utf-7: row 6 holds half a character." in told(content, encoding="utf-7")[0]
+
+
+@pytest.mark.parametrize("end", "\x0b\x0c\x1e\x85\u2028")
+def test_rows_that_end_in_what_no_reader_takes_for_an_end_are_told(told, end):
+    first, cure = told(text(telco()).replace("\n", end))
+    assert first.endswith(f"has {end!r} in its first row, where no row ends for a reader of CSV.")
+    assert cure == "Cure: save it with a line feed at the end of each row."
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_another_delimiter_is_told_with_its_cure(told, delimiter):
     first, cure = told(text(telco(), sep=delimiter))
@@ -289,6 +322,91 @@ def test_a_quote_never_closed_in_an_ignored_last_column_loses_no_row_unseen(told
     assert "a quote is not closed in row 40," in told(content, columns=columns)[1]
 
 
+def test_a_long_quoted_value_is_read(read):
+    columns = schema().all | {"remark": {"type": "ignored"}}
+    frame = telco().assign(remark="fine")
+    frame.loc[3, "remark"] = "long, " * 30_000
+    assert len(read(frame, columns=columns)) == 40
+
+
+def test_a_quoted_value_without_an_end_is_told(told):
+    sentence = told(text(telco()).replace("C00005", '"' + "x" * (17 << 20)))[1]
+    assert "a quote in row 6 is not closed, or its value is longer than 16,777,216 characters" in sentence
+
+
+def test_a_row_that_no_block_holds_is_told(told, monkeypatch):
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
+    (sentence,) = told(put("contract", {30: "x" * 5000}))[1:]
+    assert sentence.startswith("the file: a row below row 2")
+    assert sentence.endswith(
+        "is longer than 1,000 bytes; look for a quote that is never closed, or for rows that do not end in a"
+        " line feed."
+    )
+
+
+def test_many_undeclared_columns_make_few_sentences(told):
+    sentences = told(telco().assign(**{f"c{number}": "1" for number in range(300)}))[1:]
+    assert len(sentences) == 6
+    assert sentences[-1].startswith("295 more columns are not declared; correct the header")
+
+
+# The last column, what the file ends with, and whether that may be the beginning of another value.
+ENDS = [
+    ("churn", "Yes", False),
+    ("churn", "No", False),
+    ("internet_service", "DSL", False),
+    ("online_backup", "No", True),
+    ("tenure", "12", True),
+    ("customer_id", "C99999", True),
+    ("remark", "fin", False),
+    ("remark", "", False),
+    ("total_charges", "", True),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "cut"), ENDS)
+def test_a_file_without_a_last_line_end_is_taken_where_nothing_can_be_cut(tmp_path, column, value, cut):
+    columns = schema().all | {"remark": {"type": "ignored"}}
+    frame = (
+        put(column, {41: value}).assign(remark="fine") if column != "remark" else telco().assign(remark=value)
+    )
+    content = text(frame[[name for name in frame if name != column] + [column]])
+    whole = files.read(tmp_path / "customers.csv", content, schema(columns=columns))
+    if cut:
+        with pytest.raises(UserError, match=f"{column}: row 41, the last one, has no line end, so its value"):
+            files.read(tmp_path / "customers.csv", content[:-1], schema(columns=columns))
+    else:
+        read = files.read(tmp_path / "customers.csv", content[:-1], schema(columns=columns))
+        pd.testing.assert_frame_equal(read, whole)
+
+
+def test_a_last_line_that_is_malformed_is_told_once(told):
+    (sentence,) = told(text(telco()) + "C99999,No")[1:]
+    assert "(row 42 '2 of 21 fields')" in sentence
+
+
+def test_a_decimal_comma_in_a_whole_number_is_told(told):
+    frame = put("tenure", {2: "1,000"}).assign(monthly_charges="1", total_charges="1")
+    (sentence,) = told(text(frame, sep=";"), delimiter=";", decimal=",")[1:]
+    assert "tenure: 1 row holds no whole number (row 2 '1,000')" in sentence
+
+
+def test_a_whole_number_that_float32_cannot_hold_is_told(told):
+    columns = schema().all | {"tenure": {"type": "integer"}}
+    (sentence,) = told(put("tenure", {2: "16777217", 5: "-16777218"}), columns=columns)[1:]
+    assert sentence == (
+        "tenure: 2 rows hold a whole number beyond 16,777,216, up to which the models' numbers (float32) have"
+        " no gaps (row 2 '16777217', row 5 '-16777218'); correct them, or set type: number in"
+        " data.columns.tenure if rounding does no harm, or ignored if it is a name."
+    )
+
+
+def test_the_largest_whole_numbers_are_read_as_they_are(read):
+    columns = schema().all | {"tenure": {"type": "integer"}}
+    frame = read(put("tenure", {2: "16777216", 3: "-16777216", 4: "1e3"}), columns=columns)
+    assert frame["tenure"].tolist()[:3] == [16777216, -16777216, 1000]
+
+
 def test_a_quote_never_closed_is_told_of_files_larger_than_a_block(told, monkeypatch):
     monkeypatch.setattr("stages.data.customer_file.BLOCK", 1000)
     assert "a quote is not closed in row 6," in told(text(telco()).replace("C00005", '"C00005'))[1]
@@ -301,7 +419,6 @@ def test_a_byte_order_mark_and_other_line_ends_change_nothing(read):
     for same in (
         b"\xef\xbb\xbf" + plain.encode(),
         plain.replace("\n", "\r\n").encode(),
-        plain.removesuffix("\n").encode(),
         (plain + "\n\n").encode(),
         text(telco(), quoting=csv.QUOTE_ALL).encode(),
         b"\xef\xbb\xbf" + text(telco(), quoting=csv.QUOTE_ALL).encode(),
