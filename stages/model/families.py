@@ -5,7 +5,6 @@ only liblinear's dual one is; its forests and boosting are, once the thread coun
 are set back. `make test-slow` holds all four to it.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,14 +13,10 @@ import numpy as np
 import pandas as pd
 
 from stages.model.serving import one_hot
+from stages.support.environment import threads
 
 Settings = dict[str, Any]
 Point = dict[str, dict[str, float]]  # {"train" | "validation": {metric: value}}
-
-
-def threads() -> int:
-    """How many threads to fit with: OMP_NUM_THREADS, else the cores there are. It changes no byte."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 class Sample:

@@ -1,5 +1,6 @@
 """The environment is an input: what is installed must be what requirements.lock says."""
 
+import os
 import re
 import sys
 from importlib import metadata
@@ -9,6 +10,11 @@ from stages.support.errors import UserError
 from stages.support.paths import REQUIREMENTS
 
 SHOWN_PACKAGES = 10  # packages named in an error
+MOST_THREADS = 4096
+CRASHES = {  # setting: values under which XGBoost's training ends in a segmentation fault
+    "OMP_DYNAMIC": re.compile("true", re.IGNORECASE),
+    "OMP_MAX_ACTIVE_LEVELS": re.compile("0+"),
+}
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?:\s*;\s*(.*?))?\s*\\?$", re.MULTILINE)
 
 
@@ -23,8 +29,34 @@ def pins(lock: str) -> dict[str, str]:
     }
 
 
+def threads() -> int:
+    """How many threads to fit with: OMP_NUM_THREADS (of a list, one a level, its first), else the cores
+    there are. It changes no byte. Raises UserError where that is no such number."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    first = asked.split(",")[0].strip()
+    if not first:
+        return os.cpu_count() or 1
+    if not (first.isascii() and first.isdigit() and 0 < int(first) <= MOST_THREADS):
+        raise UserError(
+            f"OMP_NUM_THREADS is {asked!r}.\n"
+            f"Cure: unset it, or give it a whole number from 1 to {MOST_THREADS}."
+        )
+    return int(first)
+
+
+def keep_openmp_alive() -> None:
+    """Take back the settings under which XGBoost's training crashes; OpenMP reads them as it is loaded."""
+    for name, breaks in CRASHES.items():
+        if breaks.fullmatch(os.environ.get(name, "").strip()):
+            told = f"{name}={os.environ.pop(name)} is not heeded: XGBoost crashes under it"
+            print(told, file=sys.stderr, flush=True)
+
+
 def check(lock: Path = REQUIREMENTS) -> None:
-    """Raises UserError naming every package whose installed version is not the locked one."""
+    """Raises UserError naming every package whose installed version is not the locked one, or where the
+    stages could not run under OpenMP's settings."""
+    keep_openmp_alive()
+    threads()
     drift = []
     try:
         wanted = pins(lock.read_text(encoding="utf-8"))

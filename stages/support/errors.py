@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-
 # What a person can do about an error of the operating system.
 CURES = {
     errno.EACCES: "let this user read and write there",
@@ -29,7 +28,8 @@ class UserError(Exception):
 def run(main: Callable[[], None]) -> None:
     """Run a stage or command; a `UserError` ends it with its text alone and exit code 1.
 
-    So does what the disk or its permissions refuse.
+    So does what the disk or its permissions refuse. However a stage of DVC's fails, the outputs of its last
+    good run are put back.
 
     SIGTERM ends it like an exception, so that `with` blocks close what they opened: a stage that is
     told to stop leaves no run behind that seems to go on.
@@ -37,18 +37,35 @@ def run(main: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
-    except (UserError, OSError) as error:
-        text = str(error)
-        if isinstance(error, OSError):
-            if error.errno not in CURES:
-                raise
-            place = error.filename2 or error.filename  # the first one was to become the second
-            place = f"{place} cannot be used: " if place else ""
-            text = f"{place}{error.strerror}.\nCure: {CURES[error.errno]}."
-        last_good = ""
-        if "DVC_STAGE" in os.environ:
-            last_good = (
-                "\nNothing is lost: `git checkout -- dvc.lock metrics models && dvc checkout` brings"
-                " back the outputs of the commit you stand on."
-            )
+    except BaseException as error:
+        last_good = _put_back(os.environ["DVC_STAGE"]) if "DVC_STAGE" in os.environ else ""
+        text = _told(error)
+        if text is None:
+            raise
         sys.exit(f"ERROR: {text}{last_good}")
+
+
+def _told(error: BaseException) -> str | None:
+    """What is told of an error without a traceback; None of one that is no user's to cure."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in CURES:
+        place = error.filename2 or error.filename  # the first one was to become the second
+        place = f"{place} cannot be used: " if place else ""
+        return f"{place}{error.strerror}.\nCure: {CURES[error.errno]}."
+    return None
+
+
+def _put_back(stage: str) -> str:
+    """Bring back the outputs that DVC has taken away from a stage, and say so."""
+    try:
+        from stages.support import last_good  # here, for its packages may be what the error is about
+
+        if last_good.put_back(stage):
+            return "\nNothing is lost: the outputs of the last good run are back in their places."
+    except Exception:  # whatever keeps them away, the error that the stage has ended with is the one to tell
+        pass
+    return (
+        "\nNothing is lost: `git checkout -- dvc.lock metrics models && dvc checkout` brings"
+        " back the outputs of the commit you stand on."
+    )

@@ -13,7 +13,9 @@ def ensure_file(path: Path) -> None:
     """Raise UserError where something else than a file lies: what reads a pipe may wait for ever."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device"
-        raise UserError(f"{path} is {what}, not a file.\nCure: move it away, and bring the file in its place.")
+        raise UserError(
+            f"{path} is {what}, not a file.\nCure: move it away, and bring the file in its place."
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
+DVC_LOCK = Path("dvc.lock")
 
 CUSTOMERS = Path("data/customers.csv")
 TRAIN = Path("data/prepared/train.parquet")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -108,15 +109,52 @@ def test_a_setting_that_the_library_refuses_fails_the_run_and_is_named(warm):
     assert status(warm) == ["FAILED", "FINISHED"]
 
 
-def test_the_outputs_of_the_last_good_run_come_back_as_the_error_says(warm):
-    before = warm.read("models/churn-predictor/MLmodel")
-    warm.edit("params.yaml", "max_depth: 2", "max_depth: two")
+BACK = "Nothing is lost: the outputs of the last good run are back in their places."
+SHALLOW = ("max_depth: 2", "monotone_constraints: {shoe_size: 1}")  # which fails in the midst of train
+
+
+def outputs(project, *stages: str) -> dict[str, bytes]:
+    """The bytes of each output of some stages."""
+    folder = project.folder
+    places = {"prepare": ["data/prepared", "metrics/prepare"], "train": ["metrics/train", "models"]}
+    found = [path for stage in stages for place in places[stage] for path in (folder / place).rglob("*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.is_file()}
+
+
+def test_the_outputs_of_the_last_good_run_stay_where_a_stage_fails(warm):
+    before = outputs(warm, "prepare", "train")
+    assert len(before) > 15
+    warm.edit("params.yaml", *SHALLOW)
+    assert BACK in warm.repro(code=255)
+    assert outputs(warm, "prepare", "train") == before
+    warm.edit("params.yaml", *reversed(SHALLOW))
+    content = warm.folder / "data/customers.csv"
+    content.write_bytes("left;member\n".encode("utf-16"))
+    assert BACK in warm.repro(code=255)
+    assert outputs(warm, "prepare", "train") == before
+    warm.run("git", "add", "--all")
+    changed = warm.run("git", "diff", "--cached", "--name-only").stdout.split()
+    assert changed == ["data/customers.csv.dvc"] or changed == []
+
+
+def test_good_outputs_that_nobody_has_committed_stay_as_well(warm):
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 1")
+    warm.repro()
+    before = outputs(warm, "train")
+    warm.edit("params.yaml", "max_depth: 1", "monotone_constraints: {shoe_size: 1}")
+    assert BACK in warm.repro(code=255)
+    assert outputs(warm, "train") == before
+
+
+def test_without_dvcs_cache_what_git_holds_stays_and_the_rest_is_told(warm):
+    metrics = warm.read("metrics/train/metrics.json")
+    shutil.rmtree(warm.folder / ".dvc/cache")
+    warm.edit("params.yaml", *SHALLOW)
     told = warm.repro(code=255)
-    cure = "git checkout -- dvc.lock metrics models && dvc checkout"
-    assert cure in told
-    warm.run("sh", "-c", cure)
-    assert warm.read("models/churn-predictor/MLmodel") == before
-    assert json.loads(warm.read("metrics/evaluate/metrics.json"))["roc_auc"] > 0.6
+    assert BACK not in told
+    assert "`git checkout -- dvc.lock metrics models && dvc checkout` brings back the outputs" in told
+    assert warm.read("metrics/train/metrics.json") == metrics
+    assert json.loads(warm.read("models/provenance.json"))
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(warm):

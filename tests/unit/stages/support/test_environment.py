@@ -1,5 +1,8 @@
 """The environment is an input: what is installed must be what the lock says."""
 
+import os
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -55,3 +58,54 @@ def test_every_drift_is_named_with_both_versions_and_the_cure(tmp_path):
     assert "  no-such-package: 1.0 is locked, nothing is installed\n" in str(error.value)
     assert "pandas" not in str(error.value)
     assert "Cure: `make repro`" in str(error.value)
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("4,2", 4), (" 2 , 1", 2)])
+def test_as_many_threads_are_used_as_openmp_is_asked_for(monkeypatch, asked, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert environment.threads() == threads
+
+
+def test_without_a_wish_all_cores_are_used(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert environment.threads() == os.cpu_count()
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "many", "1.5", "²", "99999", "x,2"])
+def test_a_number_of_threads_that_is_none_is_told(monkeypatch, asked):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with pytest.raises(UserError) as error:
+        environment.check()
+    assert str(error.value) == (
+        f"OMP_NUM_THREADS is {asked!r}.\nCure: unset it, or give it a whole number from 1 to 4096."
+    )
+
+
+TRAIN = """
+from stages.support import environment
+environment.keep_openmp_alive()
+import numpy, xgboost
+rng = numpy.random.default_rng(0)
+rows = rng.random((3000, 8))
+xgboost.train({"tree_method": "hist", "nthread": 2}, xgboost.DMatrix(rows, rows[:, 0] > 0.5), 3)
+print("trained")
+"""
+
+
+@pytest.mark.parametrize("setting", ["OMP_DYNAMIC=true", "OMP_DYNAMIC=TRUE", "OMP_MAX_ACTIVE_LEVELS=0"])
+def test_a_setting_under_which_training_crashes_is_not_heeded_and_told(setting):
+    name, _, value = setting.partition("=")
+    env = os.environ | {"OMP_NUM_THREADS": "2", name: value}
+    words = [sys.executable, "-c", TRAIN]
+    done = subprocess.run(words, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("trained\n", 0)
+    assert done.stderr == f"{setting} is not heeded: XGBoost crashes under it\n"
+
+
+@pytest.mark.parametrize("setting", ["OMP_DYNAMIC=false", "OMP_MAX_ACTIVE_LEVELS=10"])
+def test_other_settings_of_openmp_stay(monkeypatch, capsys, setting):
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(name, value)
+    environment.keep_openmp_alive()
+    assert os.environ[name] == value
+    assert capsys.readouterr().err == ""
