@@ -38,11 +38,14 @@ COMPILE = $(BIN)/uv pip compile -q --system-certs --universal --python-version 3
     --generate-hashes --annotation-style line --custom-compile-command 'make lock' $(UPGRADE)
 
 # dvclive pulls in DVC, and xgboost the GPU's NCCL: no stage's bytes depend on either.
+# The tables that MLflow gives a new store are locked with it.
 lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer versions)
 	printf 'dvc\nnvidia-nccl-cu12\n' | $(COMPILE) --excludes - requirements.in -o requirements.lock
 	printf 'nvidia-nccl-cu12\n' | $(COMPILE) --excludes - -c requirements.lock \
 	    $$(sed -nE 's/^([a-z0-9.-]+)==[^ ;]+ \\$$$$/--no-emit-package \1/p' requirements.lock | sort -u) \
 	    requirements-dev.in -o requirements-dev.lock
+	$(MAKE) $(INSTALLED)
+	PYTHONHASHSEED=0 $(BIN)/python -m stages.tracking.tables >stages/tracking/tables.sql
 
 clean:  ## remove the environment (data, models and the store stay)
 	rm -rf .venv

@@ -18,6 +18,7 @@ from filelock import FileLock
 from stages.support import git
 from stages.support.errors import UserError
 from stages.support.params import Params
+from stages.tracking import tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,7 +121,9 @@ def reach() -> None:
             requests.get(where, timeout=5)
         elif where.startswith(SQLITE):
             with _lock(where):
-                _write_ahead(Path(where.removeprefix(SQLITE)))
+                database = Path(where.removeprefix(SQLITE))
+                _write_ahead(database)
+                tables.lay(database)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(where, error) from error
 

@@ -1,0 +1,61 @@
+"""The tables of a new store, as MLflow makes them, from one script.
+
+MLflow makes them by all its migrations, one after the other: that takes over a second, and a kill among
+them leaves a database that it can no longer use. `make lock` writes tables.sql anew, in the order that one
+hash seed gives to MLflow's sets:
+
+    PYTHONHASHSEED=0 python -m stages.tracking.tables >stages/tracking/tables.sql
+"""
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("tables.sql")
+# What a new store holds but for its first experiment, which tells where files are to lie.
+FILLED = ("alembic_version", "workspaces")
+
+
+def lay(database: Path) -> None:
+    """Give an empty database MLflow's tables, all of them or none.
+
+    A database with a table, and an MLflow that the script is not of, are left to MLflow itself.
+    """
+    script = SCRIPT.read_text(encoding="utf-8")
+    with closing(sqlite3.connect(database)) as connection:
+        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if empty and script.startswith(_headline()):
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}COMMIT;")
+
+
+def _headline() -> str:
+    return f"-- The tables of MLflow {metadata.version('mlflow')}: `make lock` writes them.\n"
+
+
+def script() -> str:
+    """What makes the tables that the installed MLflow makes."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder, "mlflow.db")
+        engine = create_sqlalchemy_engine(f"sqlite:///{database}")
+        _initialize_tables(engine)
+        engine.dispose()
+        with closing(sqlite3.connect(database)) as connection:
+            statements = [
+                f"{sql};"
+                for (sql,) in connection.execute(
+                    "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type != 'table', name"
+                )
+            ]
+            for table in FILLED:
+                for row in connection.execute(f"SELECT * FROM {table}"):
+                    values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
+                    statements.append(f"INSERT INTO {table} VALUES ({values});")
+    return _headline() + "\n".join(statements) + "\n"
+
+
+if __name__ == "__main__":
+    print(script(), end="")

@@ -1,0 +1,57 @@
+"""A new store gets MLflow's own tables, whole or not at all."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stages.tracking import tables
+from tests.people.project import REPOSITORY
+
+
+def held(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+
+
+def test_the_script_makes_what_the_locked_mlflow_makes():
+    words = [sys.executable, "-m", "stages.tracking.tables"]
+    env = os.environ | {"PYTHONHASHSEED": "0"}
+    done = subprocess.run(words, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True)
+    assert tables.SCRIPT.read_text(encoding="utf-8") == done.stdout, "Cure: `make lock`."
+
+
+def test_mlflow_finds_nothing_to_do_in_them(tmp_path):
+    from mlflow.store.db.utils import _all_tables_exist, _verify_schema, create_sqlalchemy_engine
+
+    tables.lay(tmp_path / "mlflow.db")
+    engine = create_sqlalchemy_engine(f"sqlite:///{tmp_path}/mlflow.db")
+    assert _all_tables_exist(engine)
+    _verify_schema(engine)
+    engine.dispose()
+
+
+def test_a_database_with_a_table_is_left_as_it_is(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("CREATE TABLE somebodys (own)")
+    tables.lay(tmp_path / "mlflow.db")
+    assert held(tmp_path / "mlflow.db") == ["somebodys"]
+
+
+def test_another_mlflow_makes_its_own_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables.metadata, "version", {"mlflow": "3.99"}.get)
+    tables.lay(tmp_path / "mlflow.db")
+    assert held(tmp_path / "mlflow.db") == []
+
+
+def test_what_stops_halfway_leaves_no_table(tmp_path, monkeypatch):
+    broken = tmp_path / "tables.sql"
+    broken.write_text(tables.SCRIPT.read_text(encoding="utf-8") + "no such statement;\n", encoding="utf-8")
+    monkeypatch.setattr(tables, "SCRIPT", broken)
+    with pytest.raises(sqlite3.Error):
+        tables.lay(tmp_path / "mlflow.db")
+    assert held(tmp_path / "mlflow.db") == []
