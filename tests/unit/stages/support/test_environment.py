@@ -109,3 +109,14 @@ def test_other_settings_of_openmp_stay(monkeypatch, capsys, setting):
     environment.keep_openmp_alive()
     assert os.environ[name] == value
     assert capsys.readouterr().err == ""
+
+
+def test_of_two_installations_the_one_that_is_imported_counts(tmp_path, monkeypatch):
+    first = tmp_path / "first/numpy-0.1.dist-info"
+    first.mkdir(parents=True)
+    (first / "METADATA").write_text("Name: numpy\nVersion: 0.1\n")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"numpy=={metadata.version('numpy')}\n")
+    monkeypatch.syspath_prepend(first.parent)
+    with pytest.raises(UserError, match=r"numpy: .* is locked, 0\.1 is installed"):
+        environment.check(lock)
