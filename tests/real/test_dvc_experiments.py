@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from tests.people.project import WAIT
+from tests.people.project import WAIT, Project
 
 MODEL = "churn-predictor"
 
@@ -19,6 +19,14 @@ def queue(members):
     """The project, whose queue is stopped and whose workers are gone when the test is over."""
     yield members
     stop_queue(members)
+
+
+def start_workers(project: Project) -> None:
+    """Two; they inherit where the command writes to, so nobody may read that to its end."""
+    words, null = ["dvc", "queue", "start", "-j", "2"], subprocess.DEVNULL
+    subprocess.run(
+        words, cwd=project.folder, env=project.env, timeout=60, check=True, stdout=null, stderr=null
+    )
 
 
 def stop_queue(project) -> None:
@@ -97,7 +105,7 @@ def test_every_kind_of_experiment_logs_to_the_projects_own_store_and_moves_no_st
     queue.commit("the baseline")
     assert staged(queue) == {"1": "Staging"}
     queue.run("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "seed=1")
-    queue.run("dvc", "queue", "start", "-j", "2")
+    start_workers(queue)
     wait_for_queue(queue, WAIT)
     queue.run("dvc", "exp", "run", "--temp", "-n", "apart", "-S", "seed=2")
     queue.run("dvc", "exp", "run", "-n", "plain", "-S", "seed=3")
@@ -121,7 +129,7 @@ def test_sixteen_experiments_are_sixteen_runs(queue):
     seeds = {name: 100 + number for number, name in enumerate(names)}
     for name, seed in seeds.items():
         if name == "apart-0":
-            queue.run("dvc", "queue", "start", "-j", "2")
+            start_workers(queue)
             wait_for_queue(queue, 1200)
         queue.run("dvc", "exp", "run", *kinds[name.split("-")[0]], "-n", name, "-S", f"seed={seed}")
     check_experiments(queue, seeds)

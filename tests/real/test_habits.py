@@ -11,7 +11,7 @@ import pytest
 
 from tests.people.project import Project
 from tests.people.waiting import until
-from tests.real.test_dvc_experiments import MODEL, staged, stop_queue
+from tests.real.test_dvc_experiments import MODEL, staged, start_workers, stop_queue
 
 ENDLESS = "models.xgboost.rounds=2000000"
 
@@ -52,14 +52,6 @@ def tasks(project: Project) -> dict[str, str]:
     return {line[1]: line[-1] for line in words if len(line) > 3}
 
 
-def start_workers(project: Project) -> None:
-    """Two; they inherit where the command writes to, so nobody may read that to its end."""
-    words, null = ["dvc", "queue", "start", "-j", "2"], subprocess.DEVNULL
-    subprocess.run(
-        words, cwd=project.folder, env=project.env, timeout=60, check=True, stdout=null, stderr=null
-    )
-
-
 def training(project: Project, name: str) -> int:
     """The pid of the stage that trains for an experiment, once it does."""
 
@@ -67,7 +59,7 @@ def training(project: Project, name: str) -> int:
         runs = [run for run in project.runs() if run.data.tags.get("dvc.exp_name") == name]
         return next((run for run in runs if "num_boost_round" in run.data.params), None)
 
-    return int(until(begun, f"the training of {name}").data.tags["predictflow.pid"])
+    return int(until(begun, f"the training of {name}", 600).data.tags["predictflow.pid"])
 
 
 def kill_while_it_trains(project: Project, name: str, *words: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from predictflow.adapters.git import Repository
 from predictflow.adapters.mlflow_entities import REBUILT_TAG
-from predictflow.adapters.processes import Children
+from predictflow.adapters.processes import Children, package_index
 from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.reproduction import environments
 from stages.support.environment import pins
@@ -30,14 +30,14 @@ OTHER = "tqdm==4.67.1"  # another version of a package, one that decides no byte
 
 def uv(*words: str, **how: object) -> subprocess.CompletedProcess:
     """uv with the index and the cache of whoever runs the tests."""
-    env = os.environ | environments._index()
+    env = os.environ | package_index()
     return subprocess.run([BIN / "uv", *words], env=env, text=True, capture_output=True, check=True, **how)
 
 
 @pytest.fixture
 def project(members: Project) -> Project:
     """The members' project, whose environments come from the packages that are here already."""
-    members.env |= environments._index() | {"UV_CACHE_DIR": uv("cache", "dir").stdout.strip()}
+    members.env |= package_index() | {"UV_CACHE_DIR": uv("cache", "dir").stdout.strip()}
     return members
 
 
