@@ -1,11 +1,12 @@
 """A model folder scores customers, through the serving code that lies in it."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from stages.model import load_serving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,15 +25,11 @@ def scorer(folder: Path) -> Callable[["pd.DataFrame"], np.ndarray]:
 
     The result takes raw customers and gives probabilities, float64 (n,). Both raise Unscorable.
     """
-    spec = importlib.util.spec_from_file_location("serving_of_a_folder", folder / "serving.py")
-    if spec is None or spec.loader is None:
-        raise Unscorable(f"{folder} has no serving code")
-    loader, own = spec.loader, importlib.util.module_from_spec(spec)
 
     def score(rows: "pd.DataFrame") -> np.ndarray:
         return _tried(lambda: model.predict(rows)).round(DECIMALS)
 
-    _tried(lambda: loader.exec_module(own))
+    own = _tried(lambda: load_serving.module(folder))
     model = _tried(lambda: own.Model(folder))
     return score
 

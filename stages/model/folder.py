@@ -6,27 +6,29 @@ the folder. These templates hold what loading needs and nothing else.
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stages.model import serving
+from stages.model import load_serving, serving
 from stages.support import files
 
-SERVING = Path(serving.__file__)
+SERVING, LOADER = Path(serving.__file__), Path(load_serving.__file__)
+UNDATED = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 NEEDS = {  # what scores a model of this file
     "model.ubj": ["mlflow", "numpy", "pandas", "xgboost"],
     "model.skops": ["mlflow", "numpy", "pandas", "scikit-learn", "skops"],
 }
-KEPT = ("type", "categories", "nullable", "fill")  # of a column's declaration: what scoring needs
+KEPT = ("type", "categories", "min", "max", "nullable", "fill")  # of a column's declaration
 
 MLMODEL = """\
 flavors:
   python_function:
-    code: .
+    code: load_serving.zip
     env:
       virtualenv: python_env.yaml
-    loader_module: serving
+    loader_module: load_serving
 mlflow_version: {mlflow}
 signature:
   inputs: '{inputs}'
@@ -61,6 +63,8 @@ def write(
     building.mkdir(parents=True)
     write_model(building / file)
     shutil.copyfile(SERVING, building / "serving.py")
+    with zipfile.ZipFile(building / "load_serving.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(LOADER.name, UNDATED), LOADER.read_bytes())
     kept = {name: {key: spec[key] for key in KEPT if key in spec} for name, spec in columns.items()}
     files.write_json(building / "schema.json", {"columns": kept})
     inputs = json.dumps([_signature(name) for name in sorted(columns)])

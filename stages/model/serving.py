@@ -10,9 +10,10 @@ Nothing is guessed: a customer that does not fit `schema.json` is an error that 
 column, never a number.
 """
 
-import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ TRUSTED = [
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 ]
+EXACT = 2**24  # float32 holds each whole number up to it, and not the next one
 
 
 class InvalidRows(ValueError):
@@ -43,8 +45,8 @@ def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
 
     Args:
         rows: one customer a row; other columns than `columns` are ignored.
-        columns: {name: {"type": "number" | "integer" | "category", "categories": […], "nullable":
-            bool, "fill": value for a missing one}}, as in params.yaml under data.columns.
+        columns: {name: {"type": "number" | "integer" | "category", "categories": […], "min", "max",
+            "nullable": bool, "fill": value for a missing one}}, as in params.yaml under data.columns.
 
     Returns:
         The columns in alphabetical order, numbers as float32 and categories as the declared
@@ -59,9 +61,18 @@ def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
             problems.append(f"column {name} " + (f"stands there {times} times" if times else "is missing"))
             continue
         spec, raw = columns[name], rows[name].reset_index(drop=True)
-        values, unfit, rule = _category(raw, spec) if spec["type"] == "category" else _number(raw, spec)
-        problems += _tell(name, raw, unfit, rule)
+        if raw.dtype == object and (odd := raw.map(_is_signaling)).any():
+            raw = raw.mask(odd, "sNaN")
         gaps = raw.isna()
+        if spec["type"] == "category":
+            values = _category(raw, spec)
+            problems += _tell(name, raw, values.isna() & ~gaps, f"is none of {', '.join(spec['categories'])}")
+        else:
+            numbers = _number(raw)
+            with np.errstate(over="ignore"):
+                values = numbers.astype("float32")
+            for unfit, rule in _misfits(numbers, np.isfinite(values), spec):
+                problems += _tell(name, raw, unfit & ~gaps, rule)
         if spec.get("fill") is not None:
             values = values.fillna(spec["fill"])
         elif not spec.get("nullable", False):
@@ -72,30 +83,40 @@ def features(rows: pd.DataFrame, columns: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame(converted)
 
 
-def _number(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
-    """Float32 values and which of the raw ones are none. Text is no number, whatever it spells."""
-    if not pd.api.types.is_numeric_dtype(raw.dtype) or raw.dtype.kind == "c":
-        raw = raw.astype(object)
-        numbers = raw.map(_real).astype("float64")
-    else:
-        numbers = raw.astype("float64")
-    with np.errstate(over="ignore"):
-        values = numbers.astype("float32")
-    unfit, rule = raw.notna() & ~np.isfinite(values), "is no finite number"
-    if spec["type"] == "integer" and not unfit.any():
-        unfit, rule = raw.notna() & (numbers % 1 != 0), "is no whole number"
-    return values, unfit, rule
+def _number(raw: pd.Series) -> pd.Series:
+    """Numbers as precise as they were given, NaN for what is none: no text, bytes or truth value is one."""
+    kind = raw.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) and kind.kind != "c":
+        return raw.astype("float32" if kind.kind == "f" and kind.itemsize <= 4 else "float64")
+    return raw.astype(object).map(_real).astype("float64")
 
 
 def _real(value: object) -> float:
     try:
-        return np.nan if isinstance(value, str | bytes) else float(value)
-    except (OverflowError, TypeError, ValueError):
+        return np.nan if isinstance(value, bool) or not isinstance(value, Real | Decimal) else float(value)
+    except OverflowError:
         return np.nan
 
 
-def _category(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
-    """Declared categories and which of the raw values are none of them.
+def _is_signaling(value: object) -> bool:
+    return isinstance(value, Decimal) and value.is_snan()
+
+
+def _misfits(numbers: pd.Series, finite: pd.Series, spec: dict) -> Iterator[tuple[pd.Series, str]]:
+    """(which of the numbers do not fit, why), by the rules that `prepare` holds a customer file to."""
+    yield ~finite, "is no finite number"
+    if spec["type"] == "integer":
+        yield finite & (numbers % 1 != 0), "is no whole number"
+        yield finite & (numbers.abs() > EXACT), f"is a whole number beyond {EXACT:,}"
+    # A bound is rounded as the numbers were: what `prepare` has written as float32 stays in its range.
+    if spec.get("min") is not None:
+        yield finite & (numbers < numbers.dtype.type(spec["min"])), f"is below {spec['min']}"
+    if spec.get("max") is not None:
+        yield finite & (numbers > numbers.dtype.type(spec["max"])), f"is above {spec['max']}"
+
+
+def _category(raw: pd.Series, spec: dict) -> pd.Series:
+    """Declared categories, missing where the raw value is none of them.
 
     A category that `read_csv` has turned into a number or a truth value is taken for what the file
     wrote: 1.0 for "1", True for "true".
@@ -114,8 +135,7 @@ def _category(raw: pd.Series, spec: dict) -> tuple[pd.Series, pd.Series, str]:
     plain = raw.astype(object)
     plain = plain.where(plain.map(pd.api.types.is_hashable)) if raw.dtype == object else plain
     meant = {value: text(value) for value in plain.dropna().unique()}
-    values = pd.Series(pd.Categorical(plain.map(meant), categories=declared))
-    return values, values.isna() & raw.notna(), f"is none of {', '.join(declared)}"
+    return pd.Series(pd.Categorical(plain.map(meant), categories=declared))
 
 
 def _tell(name: str, raw: pd.Series, unfit: pd.Series, rule: str) -> list[str]:
@@ -167,10 +187,15 @@ class Model:
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         """Probabilities, float64 (n,), of raw customers. Raises InvalidRows."""
+        if not isinstance(rows, pd.DataFrame):
+            kind = type(rows).__name__
+            raise InvalidRows(
+                f"predict takes a pandas DataFrame, a raw customer a row, and was given a {kind}"
+            )
         return self.score(features(rows, self.columns))
 
 
-class _MLflowModel:
+class MLflowModel:
     """What MLflow calls: the same model, its errors in MLflow's own type so that HTTP hands them on."""
 
     def __init__(self, model: Model) -> None:
@@ -183,11 +208,3 @@ class _MLflowModel:
             return self._model.predict(rows)
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-
-
-def _load_pyfunc(folder: str) -> _MLflowModel:
-    """MLflow's entry. It imports `serving` once a process, so the folder's own copy is loaded here."""
-    spec = importlib.util.spec_from_file_location("serving_of_a_folder", Path(folder) / "serving.py")
-    own = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(own)
-    return own._MLflowModel(own.Model(folder))

@@ -214,6 +214,9 @@ def _at_odds(data: dict[str, Any]) -> Iterator[Problem]:
         low, high, fill = (column.get(bound) for bound in ("min", "max", "fill"))
         if low is not None and high is not None and low > high:
             yield Problem(f"{key}.min", f"is {low}", f"give it a number up to its max, {high}")
+        for bound, outside in ((low, min), (high, max)):
+            if None not in (bound, fill) and outside(bound, fill) == fill != bound:
+                yield Problem(f"{key}.fill", f"is {fill}", "give it a number in the column's own range")
         if column["type"] == "category":
             listed[f"{key}.categories"] = categories = column["categories"]
             if fill is not None and fill not in categories:

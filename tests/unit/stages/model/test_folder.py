@@ -1,6 +1,7 @@
 """The model folder: an MLflow model whose every byte is repeatable, and which needs nobody but itself."""
 
 import json
+import py_compile
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, ErrorCode
 
 from stages.model import serving
+from tests.people.project import REPOSITORY
 from tests.unit.stages.model import models
 
 FAMILIES = list(models.SETTINGS)
@@ -40,7 +42,15 @@ def test_the_same_model_gives_the_same_bytes_wherever_it_is_written(folder, tmp_
 def test_it_holds_these_files_and_no_other(folder):
     file = "model.ubj" if folder.name == "xgboost" else "model.skops"
     assert sorted(contents(folder)) == sorted(
-        [file, "MLmodel", "python_env.yaml", "requirements.txt", "schema.json", "serving.py"]
+        [
+            file,
+            "MLmodel",
+            "load_serving.zip",
+            "python_env.yaml",
+            "requirements.txt",
+            "schema.json",
+            "serving.py",
+        ]
     )
     assert not list(folder.parent.glob(".*"))
 
@@ -122,6 +132,40 @@ def test_two_versions_in_one_process_use_each_its_own_serving(tmp_path):
     assert first.predict(raw).tolist() == [7, 7, 7]
     assert second.predict(raw).tolist() == serving.Model(new).predict(raw).tolist()
     assert first.predict(raw).tolist() == [7, 7, 7]
+
+
+def plant(folder: Path) -> None:
+    """Byte code as if it were that of a folder's Python files, and modules under the names of others."""
+    for name in ("serving", "load_serving", "json"):
+        planted = folder.parent / "planted.py"
+        planted.write_text("raise SystemExit('planted')\n")
+        for place in (f"{name}.pyc", f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc"):
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            py_compile.compile(str(planted), str(folder / place), invalidation_mode=mode)
+    for name in ("load_serving", "xgboost"):
+        (folder / f"{name}.py").write_text("raise SystemExit('planted')\n")
+
+
+@pytest.mark.parametrize("how", ["mlflow", "predictflow"])
+def test_no_byte_code_or_module_that_lies_in_it_is_run(tmp_path, how):
+    folder = tmp_path / "model"
+    models.write(folder)
+    raw = tmp_path / "raw.csv"
+    models.customers().to_csv(raw, index=False)
+    program = {
+        "mlflow": "import mlflow.pyfunc as m; score = m.load_model(sys.argv[2]).predict",
+        "predictflow": "from predictflow.scoring.model import scorer; score = scorer(Path(sys.argv[2]))",
+    }[how]
+    program = (
+        f"import sys; from pathlib import Path; import pandas; {program};"
+        " print(score(pandas.read_csv(sys.argv[1])).round(9).tolist())"
+    )
+    words = [sys.executable, "-W", "ignore", "-c", program, str(raw), str(folder)]
+    told = [subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout]
+    plant(folder)
+    told.append(subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout)
+    assert told[0] == told[1]
+    assert json.loads(told[0]) == serving.Model(folder).predict(pd.read_csv(raw)).round(9).tolist()
 
 
 def test_it_scores_customers_without_this_project_or_mlflow(folder, tmp_path):

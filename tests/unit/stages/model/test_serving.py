@@ -3,13 +3,17 @@
 import datetime
 import io
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from stages.model import serving
 from stages.model.serving import InvalidRows, features, one_hot
+from stages.support import params_schema
+from tests.unit.stages.model import models
 
 COLUMNS = {
     "age": {"type": "integer"},
@@ -34,9 +38,9 @@ def rows(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({name: list(values) for name, values in plain.items()} | columns)
 
 
-def problem(frame: pd.DataFrame) -> str:
+def problem(frame: pd.DataFrame, **columns: Any) -> str:
     with pytest.raises(InvalidRows) as error:
-        features(frame, COLUMNS)
+        features(frame, COLUMNS | columns)
     return str(error.value).removeprefix("these customers cannot be scored: ")
 
 
@@ -61,17 +65,17 @@ def test_the_index_of_the_rows_changes_nothing():
     [
         [1, 0],
         [1.0, 0.0],
-        [True, False],
         np.array([1, 0], "int8"),
+        np.array([1, 0], "float32"),
         pd.array([1, 0], dtype="Int64"),
-        pd.array([True, False], dtype="boolean"),
         pd.array([1, 0], dtype="int64[pyarrow]"),
         pd.Series([1, 0], dtype=object),
         pd.Series([Decimal(1), Decimal(0)]),
+        pd.Series([Fraction(1), np.float32(0)], dtype=object),
     ],
     ids=str,
 )
-def test_integers_floats_and_truth_values_are_numbers(ages):
+def test_integers_floats_decimals_and_fractions_are_numbers(ages):
     assert features(rows(age=ages), COLUMNS)["age"].tolist() == [1.0, 0.0]
 
 
@@ -142,6 +146,11 @@ NO_NUMBERS = {
     "a mapping": ([1, {}], "row 2 ({})"),
     "a complex number": ([1j, 2j], "row 1 (1j), row 2 (2j)"),
     "bytes": ([b"1", 2], "row 1 (b'1')"),
+    "bytes that may change": ([bytearray(b"1"), 2], "row 1 (bytearray(b'1'))"),
+    "a truth value": ([True, 2], "row 1 (True)"),
+    "truth values alone": ([True, False], "row 1 (True), row 2 (False)"),
+    "truth values of pandas": (pd.array([True, False], dtype="boolean"), "row 1 (True), row 2 (False)"),
+    "a signaling NaN": ([Decimal("sNaN"), Decimal(1)], "row 1 ('sNaN')"),
     "a category": (pd.Categorical(["1", "2"]), "row 1 ('1'), row 2 ('2')"),
     "a date": ([datetime.date(2026, 1, 1), 1], "row 1 (datetime.date(2026, 1, 1))"),
 }
@@ -156,6 +165,42 @@ def test_what_is_no_finite_number_is_an_error_with_its_row_and_column(column, wr
 
 def test_a_fraction_of_an_integer_is_an_error():
     assert problem(rows(age=[1.5, 2])) == "column age is no whole number in row 1 (1.5)"
+
+
+def test_a_whole_number_that_float32_cannot_hold_is_an_error():
+    assert features(rows(age=[2**24, -(2**24)]), COLUMNS)["age"].tolist() == [2**24, -(2**24)]
+    assert problem(rows(age=[2**24 + 1, 2])) == (
+        "column age is a whole number beyond 16,777,216 in row 1 (16777217)"
+    )
+    assert serving.EXACT == params_schema.EXACT
+
+
+def test_a_number_out_of_its_range_is_an_error():
+    age, fee = {"type": "integer", "min": 18, "max": 99}, {"type": "number", "nullable": True, "max": 1.1}
+    assert problem(rows(age=[17, 100], fee=[None, 1.2]), age=age, fee=fee) == (
+        "column age is below 18 in row 1 (17); column age is above 99 in row 2 (100);"
+        " column fee is above 1.1 in row 2 (1.2)"
+    )
+    fits = features(rows(age=[18, 99], fee=[1.1, None]), COLUMNS | {"age": age, "fee": fee})
+    assert fits["age"].tolist() == [18, 99]
+
+
+def test_what_prepare_has_written_as_float32_stays_in_its_range():
+    fee = {"type": "number", "min": 0.7, "max": 1.1}  # as float32, 1.1 is above 1.1
+    features(rows(fee=np.array([0.7, 1.1], "float32")), COLUMNS | {"fee": fee})
+    features(rows(fee=pd.array([0.7, 1.1], "Float32")), COLUMNS | {"fee": fee})
+
+
+@pytest.mark.parametrize(
+    "given", [{"age": [1]}, [{"age": 1}], np.array([[1.0]]), pd.Series([1]), None, "1"], ids=str
+)
+def test_what_is_no_frame_is_an_error_that_says_what_is_taken(given, tmp_path):
+    models.write(tmp_path / "model")
+    with pytest.raises(InvalidRows) as error:
+        serving.Model(tmp_path / "model").predict(given)
+    assert str(error.value) == (
+        f"predict takes a pandas DataFrame, a raw customer a row, and was given a {type(given).__name__}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ MISTAKES = [
         "is nan.\nCure: give it a whole number from -16777216 to 16777216 or null.",
     ),
     ("data.columns.tenure.fill", 1.5, "is 1.5.\nCure: give it a whole number"),
+    ("data.columns.tenure.fill", -1, "is -1.\nCure: give it a number in the column's own range."),
+    ("data.columns.tenure.fill", 1201, "is 1201.\nCure: give it a number in the column's own range."),
     ("data.columns.tenure.nullable", "yes", "is 'yes'.\nCure: give it true or false."),
     (
         "data.columns.contract.categories",
