@@ -76,6 +76,11 @@ def _fields(mapping: Any) -> dict[str, Any]:
     return {key.value: node for key, node in mapping.value}
 
 
+def parse_list(text: bytes) -> dict[str, str]:
+    """{path in the folder: md5} of the list that DVC keeps of a folder's files."""
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(text)}
+
+
 def parse_pointer(text: bytes) -> str:
     """The md5 that a .dvc file names; empty for one that names none."""
     import yaml

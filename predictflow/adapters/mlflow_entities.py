@@ -1,6 +1,6 @@
 """MLflow's runs and versions as values, the tags that join them, and what any store can be asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,15 +105,17 @@ class RunReader(Protocol):
         """All of every registered model, the newest first."""
 
 
+def md5s_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """{path: md5} of the tags of a run or a version."""
+    return {tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in tags.items() if tag.startswith(MD5_PREFIX)}
+
+
 def md5s_by_content(tagged: Iterable[dict[str, str]]) -> dict[str, dict[str, str]]:
     """{content: {path: md5}} of the tags of runs and versions."""
     by_content: dict[str, dict[str, str]] = {}
     for tags in tagged:
         if CONTENT_TAG in tags:
-            md5s = {
-                tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in tags.items() if tag.startswith(MD5_PREFIX)
-            }
-            by_content.setdefault(tags[CONTENT_TAG], {}).update(md5s)
+            by_content.setdefault(tags[CONTENT_TAG], {}).update(md5s_of(tags))
     return by_content
 
 

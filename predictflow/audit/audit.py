@@ -1,16 +1,37 @@
-"""All that does not agree: receipts, registry, store and bytes. Nothing is changed here."""
+"""All that does not agree: receipts, registry, store and bytes; and what `audit --fix` does about it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from predictflow.audit import registry
 from predictflow.audit.bytes import check_runs, check_version
-from predictflow.audit.finding import FINDING_KINDS, Finding, new_finding
-from predictflow.audit.fixes import DropIndex
+from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
+from predictflow.audit.fixes import DropIndex, Fix, FixContext
 from predictflow.audit.receipts import receipt_findings
-from predictflow.audit.registry import check_duplicates, check_stage, check_tags, versions_of
+from predictflow.errors import Unreachable, masked
 from predictflow.formatting import some_of
+from predictflow.ledger.chain import Chain
 from predictflow.lineage.index import disagreements, load_index, location
 from predictflow.lineage.project import Project
+from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What came of `audit --fix`.
+
+    Attributes:
+        project: as it is now.
+        findings: what is left.
+        mended: what was done, a sentence each.
+        failed: what could not be done, each with its reason.
+    """
+
+    project: Project
+    findings: list[Finding]
+    mended: list[str]
+    failed: list[str]
 
 
 def find_all(project: Project, model: str) -> list[Finding]:
@@ -19,11 +40,11 @@ def find_all(project: Project, model: str) -> list[Finding]:
     findings, ledger_is_whole = receipt_findings(project, chain)
     if project.registry_answers:
         for stage in STAGES:
-            findings += check_stage(project, chain, stage, ledger_is_whole)
-        findings += check_tags(project, chain, ledger_is_whole)
-        for version in versions_of(project, model):
+            findings += registry.check_stage(project, chain, stage, ledger_is_whole)
+        findings += registry.check_tags(project, chain, ledger_is_whole)
+        for version in registry.versions_of(project, model):
             findings += check_version(project, chain, version)
-        findings += check_duplicates(project, model)
+        findings += registry.check_duplicates(project, model)
         findings += check_runs(project)
     findings += [*_check_index(project), *_check_git(project)]
     order = list(FINDING_KINDS)
@@ -50,3 +71,58 @@ def _check_git(project: Project) -> Iterator[Finding]:
             f"{about} shows `git log` and DVC something else than Git has stored; it is not followed here"
         )
         yield new_finding("git", about, message, f"`{command}`, here and on origin")
+
+
+def mend(project: Project, model: str) -> Mended:
+    """Mend what can be mended without a decision, and look again."""
+    root = project.repository.root
+    if root is None:
+        raise UserError(
+            "a bare repository has nothing to mend.\nCure: `predictflow audit --fix` in a clone with files."
+        )
+    findings = find_all(project, model)
+    tried: set[Fix] = set()
+    mended: list[str] = []
+    failed: list[str] = []
+    while fixes := _next(findings, tried):
+        context = FixContext(project, model)
+        for fix in fixes:
+            tried.add(fix)
+            try:
+                mended.append(_apply(fix, context))
+            except (UserError, Unreachable, OSError) as error:
+                failed.append(f"{fix}: {error}")
+        project = Project.enter(root)
+        findings = find_all(project, model)
+    return Mended(project, findings, mended, failed)
+
+
+def _next(findings: list[Finding], tried: set[Fix]) -> list[Fix]:
+    """The fixes that come now: receipts before contents, and both before what depends on them."""
+    for kinds in (*FIRST, tuple(FINDING_KINDS)):
+        fixes = (fix for finding in findings if finding.kind in kinds for fix in finding.fixes)
+        if new := [fix for fix in dict.fromkeys(fixes) if fix not in tried]:
+            return new
+    return []
+
+
+def follow(project: Project, chain: Chain) -> None:
+    """Let MLflow's stages, aliases and tags of versions say what whole receipts say.
+
+    Raises UserError, Unreachable or OSError where it does not take that.
+    """
+    in_stages = [finding for stage in STAGES for finding in registry.check_stage(project, chain, stage, True)]
+    for findings in (in_stages, registry.check_tags(project, chain, True)):
+        context = FixContext(project, chain.model)
+        for fix in dict.fromkeys(fix for finding in findings for fix in finding.fixes):
+            _apply(fix, context)
+
+
+def _apply(fix: Fix, context: FixContext) -> str:
+    """Raises UserError, Unreachable or OSError where it cannot be applied."""
+    try:
+        return fix.apply(context)
+    except (UserError, Unreachable, OSError):
+        raise
+    except Exception as error:  # of MLflow, of its database's driver, of the network
+        raise Unreachable(masked(str(error))) from error

@@ -16,9 +16,8 @@ from predictflow.audit.registry import tag_fix
 from predictflow.errors import Unreachable
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
-from predictflow.verification.content import ContentCheck, known_model, run_mismatches
-from predictflow.verification.mismatch import Mismatch
-from predictflow.verification.mlflow_files import Artifacts, folders_in_store
+from predictflow.verification.content import ContentCheck, known_model
+from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, folders_in_store
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
@@ -117,7 +116,9 @@ def _copies(project: Project, artifacts: Artifacts, content: str | None, mismatc
     if target is None:
         return []
     if mismatch.md5 and mismatch.md5.endswith(".dir"):
-        listed = _list(files)
+        # As DVC writes it.
+        entries = [{"md5": of_it, "relpath": name} for name, of_it in sorted(files.items())]
+        listed = json.dumps(entries, sort_keys=True)
         if hashlib.md5(listed.encode()).hexdigest() == mismatch.md5.removesuffix(".dir"):
             return [WriteList(target, listed)]
     wanted = {target: mismatch.md5} if mismatch.md5 else {}
@@ -131,11 +132,6 @@ def _copies(project: Project, artifacts: Artifacts, content: str | None, mismatc
         elif mismatch.kind != "files" and _may_be_on_remote(project, md5):
             fixes.append(Download(md5))
     return fixes if len(fixes) == len(wanted) else []
-
-
-def _list(files: dict[str, str]) -> str:
-    """The list of a folder's files as DVC writes it."""
-    return json.dumps([{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())], sort_keys=True)
 
 
 def _source(project: Project, artifacts: Artifacts, md5: str, names: list[str]) -> Path | None:
@@ -163,7 +159,8 @@ def check_runs(project: Project) -> Iterator[Finding]:
     of_versions = {version.run_id for version in project.versions}
     for run in project.all_runs:
         if run.content and run.status == "FINISHED" and run.id not in of_versions:
-            for mismatch in run_mismatches(project, run):
+            artifacts = Artifacts.of_run(run)
+            for mismatch in artifact_mismatches(project, artifacts, known_model(project, run.content)):
                 yield _of_run(project, run, mismatch)
 
 

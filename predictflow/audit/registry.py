@@ -23,14 +23,20 @@ def check_stage(project: Project, chain: Chain, stage: str, ledger_is_whole: boo
     versions = versions_of(project, chain.model)
     inside = [version for version in versions if version.stage == STAGES[stage]]
     aliased = [version for version in versions if stage in version.aliases]
-    holder, receipt = _holders(project, chain)[stage], chain.standing().get(stage)
+    holders, receipt = _holders(project, chain), chain.standing().get(stage)
+    holder = holders[stage]
     said = (
         f"the receipt puts content {receipt.body['content']} in {stage}"
         if receipt
         else f"no receipt puts a version in {stage}"
     )
     if inside != ([holder] if holder else []):
-        fixes = _moves(project, chain, stage, inside) if ledger_is_whole and chain.receipts else []
+        moves: list[Fix] = []
+        if holder:  # who was there is archived
+            moves = [Move(holder.number, STAGES[stage])]
+        elif not receipt:  # else the registry lacks the version
+            moves = [Move(other.number, "Archived") for other in inside if other not in holders.values()]
+        fixes = moves if ledger_is_whole and chain.receipts else []
         cure = RESTORE if receipt else f"`predictflow promote {names_of(inside)} --to {stage}`, or archived"
         message = f"{said}; MLflow has {names_of(inside)} there"
         cure = cure if ledger_is_whole else FIRST_RECEIPTS
@@ -79,23 +85,10 @@ def _holders(project: Project, chain: Chain) -> dict[str, Version | None]:
     return holders
 
 
-def _moves(project: Project, chain: Chain, stage: str, inside: list[Version]) -> list[Fix]:
-    """What lets a stage hold the one version that it should."""
-    holders = _holders(project, chain)
-    holder = holders[stage]
-    if holder:  # who was there is archived
-        return [Move(holder.number, STAGES[stage])]
-    if stage in chain.standing():
-        return []  # the registry lacks it
-    return [Move(version.number, "Archived") for version in inside if version not in holders.values()]
-
-
 def check_tags(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterator[Finding]:
     """Versions of receipts that the registry lacks, and tags of versions that name other receipts."""
     versions = versions_of(project, chain.model)
-    receipts: dict[str, list[Receipt]] = {}
-    for receipt in chain.receipts:
-        receipts.setdefault(receipt.content, []).append(receipt)
+    receipts = chain.by_content
     for content, (first, *_) in receipts.items():
         if not any(version.content == content for version in versions):
             message = f"no version of the registry has content {content}, of which {first.name} tells"

@@ -5,9 +5,8 @@ from operator import itemgetter
 
 import click
 
-from predictflow.audit.audit import find_all
+from predictflow.audit.audit import Mended, find_all, mend
 from predictflow.audit.finding import FINDING_KINDS, Finding
-from predictflow.audit.mending import Mended, mend
 from predictflow.console import exit_code, open_console, print_gaps, print_json
 from predictflow.formatting import Json
 from predictflow.lineage.project import Project

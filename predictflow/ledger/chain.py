@@ -40,6 +40,14 @@ class Chain:
         return {receipt.version: receipt for receipt in self.receipts if receipt.action == REGISTERED}
 
     @property
+    def by_content(self) -> dict[str, list[Receipt]]:
+        """{content: the receipts that speak of it, in their order}."""
+        receipts: dict[str, list[Receipt]] = {}
+        for receipt in self.receipts:
+            receipts.setdefault(receipt.content, []).append(receipt)
+        return receipts
+
+    @property
     def version_numbers(self) -> set[int]:
         """Those that a tag of any kind has registered."""
         parts = (GTO_NAME.fullmatch(name.removeprefix(in_tag(self.model))) for name in self.names)

@@ -5,8 +5,8 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Set
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
@@ -81,12 +81,14 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
             f"the receipts are broken: {damage[0].message}\nCure: `predictflow history` tells more."
         )
     in_trash = not _is_ours(root)
+    of_runs = (path for path in _inside(root / ARTIFACTS) if RUN_ID.fullmatch(path.name))
+    killed = ((root / EXPERIMENTS_FOLDER).glob(pattern) for pattern in KILLED_EXPERIMENTS)
     paths = {
-        "artifacts": _orphans(root, ids),
+        "artifacts": (path for path in of_runs if path.name not in ids),
         "databases": (root / OWN_STORE).glob("*-broken-*/"),
         "rebuilds": filter(Path.is_dir, _inside(root / git_worktree.WORKTREES)),
         "environments": _unused(root / environments.ENVIRONMENTS, unused_days),
-        "experiments": _killed_experiments(root),
+        "experiments": chain.from_iterable(killed),
         "temporary": _temporary(project, root),
     }
     things = {"runs": _runs(root, need, runs, in_trash)}
@@ -141,18 +143,6 @@ def _runs(root: Path, need: Needed, runs: Iterable[Run], in_trash: bool) -> dict
     return sizes
 
 
-def _orphans(root: Path, ids: set[str]) -> Iterator[Path]:
-    """The artifacts of no run."""
-    for path in _inside(root / ARTIFACTS):
-        if RUN_ID.fullmatch(path.name) and path.name not in ids:
-            yield path
-
-
-def _killed_experiments(root: Path) -> Iterator[Path]:
-    for pattern in KILLED_EXPERIMENTS:
-        yield from (root / EXPERIMENTS_FOLDER).glob(pattern)
-
-
 def _unused(folder: Path, days: int) -> Iterator[Path]:
     """Environments whose mark, touched at each use, is old; a half-made one has none."""
     for path in _inside(folder):
@@ -164,9 +154,8 @@ def _unused(folder: Path, days: int) -> Iterator[Path]:
 def _temporary(project: Project, root: Path) -> Iterator[Path]:
     """What a killed command has half written: `.<name>.tmp`, never one that Git knows."""
     pathspecs = (":(glob)**/.*.tmp", ":(exclude).venv", ":(exclude).dvc/cache")
-    for name in project.repository.read("ls-files", "-z", "--others", "--", *pathspecs).split("\0"):
-        if name:
-            yield root / name
+    listed = project.repository.read("ls-files", "-z", "--others", "--", *pathspecs)
+    return (root / name for name in listed.split("\0") if name)
 
 
 def _cache(project: Project, root: Path, need: Needed) -> tuple[dict[str, dict[str, int]], list[str]]:
@@ -225,7 +214,7 @@ def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
     root = Project.enter(folder).repository.root
     if root is None:  # nothing was shown
         return
-    with hold_dvc_lock(root), _open_locked() as store:
+    with hold_dvc_lock(root), (store := open_store(params.load())).lock:
         project = Project.enter(folder)
         now = find_garbage(project, unused_days)
         things = {
@@ -243,14 +232,6 @@ def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
         for names in things.values():
             for name in names:
                 _remove(root / name)
-
-
-@contextmanager
-def _open_locked() -> Iterator[TrackingStore]:
-    """The store, while its lock is held."""
-    store = open_store(params.load())
-    with store.lock:
-        yield store
 
 
 def _remove_runs(store: TrackingStore, root: Path, run_ids: list[str], in_trash: bool) -> None:

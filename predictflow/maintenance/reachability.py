@@ -6,13 +6,12 @@ what lies in stashes, in DVC's queue and in other worktrees, and every state of 
 names, for no stage can make those again.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, parse_list
 from predictflow.adapters.git import EXPERIMENT_REF
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
@@ -47,7 +46,7 @@ class Needed:
 def needed(project: Project, versions: Iterable[Version]) -> Needed:
     """What must stay, as Git, the working trees, the receipts and all `versions` say."""
     history, need = project.history, Needed()
-    loose = [*_stashed(project), *_checked_out(project)]
+    loose = [*_stashed(project), *filter(project.repository.commit, _of_worktrees(project, "HEAD "))]
     commits = {ref.commit for ref in project.repository.refs} | set(loose)
     need.contents.update(history.contents)
     for sha in loose:
@@ -61,7 +60,7 @@ def needed(project: Project, versions: Iterable[Version]) -> Needed:
     need.md5s.update(history.first_with_customers)
     need.md5s.update(lock.md5s[CUSTOMERS] for lock in history.locks.values() if CUSTOMERS in lock.md5s)
     need.md5s.update(_named_by_commits(project, commits))
-    for folder in _worktrees(project):
+    for folder in filter(Path.is_dir, map(Path, _of_worktrees(project, "worktree "))):
         need.md5s.update(_named_by_files(project, folder))
         if (folder / PROVENANCE).is_file():  # also of a stage that has failed since
             need.contents.add(hashes.md5(folder / PROVENANCE))
@@ -93,16 +92,10 @@ def _stashed(project: Project) -> Iterator[str]:
             yield from read("log", "--walk-reflogs", "--format=%H", ref, "--").splitlines()
 
 
-def _checked_out(project: Project) -> Iterator[str]:
-    for line in project.repository.read("worktree", "list", "--porcelain").splitlines():
-        if line.startswith("HEAD ") and project.repository.commit(line[5:]):
-            yield line[5:]
-
-
-def _worktrees(project: Project) -> Iterator[Path]:
-    for line in project.repository.read("worktree", "list", "--porcelain").splitlines():
-        if line.startswith("worktree ") and Path(line[9:]).is_dir():
-            yield Path(line[9:])
+def _of_worktrees(project: Project, key: str) -> list[str]:
+    """What Git tells of its working trees: their folders (`worktree `) or commits (`HEAD `)."""
+    lines = project.repository.read("worktree", "list", "--porcelain").splitlines()
+    return [line.removeprefix(key) for line in lines if line.startswith(key)]
 
 
 def _named_by_commits(project: Project, commits: Iterable[str]) -> set[str]:
@@ -128,7 +121,7 @@ def _named_by_files(project: Project, folder: Path) -> set[str]:
 def _inside(project: Project, md5s: Iterable[str]) -> set[str]:
     """The files of those folders whose lists the cache holds."""
     lists = (project.storage.cached(md5) for md5 in md5s if md5.endswith(".dir"))
-    return {entry["md5"] for listed in lists if listed for entry in json.loads(listed.read_bytes())}
+    return {md5 for listed in lists if listed for md5 in parse_list(listed.read_bytes()).values()}
 
 
 def _md5s(tree: Any) -> Iterator[str]:

@@ -5,12 +5,11 @@ use, so that a restored run and version look as they did. Everything may be done
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import MEASURED, PREPARED
+from predictflow.adapters.dvc_files import MEASURED, PREPARED, parse_list
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, EXPERIMENT_TAG, Run
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
@@ -77,9 +76,7 @@ class RestoreEntry:
 def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
     """Every model that a commit holds, in the order in which they came to be registered."""
     history = project.history
-    receipts: dict[str, list[Receipt]] = {}
-    for receipt in chain.receipts:
-        receipts.setdefault(receipt.content, []).append(receipt)
+    receipts = chain.by_content
     entries = []
     for content, locks in history.contents.items():
         committed = [lock for lock in locks if lock != WORKTREE]
@@ -139,20 +136,13 @@ def registry_stages(
     return stages
 
 
-# --- Runs -----------------------------------------------------------------------------------------------
-
-
 def missing(project: Project, model: Model) -> list[str]:
     """The md5s of what DVC's cache lacks of a model's files, curves and plots."""
-    md5s = []
+    md5s: list[str] = []
     for _, md5 in _folders(model):
-        listed = project.storage.cached(md5)
-        if listed is None:
-            md5s.append(md5)
-        else:
-            entries = json.loads(listed.read_bytes())
-            md5s += [entry["md5"] for entry in entries if project.storage.cached(entry["md5"]) is None]
-    return md5s
+        listed = _cached(project, md5)
+        md5s += [md5] if listed is None else parse_list(listed).values()
+    return [md5 for md5 in md5s if project.storage.cached(md5) is None]
 
 
 def _folders(model: Model) -> list[tuple[str, str]]:
@@ -180,9 +170,9 @@ def _lay_out_cache(project: Project, model: Model, top: Path) -> Iterator[str]:
         if listed is None or hashlib.md5(listed).hexdigest() != md5.removesuffix(".dir"):
             yield f"the list of {folder} (md5 {md5}) is not in DVC's cache"
             continue
-        for file in json.loads(listed):
-            path = f"{folder}/{file['relpath']}"
-            yield from _put(top / path, path, file["md5"], _cached(project, file["md5"]), "DVC's cache")
+        for name, of_file in parse_list(listed).items():
+            path = f"{folder}/{name}"
+            yield from _put(top / path, path, of_file, _cached(project, of_file), "DVC's cache")
 
 
 def _cached(project: Project, md5: str) -> bytes | None:

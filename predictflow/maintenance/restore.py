@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from predictflow.adapters import mlflow_tables
+from predictflow.adapters import mlflow_entities, mlflow_tables
 from predictflow.adapters.dvc_files import MEASURED
-from predictflow.adapters.mlflow_entities import (
-    COMMIT_TAG,
-    DIRTY_TAG,
-    EXPERIMENT_TAG,
-    REBUILT_TAG,
-    RECEIPT_TAG,
-    VERSION_TAG,
-    Version,
-)
 from predictflow.adapters.mlflow_store import log_values, store_errors
-from predictflow.audit import mending
+from predictflow.audit.audit import follow
+from predictflow.audit.registry import versions_of
 from predictflow.console import track
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain, read_chain
@@ -57,9 +49,9 @@ def restore_store(project: Project) -> Json:
     try:
         written = Restorer(project, model, store, own_ids).restore(entries, chain)
     except store_errors() as error:
-        reasons = str(error).splitlines() or [type(error).__name__]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"the store does not take what is to be restored: {reasons[0]}\n"
+            f"the store does not take what is to be restored: {reason}\n"
             "Cure: once it does, `predictflow restore` goes on where it has stopped."
         ) from error
     return written | {
@@ -133,7 +125,7 @@ class Restorer:
         self.project.forget_store()
         stages = self._restore_stages(entries, chain)
         self.project.forget_store()
-        mending.follow(self.project, chain)
+        follow(self.project, chain)
         return {
             "runs": runs,
             "incomplete": incomplete,
@@ -202,7 +194,7 @@ class Restorer:
         """Give the versions that are there the receipts' numbers; a server's stay as they are."""
         if not self.own_ids:
             return Renumbering((), {}, {}, [])
-        held = {version.number: version.content for version in self._versions()}
+        held = {version.number: version.content for version in versions_of(self.project, self.model)}
         receipted = {entry.content: entry.receipts[0].version for entry in entries if entry.receipts}
         order = [entry.content for entry in entries if entry.registered is not None]
         taken = mlflow_tables.numbers(tracking_uri(), self.model)
@@ -210,14 +202,11 @@ class Restorer:
         mlflow_tables.renumber(tracking_uri(), self.model, renumbering.changes)
         return renumbering
 
-    def _versions(self) -> list[Version]:
-        return [version for version in self.project.versions if version.model == self.model]
-
     def _restore_versions(
         self, entries: list[RestoreEntry], incomplete: set[str], renumbering: Renumbering
     ) -> dict[str, str]:
         """{name: content} of the versions that were not there, and are now."""
-        there = {version.content for version in self._versions()}
+        there = {version.content for version in versions_of(self.project, self.model)}
         rebuilds = read_rebuilds(self.project.repository, self.model)
         versions = {}
         for entry in entries:
@@ -225,11 +214,8 @@ class Restorer:
                 continue
             if entry.content in incomplete and not entry.receipts:
                 continue  # nobody could load it, and no receipt asks for it; its number stays free
-            whole = [
-                rebuild
-                for rebuild in rebuilds
-                if rebuild.body["content"] == entry.content and not rebuild.broken
-            ]
+            own = (rebuild for rebuild in rebuilds if rebuild.content == entry.content)
+            whole = [rebuild for rebuild in own if not rebuild.broken]
             tags, text = _described(entry, whole)
             run = self.project.runs[entry.content][0]
             registered = registry.register(self.store, self.model, entry.content, run.id, tags, text)
@@ -245,9 +231,10 @@ class Restorer:
         """{version: the stage that it was put in}, of those that were in none; who was in Staging all the
         time stays there."""
         stages = recovery.registry_stages(entries, chain, self.project.history.is_on_branch)
-        occupied = any(version.stage == RegistryStage.STAGING for version in self._versions())
+        versions = versions_of(self.project, self.model)
+        occupied = any(version.stage == RegistryStage.STAGING for version in versions)
         put = {}
-        for version in self._versions():
+        for version in versions:
             stage = stages.get(version.content or "", "None")
             if version.stage != "None" or stage == "None":
                 continue
@@ -271,13 +258,15 @@ def _described(entry: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dic
     md5s = {f"{MD5_PREFIX}{path}": md5 for path, md5 in model.md5s.items()}
     if entry.receipts:
         last = entry.receipts[-1]
-        tags = last.body["tags"] | md5s | {VERSION_TAG: f"v{last.version}.0.0", RECEIPT_TAG: last.name}
+        tags = last.body["tags"] | md5s
+        tags[mlflow_entities.VERSION_TAG] = f"v{last.version}.0.0"
+        tags[mlflow_entities.RECEIPT_TAG] = last.name
         if rebuilds:
-            tags[REBUILT_TAG] = f"{rebuilds[-1].body['verdict']} {rebuilds[-1].body['when']}"
+            tags[mlflow_entities.REBUILT_TAG] = f"{rebuilds[-1].body['verdict']} {rebuilds[-1].body['when']}"
         return tags, last.body["description"]
-    tags = md5s | {COMMIT_TAG: entry.commit.sha, DIRTY_TAG: "false"}
+    tags = md5s | {mlflow_entities.COMMIT_TAG: entry.commit.sha, mlflow_entities.DIRTY_TAG: "false"}
     if entry.experiments:
-        tags[EXPERIMENT_TAG] = entry.experiments[0]
+        tags[mlflow_entities.EXPERIMENT_TAG] = entry.experiments[0]
     recorded = provenance.Provenance(entry.content, model.md5s, model.params)
     head = register.headline(model.params["train"]["model"], model.metrics, model.prepared)
     return tags, f"{head}\n\n{describe(recorded, model.prepared, tags, 'registered')}"

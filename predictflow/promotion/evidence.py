@@ -17,7 +17,7 @@ from predictflow.ledger.rebuilds import newest_verdict
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
-from predictflow.verification.content import ContentCheck, held_in_cache, recorded_version
+from predictflow.verification.content import ContentCheck, held_in_cache, recorded_model
 from stages.data import customer_index
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, TRAIN_INDEX
@@ -116,7 +116,7 @@ def _comparison(project: Project, version: Version, settings: Settings, doubtful
 
 def _compare(project: Project, version: Version, champion: Version, settings: Settings) -> Comparison:
     """Raises Unreachable where one of them cannot score the challenger's test customers."""
-    new, old = recorded_version(project, version), recorded_version(project, champion)
+    new, old = recorded_model(project, version.content or ""), recorded_model(project, champion.content or "")
     if new is None or old is None:
         raise Unreachable(f"what {(champion if new else version).name} was made from is not in Git")
     rows = _test_customers(project, new)

@@ -1,22 +1,20 @@
 """Is what lies here the content that is meant? Registry, Git, MLflow's files and DVC's cache, compared."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import Lockfile
-from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.adapters.dvc_files import Lockfile, parse_list
+from predictflow.adapters.mlflow_entities import Version, md5s_of
 from predictflow.errors import Unreachable
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
-from predictflow.verification.mismatch import Mismatch, differ
-from predictflow.verification.mlflow_files import Artifacts, artifact_mismatches, other_files
+from predictflow.verification import mlflow_files
+from predictflow.verification.mlflow_files import Artifacts, Mismatch, differ
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
-from stages.tracking.store import MD5_PREFIX
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class ContentCheck:
 
     @cached_property
     def model(self) -> Model | None:
-        return recorded_version(self.project, self.version)
+        return recorded_model(self.project, self._content)
 
     @cached_property
     def commit(self) -> str | None:
@@ -53,7 +51,8 @@ class ContentCheck:
                 mismatches += check(self.model)
         # Where Git does not know it, MLflow's files are held to its own tags, which is all there is.
         model = self.model or known_model(self.project, version.content)
-        return [*mismatches, *artifact_mismatches(self.project, Artifacts.of_version(version), model)]
+        artifacts = Artifacts.of_version(version)
+        return [*mismatches, *mlflow_files.artifact_mismatches(self.project, artifacts, model)]
 
     def tree_mismatches(self) -> list[Mismatch]:
         """Where the working tree's files are not the version that its dvc.lock holds; none for another."""
@@ -64,7 +63,8 @@ class ContentCheck:
         wanted: dict[Path, str | None] = {PROVENANCE: self._content}
         if (root / MODEL_FOLDER).is_dir():  # before `dvc checkout` it is not there
             wanted |= {MODEL_FOLDER / name: md5 for name, md5 in model.files.items()}
-            wanted |= {path.relative_to(root): None for path in other_files(root / MODEL_FOLDER, model)}
+            others = mlflow_files.other_files(root / MODEL_FOLDER, model)
+            wanted |= {path.relative_to(root): None for path in others}
         mismatches = []
         for path, md5 in wanted.items():
             now = hashes.md5(root / path) if (root / path).is_file() else None
@@ -108,11 +108,7 @@ class ContentCheck:
                 yield Mismatch("git", differ(path, md5, PROVENANCE, locked, "dvc.lock"))
 
     def _of_tags(self, model: Model) -> Iterator[Mismatch]:
-        tags = {
-            tag.removeprefix(MD5_PREFIX): md5
-            for tag, md5 in self.version.tags.items()
-            if tag.startswith(MD5_PREFIX)
-        }
+        tags = md5s_of(self.version.tags)
         for path in sorted(model.md5s.keys() | tags.keys()):
             md5, tagged = model.md5s.get(path), tags.get(path)
             if md5 != tagged:
@@ -140,8 +136,7 @@ class ContentCheck:
 
     def _of_list(self, model: Model, md5: str) -> Iterator[Mismatch]:
         """The folder's files as DVC's list names them."""
-        entries = json.loads(self.project.storage.place(md5).read_bytes())
-        listed = {entry["relpath"]: entry["md5"] for entry in entries}
+        listed = parse_list(self.project.storage.place(md5).read_bytes())
         for name in sorted(listed.keys() | model.files.keys()):
             recorded, by_list = model.files.get(name), listed.get(name)
             if recorded != by_list:
@@ -149,17 +144,8 @@ class ContentCheck:
                 yield Mismatch("git", differ(path, recorded, PROVENANCE, by_list, "dvc.lock's folder"))
 
 
-def run_mismatches(project: Project, run: Run) -> list[Mismatch]:
-    """Where MLflow's files of a run are not those of the model that it says it made."""
-    return list(artifact_mismatches(project, Artifacts.of_run(run), known_model(project, run.content or "")))
-
-
-def recorded_version(project: Project, version: Version) -> Model | None:
-    """A version as Git has recorded it; None where its provenance.json was never committed."""
-    return _of_git(project, version.content or "")
-
-
-def _of_git(project: Project, content: str) -> Model | None:
+def recorded_model(project: Project, content: str) -> Model | None:
+    """A model as Git has recorded it; None where its provenance.json was never committed."""
     if content not in project.history.contents:
         return None
     model = project.history.model(content)
@@ -168,10 +154,8 @@ def _of_git(project: Project, content: str) -> Model | None:
 
 def known_model(project: Project, content: str) -> Model:
     """A model as Git has recorded it, or as the tags of its runs and versions tell it."""
-    model = _of_git(project, content)
-    if model is None:
-        model = Model(content, Lockfile({}, {}, []), None, project.md5s.get(content, {}), {}, {}, {})
-    return model
+    told = project.md5s.get(content, {})
+    return recorded_model(project, content) or Model(content, Lockfile({}, {}, []), None, told, {}, {}, {})
 
 
 def commit_of(project: Project, version: Version) -> str | None:

@@ -1,4 +1,4 @@
-"""Where MLflow has the files of a model, and whether they are the model's."""
+"""Where MLflow has the files of a model, and how they may not be the model's."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import Unreachable, masked
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
-from predictflow.verification.mismatch import Mismatch, differ
 from stages.support import hashes
 from stages.support.paths import PROVENANCE
 from stages.tracking.store import SQLITE, tracking_uri
@@ -19,6 +18,31 @@ from stages.tracking.store import SQLITE, tracking_uri
 # What MLflow and Python put beside the files of a model that they load.
 BESIDE = {"registered_model_meta"}
 COMPILED = "__pycache__"
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A place that does not say of a model what the others say.
+
+    Attributes:
+        kind: content (the version carries none), run (its run made another), commit (no branch or tag has
+            it), git (what was committed), tags (its md5s in the registry), cache (other bytes there), not
+            here (none in the cache), files (MLflow's), tree (the working tree's).
+        message: a sentence, for people.
+        path: the file or folder that is not what it should be; None where it is none.
+        md5: what a file should be; None for one that should not be there, and for a folder.
+    """
+
+    kind: str
+    message: str
+    path: Path | None = None
+    md5: str | None = None
+
+
+def differ(path: object, md5: str | None, by: object, other: str | None, at: str) -> str:
+    """That a path has one md5 by one source, and another, or none, by another."""
+    named, others = (f"the md5 {digest}" if digest else "no md5" for digest in (md5, other))
+    return f"{path} has {named} by {by}, but {others} by {at}"
 
 
 @dataclass(frozen=True)
