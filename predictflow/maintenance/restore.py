@@ -14,6 +14,7 @@ from predictflow.adapters.mlflow_store import log_values, store_errors
 from predictflow.audit.audit import follow
 from predictflow.audit.registry import versions_of
 from predictflow.console import track
+from predictflow.errors import masked
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain, read_chain
 from predictflow.ledger.origin import fetch_receipts
@@ -41,17 +42,17 @@ def restore_store(project: Project) -> Json:
     model = settings["tracking.model"]
     chain = _chain(project, model)
     own_ids = tracking_uri().startswith(SQLITE)
-    moved_aside = put_aside() if own_ids else None
     entries = recovery.plan(project, chain)
     _fetch(project, entries)
-    store = open_store(settings)
+    with put_aside() if own_ids else contextlib.nullcontext() as moved_aside:
+        store = open_store(settings)
     relocated = own_ids and _relocate(store)
     try:
         written = Restorer(project, model, store, own_ids).restore(entries, chain)
     except store_errors() as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"the store does not take what is to be restored: {reason}\n"
+            f"the store {masked(tracking_uri())} does not take what is to be restored: {reason}\n"
             "Cure: once it does, `predictflow restore` goes on where it has stopped."
         ) from error
     return written | {
