@@ -23,8 +23,7 @@ def machine() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "cpu": " ".join([platform.machine(), *sorted(kernels)]),
-        "threads": os.environ.get("OMP_NUM_THREADS")
-        or str(os.cpu_count()),  # as stages/model/families.py counts
+        "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),  # at most
     }
 
 

@@ -66,17 +66,15 @@ class XGBoost:
             "tree_method": "hist",
             "eval_metric": ["logloss", "auc"],
             "seed": seed,
-            "nthread": threads(),
+            "nthread": threads(len(learn.target)),
         } | settings
         rounds = settings.pop("rounds")
-        return xgboost.train(settings, self._matrix(learn), num_boost_round=rounds, **options)
+        matrix = self._matrix(xgboost.QuantileDMatrix, learn)
+        return xgboost.train(settings, matrix, num_boost_round=rounds, **options)
 
-    def _matrix(self, sample: Sample) -> Any:
-        import xgboost
-
-        return xgboost.QuantileDMatrix(
-            sample.frame, sample.target, enable_categorical=True, nthread=threads()
-        )
+    def _matrix(self, kind: type, sample: Sample) -> Any:
+        rows = len(sample.target)
+        return kind(sample.frame, sample.target, enable_categorical=True, nthread=threads(rows))
 
     def fit(self, learn: Sample, settings: Settings, seed: int) -> Any:
         return self._train(learn, settings, seed)
@@ -90,13 +88,7 @@ class XGBoost:
         import xgboost
 
         samples = {"train": learn, "validation": validation}
-        evals = [
-            (
-                xgboost.DMatrix(sample.frame, sample.target, enable_categorical=True),
-                name,
-            )
-            for name, sample in samples.items()
-        ]
+        evals = [(self._matrix(xgboost.DMatrix, sample), name) for name, sample in samples.items()]
         history: dict[str, dict[str, list[float]]] = {}
         self._train(learn, settings, seed, evals=evals, evals_result=history, verbose_eval=False)
         for step in range(len(history["train"]["auc"])):
@@ -164,10 +156,11 @@ class RandomForest(Sklearn):
     def _build(self, settings: Settings, seed: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
-        return RandomForestClassifier(random_state=seed, n_jobs=threads(), **settings)
+        return RandomForestClassifier(random_state=seed, **settings)
 
     def fit(self, learn: Sample, settings: Settings, seed: int) -> Any:
-        model = super().fit(learn, settings, seed)
+        model = self._build(settings, seed).set_params(n_jobs=threads(len(learn.target)))
+        model.fit(one_hot(learn.frame), learn.target)
         model.set_params(n_jobs=1)  # with more, its probabilities are summed in any order
         return model
 

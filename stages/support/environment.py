@@ -12,6 +12,7 @@ from stages.support.paths import REQUIREMENTS
 
 SHOWN_PACKAGES = 10  # packages named in an error
 MOST_THREADS = 4096
+ROWS_A_THREAD = 50_000
 CRASHES = {  # setting: values under which XGBoost's training ends in a segmentation fault
     "OMP_DYNAMIC": re.compile("true", re.IGNORECASE),
     "OMP_MAX_ACTIVE_LEVELS": re.compile("0+"),
@@ -30,13 +31,17 @@ def pins(lock: str) -> dict[str, str]:
     }
 
 
-def threads() -> int:
-    """How many threads to fit with: OMP_NUM_THREADS (of a list, one a level, its first), else the cores
-    there are. It changes no byte. Raises UserError where that is no such number."""
+def threads(rows: int) -> int:
+    """How many threads to work on so many customers with: OMP_NUM_THREADS (of a list, one a level, its
+    first), else one, and one more for each ROWS_A_THREAD, at most the cores there are: on fewer customers
+    threads wait for each other longer than they help. It changes no byte.
+
+    Raises UserError where OMP_NUM_THREADS is no such number.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     first = asked.split(",")[0].strip()
     if not first:
-        return os.cpu_count() or 1
+        return min(os.cpu_count() or 1, 1 + rows // ROWS_A_THREAD)
     if not (first.isascii() and first.isdigit() and 0 < int(first) <= MOST_THREADS):
         raise UserError(
             f"OMP_NUM_THREADS is {asked!r}.\n"
@@ -71,7 +76,7 @@ def check(lock: Path = REQUIREMENTS) -> None:
     The stage's imports are to follow: Python's search for garbage waits for `errors.run`.
     """
     keep_openmp_alive()
-    threads()
+    threads(0)
     drift = []
     try:
         wanted = pins(lock.read_text(encoding="utf-8"))

@@ -63,12 +63,14 @@ def test_every_drift_is_named_with_both_versions_and_the_cure(tmp_path):
 @pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("4,2", 4), (" 2 , 1", 2)])
 def test_as_many_threads_are_used_as_openmp_is_asked_for(monkeypatch, asked, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert environment.threads() == threads
+    assert environment.threads(7_043) == threads
 
 
-def test_without_a_wish_all_cores_are_used(monkeypatch):
+@pytest.mark.parametrize(("rows", "threads"), [(7_043, 1), (50_000, 2), (10_000_000, 8)])
+def test_without_a_wish_many_customers_are_worked_on_by_many_threads(monkeypatch, rows, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert environment.threads() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert environment.threads(rows) == threads
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "many", "1.5", "²", "99999", "x,2"])
