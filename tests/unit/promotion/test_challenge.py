@@ -1,5 +1,9 @@
 """Champion against challenger: the numbers are those of an independent computation, and repeat exactly."""
 
+import importlib.util
+import py_compile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,3 +161,15 @@ def test_two_folders_score_through_their_own_code(tmp_path):
         scorers.append(scorer(folder))
     rows = pd.DataFrame({"x": [1.0, 1 / 3]})
     assert [list(score(rows)) for score in scorers] == [[1, 0.333333333], [0.5, 0.166666667]]
+
+
+def test_byte_code_that_lies_in_a_folder_is_never_run(tmp_path):
+    """As planted: unchecked, so that an import would take it whatever the source says."""
+    source, evil = tmp_path / "serving.py", tmp_path / "evil.py"
+    source.write_text(SERVING.format(load="pass", predict="return rows['x'].to_numpy()"))
+    evil.write_text(SERVING.format(load="pass", predict="return rows['x'].to_numpy() * 0"))
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    planted = importlib.util.cache_from_source(str(source))
+    py_compile.compile(str(evil), planted, invalidation_mode=unchecked)
+    assert list(scorer(tmp_path)(pd.DataFrame({"x": [0.5]}))) == [0.5]
+    assert [path.name for path in (tmp_path / "__pycache__").iterdir()] == [Path(planted).name]
