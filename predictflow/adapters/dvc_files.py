@@ -77,8 +77,11 @@ def _fields(mapping: Any) -> dict[str, Any]:
 
 
 def parse_list(text: bytes) -> dict[str, str]:
-    """{path in the folder: md5} of the list that DVC keeps of a folder's files."""
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(text)}
+    """{path in it: md5} of the list that DVC keeps of a folder's files. Raises ValueError for no list."""
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(text)}
+    except (KeyError, TypeError) as error:
+        raise ValueError("it names no files") from error
 
 
 def parse_pointer(text: bytes) -> str:

@@ -62,12 +62,14 @@ class Client:
                 return entities
 
     @cached_property
-    def _experiments(self) -> list[str]:
-        return [experiment.experiment_id for experiment in self._all("search_experiments")]
+    def _experiments(self) -> dict[str, str]:
+        """{id: the address under which it keeps the files of its runs}."""
+        found = self._all("search_experiments")
+        return {experiment.experiment_id: experiment.artifact_location for experiment in found}
 
     @cached_property
     def _runs(self) -> dict[str, Any]:
-        runs = self._all("search_runs", experiment_ids=self._experiments, order_by=["start_time DESC"])
+        runs = self._all("search_runs", experiment_ids=list(self._experiments), order_by=["start_time DESC"])
         return {run.info.run_id: run for run in runs}
 
     def runs(self) -> list[Run]:
@@ -80,6 +82,7 @@ class Client:
                 ended=run.info.end_time,
                 tags={tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
                 artifacts=run.info.artifact_uri,
+                home=self._experiments[run.info.experiment_id],
             )
             for run_id, run in self._runs.items()
         ]
@@ -88,7 +91,7 @@ class Client:
         from mlflow.entities import ViewType
 
         deleted = self._all(
-            "search_runs", experiment_ids=self._experiments, run_view_type=ViewType.DELETED_ONLY
+            "search_runs", experiment_ids=list(self._experiments), run_view_type=ViewType.DELETED_ONLY
         )
         return {run.info.run_id for run in deleted}
 

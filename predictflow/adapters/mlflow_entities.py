@@ -1,5 +1,6 @@
 """MLflow's runs and versions as values, the tags that join them, and what any store can be asked."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,7 @@ EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG = "dvc.exp_name", "git.commit", "git.dirty
 PROCESS_TAGS = (HOST_TAG, PID_TAG, BEGAN_TAG)  # which one has made a run
 TAGS = (CONTENT_TAG, RESTORED_TAG, EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG, *PROCESS_TAGS)
 
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 PAGE_SIZE = 1000  # what MLflow hands out at once
 
 
@@ -22,6 +24,7 @@ class Run:
         began, ended: milliseconds since 1970; `ended` is None while it goes on.
         tags: those of TAGS that it has.
         artifacts: the address of its files, as MLflow reads them.
+        home: the address under which its experiment keeps the files of its runs.
     """
 
     id: str
@@ -31,6 +34,7 @@ class Run:
     ended: int | None
     tags: dict[str, str]
     artifacts: str
+    home: str
 
     @property
     def content(self) -> str | None:

@@ -51,19 +51,19 @@ class Database:
 
     def every_run(self) -> list[Run]:
         """Those in MLflow's trash too."""
-        return self._runs("FROM runs")
+        return self._runs("FROM runs LEFT JOIN experiments USING (experiment_id)")
 
     def _runs(self, those: str) -> list[Run]:
         tags = _grouped(
             self._ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {_marks(TAGS)}", *TAGS)
         )
         rows = self._ask(
-            f"SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri {those}"
-            " ORDER BY start_time DESC, run_uuid"
+            "SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri, artifact_location"
+            f" {those} ORDER BY start_time DESC, run_uuid"
         )
         return [
-            Run(run_id, name, status, began, ended, tags.get(run_id, {}), artifacts or "")
-            for run_id, name, status, began, ended, artifacts in rows
+            Run(run_id, name, status, began, ended, tags.get(run_id, {}), artifacts or "", home or "")
+            for run_id, name, status, began, ended, artifacts, home in rows
         ]
 
     def trash(self) -> set[str]:

@@ -1,5 +1,5 @@
-"""What only the owner of MLflow's database can do: set a run's id and times, a version's number and its time,
-and delete a run for good.
+"""What only the owner of MLflow's database can do: set a run's id, times and address, a version's number,
+time, run and address, and delete a run for good.
 
 MLflow's client gives out new ids and numbers, and puts a run in the trash. Where the store is our own SQLite
 file this is done through MLflow's own table classes; a contract test holds this module to what MLflow's
@@ -137,6 +137,51 @@ def renumber(uri: str, model: str, new: Mapping[int, int]) -> None:
                     update(table).where(table.name == model, column == old).values(version=-number)
                 )
             session.execute(update(table).where(table.name == model, column < 0).values(version=-column))
+
+
+def attach_version(uri: str, model: str, number: int, run_id: str, address: str) -> None:
+    """Let a version be of a run, with its files at an address."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import update
+
+    version = (SqlModelVersion.name == model, SqlModelVersion.version == number)
+    values = {"run_id": run_id, "source": address, "storage_location": address}
+    with _session(uri) as session:
+        session.execute(update(SqlModelVersion).where(*version).values(values))
+
+
+def address_run(uri: str, run_id: str, address: str) -> None:
+    """Let a run have its files at an address."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+    from sqlalchemy import update
+
+    with _session(uri) as session:
+        session.execute(update(SqlRun).where(SqlRun.run_uuid == run_id).values(artifact_uri=address))
+
+
+def set_param(uri: str, run_id: str, key: str, value: str) -> None:
+    from mlflow.store.tracking.dbmodels.models import SqlParam
+
+    with _session(uri) as session:
+        session.merge(SqlParam(run_uuid=run_id, key=key, value=value))
+
+
+def set_metric(uri: str, run_id: str, key: str, value: float, when: int) -> None:
+    """Let the last value of a metric be this one, at the time and step that it has.
+
+    Args:
+        when: its time where the run has no such metric, in milliseconds since 1970.
+    """
+    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
+    from sqlalchemy import delete
+
+    with _session(uri) as session:
+        last = session.get(SqlLatestMetric, (key, run_id))
+        at = {"timestamp": last.timestamp, "step": last.step} if last else {"timestamp": when, "step": 0}
+        same = {"run_uuid": run_id, "key": key, **at}
+        for table in (SqlMetric, SqlLatestMetric):
+            session.execute(delete(table).filter_by(**same))
+            session.add(table(**same, value=value, is_nan=False))
 
 
 def relocate(uri: str, old: str, new: str) -> None:

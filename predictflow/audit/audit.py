@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from predictflow.audit import registry
-from predictflow.audit.bytes import check_runs, check_version
+from predictflow.audit.bytes import check_cache, check_runs, check_version
 from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
-from predictflow.audit.fixes import DropIndex, Fix, FixContext
+from predictflow.audit.file_fixes import DropIndex
+from predictflow.audit.fixes import Fix, FixContext
 from predictflow.audit.receipts import receipt_findings
+from predictflow.audit.told import check_told
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain
@@ -46,6 +48,8 @@ def find_all(project: Project, model: str) -> list[Finding]:
             findings += check_version(project, chain, version)
         findings += registry.check_duplicates(project, model)
         findings += check_runs(project)
+        findings += check_told(project, chain)
+    findings += project.look(lambda: list(check_cache(project)), [])
     findings += [*_check_index(project), *_check_git(project)]
     order = list(FINDING_KINDS)
     return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.kind))

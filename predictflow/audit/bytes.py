@@ -1,23 +1,23 @@
 """Is every version, and every run, still the bytes that were recorded?"""
 
-import contextlib
-import hashlib
-import json
 import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from operator import itemgetter
 
-from predictflow.adapters.mlflow_entities import Run, Version
-from predictflow.audit.finding import RESTORE, Finding, new_finding
-from predictflow.audit.fixes import CopyFile, Download, EndRun, Fix, RestoreRun, SetRunTag, SetTag, WriteList
+from predictflow.adapters.dvc_files import CUSTOMERS, MODEL, parse_list
+from predictflow.adapters.mlflow_entities import Run, Version, md5s_of
+from predictflow.audit import fixes
+from predictflow.audit.copies import cached_again, copies
+from predictflow.audit.finding import FIX, RESTORE, Finding, new_finding
+from predictflow.audit.fixes import Fix
 from predictflow.audit.registry import tag_fix
-from predictflow.errors import Unreachable
+from predictflow.errors import masked
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
-from predictflow.verification.content import ContentCheck, known_model
-from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, folders_in_store
+from predictflow.verification.content import ContentCheck, cache_mismatch, content_of, known_model
+from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
@@ -36,68 +36,98 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
     """A version without a run, and with a content that is not the same everywhere."""
     run = next((run for run in project.all_runs if run.id == version.run_id), None)
     if run is None:
-        yield _without_run(project, version)
+        yield _without_run(project, chain, version)
     mismatches = content_mismatches(project, version)
     if content := _content_of_all_else(project, version, run, mismatches):
         yield content
         return
     standing = {receipt.content for receipt in chain.standing().values()}
     needed = version.content in standing or version.stage == RegistryStage.PRODUCTION
-    promoted = any(receipt.content == version.content for receipt in chain.receipts)
     for mismatch in mismatches:
-        if mismatch.kind == "commit" and not promoted:
+        if mismatch.kind == "commit" and version.content not in chain.by_content:
             message = f"{version.name}: {mismatch.message}"
             yield Finding("not committed", version.name, message, None, note=True)
         elif mismatch.kind != "not here" or needed:
-            yield _of_mismatch(project, version, mismatch, mismatches)
+            yield _of_mismatch(project, chain, version, mismatch, mismatches)
     absent = 0 if needed else sum(mismatch.kind == "not here" for mismatch in mismatches)
     if absent:
         message = f"{version.name}: {absent} of its files are not in DVC's cache"
         yield Finding("not here", version.name, message, FETCH, note=True)
 
 
-def _without_run(project: Project, version: Version) -> Finding:
+def _without_run(project: Project, chain: Chain, version: Version) -> Finding:
     in_trash = version.run_id in project.store.trash()
-    fixes = [RestoreRun(version.run_id)] if version.run_id and in_trash else []
-    where = "in MLflow's trash" if fixes else "not there"
+    back: list[Fix] = [fixes.RestoreRun(version.run_id)] if version.run_id and in_trash else []
+    where = "in MLflow's trash" if back else "not there"
     message = f"the run of {version.name}, {version.run_id or 'which it does not name'}, is {where}"
-    return new_finding("run", version.name, message, RESTORE, fixes)
+    return new_finding("run", version.name, message, RESTORE, back or _attach(project, chain, version))
+
+
+def _attach(project: Project, chain: Chain, version: Version) -> list[Fix]:
+    """What lets a version be of the run that made its content, with its files in that run's own folder.
+
+    MLflow itself changes neither of a version: at a server there is no fix.
+    """
+    md5s = known_model(project, version.content or "").md5s
+    runs = project.runs.get(version.content or "", [])
+    tags = project.store.tags(runs)
+    made = [run for run in runs if md5s and md5s.items() <= md5s_of(tags.get(run.id, {})).items()]
+    receipts = chain.by_content.get(version.content or "", [])
+    told = [(receipt.run or {}).get("id") for receipt in receipts]
+    made.sort(key=lambda run: (run.id != version.run_id, run.id not in told, run.restored, run.began))
+    for run in made:
+        artifacts = Artifacts.of_run(run)
+        if artifacts.own:
+            address = artifacts.own.as_uri() if artifacts.misplaced else artifacts.source
+            return [fixes.AttachVersion(version.number, run.id, address)]
+    return []
 
 
 def _content_of_all_else(
     project: Project, version: Version, run: Run | None, mismatches: list[Mismatch]
 ) -> Finding | None:
     """The one finding where a version, or its run, names another content than everything else does."""
-    if run is None or not {"content", "run"} & {mismatch.kind for mismatch in mismatches}:
+    if not {"content", "run"} & {mismatch.kind for mismatch in mismatches}:
         return None
     fix: Fix | None = None
-    meant = replace(version, tags=version.tags | {CONTENT_TAG: run.content or ""})
-    if run.content and not ContentCheck(project, meant).mismatches():
-        fix = SetTag(version.number, CONTENT_TAG, run.content)
+    said = (run and run.content) or content_of(project, version.tags)
+    if said and said != version.content:
+        meant = ContentCheck(project, replace(version, tags=version.tags | {CONTENT_TAG: said}))
+        others = {mismatch.kind for mismatch in meant.mismatches()} - {"commit", "not here"}
+        if not others and md5s_of(version.tags) == known_model(project, said).md5s:
+            fix = fixes.SetTag(version.number, CONTENT_TAG, said)
     md5s = known_model(project, version.content or "").md5s
-    tags = project.store.tags([run]).get(run.id, {})
-    if len(mismatches) == 1 and md5s and all(tags.get(MD5_PREFIX + path) == md5s[path] for path in md5s):
-        fix = SetRunTag(run.id, CONTENT_TAG, version.content or "")
+    if run and len(mismatches) == 1 and md5s:
+        tags = md5s_of(project.store.tags([run]).get(run.id, {}))
+        if md5s.items() <= tags.items():
+            fix = fixes.SetRunTag(run.id, CONTENT_TAG, version.content or "")
     return new_finding("content", version.name, mismatches[0].message, RESTORE, [fix]) if fix else None
 
 
 def _of_mismatch(
-    project: Project, version: Version, mismatch: Mismatch, mismatches: list[Mismatch]
+    project: Project, chain: Chain, version: Version, mismatch: Mismatch, mismatches: list[Mismatch]
 ) -> Finding:
     """A mismatch with its cure."""
     kinds = {"run": "content", "tags": "tag", "commit": "git", "not here": "cache"}
     path, cure = mismatch.path, RESTORE
-    fixes: list[Fix] = []
+    artifacts = Artifacts.of_version(project, version)
+    mends: list[Fix] = []
     match mismatch.kind:
         case "tags":
             if not {"content", "run", "commit", "git"} & {other.kind for other in mismatches}:
-                fixes = [tag_fix(version, f"{MD5_PREFIX}{path}", mismatch.md5)]
+                mends = [tag_fix(version, f"{MD5_PREFIX}{path}", mismatch.md5)]
+        case "run" | "address":
+            mends = _attach(project, chain, version)
+            if artifacts.own is None:
+                cure = f"delete {version.name} in MLflow, then {RESTORE}"
         case "cache" | "not here":
             cure = FETCH
-            fixes = _copies(project, Artifacts.of_version(version), version.content, mismatch)
+            mends = copies(project, artifacts, version.content, mismatch)
         case "files":
-            fixes = _copies(project, Artifacts.of_version(version), version.content, mismatch)
-            if path and not mismatch.md5 and path.is_file():
+            mends = copies(project, artifacts, version.content, mismatch)
+            if path and path.is_symlink():
+                cure = f"`rm {shlex.quote(str(path))}`, then {FIX}"
+            elif path and not mismatch.md5 and path.exists():
                 cure = f"`rm {shlex.quote(str(path))}`"
         case "tree":
             first = project.history.first_with_model.get(version.content or "")
@@ -107,61 +137,52 @@ def _of_mismatch(
         case "git" | "commit":
             cure = "commit dvc.lock and models/provenance.json as they were when it was registered"
     kind = kinds.get(mismatch.kind, mismatch.kind)
-    return new_finding(kind, version.name, f"{version.name}: {mismatch.message}", cure, fixes)
+    return new_finding(kind, version.name, f"{version.name}: {mismatch.message}", cure, mends)
 
 
-def _copies(project: Project, artifacts: Artifacts, content: str | None, mismatch: Mismatch) -> list[Fix]:
-    """What brings the right bytes to where they are missed, from where they are: all or nothing."""
-    target, files = mismatch.path, known_model(project, content or "").files
-    if target is None:
-        return []
-    if mismatch.md5 and mismatch.md5.endswith(".dir"):
-        # As DVC writes it.
-        entries = [{"md5": of_it, "relpath": name} for name, of_it in sorted(files.items())]
-        listed = json.dumps(entries, sort_keys=True)
-        if hashlib.md5(listed.encode()).hexdigest() == mismatch.md5.removesuffix(".dir"):
-            return [WriteList(target, listed)]
-    wanted = {target: mismatch.md5} if mismatch.md5 else {}
-    if not mismatch.md5 and not target.exists():  # the whole folder
-        wanted = {target / name: md5 for name, md5 in files.items()}
-    fixes: list[Fix] = []
-    for path, md5 in wanted.items():
-        source = _source(project, artifacts, md5, [name for name, of_it in files.items() if of_it == md5])
-        if source:
-            fixes.append(CopyFile(source, path, md5))
-        elif mismatch.kind != "files" and _may_be_on_remote(project, md5):
-            fixes.append(Download(md5))
-    return fixes if len(fixes) == len(wanted) else []
-
-
-def _source(project: Project, artifacts: Artifacts, md5: str, names: list[str]) -> Path | None:
-    """Where these bytes are on this machine: DVC's cache, MLflow's store, the working tree."""
-    folders = [*folders_in_store(artifacts), (project.repository.root or Path()) / MODEL_FOLDER]
-    places = [folder / name for folder in folders for name in names]
-    with contextlib.suppress(Unreachable):  # there is no cache
-        places.insert(0, project.storage.place(md5))
-    return next((place for place in places if place.is_file() and hashes.md5(place) == md5), None)
-
-
-def _may_be_on_remote(project: Project, md5: str) -> bool:
-    """Whether the default remote has it; one in a network is asked when it is mended."""
-    try:
-        return md5 in project.storage.on_remote([md5], False)
-    except Unreachable:
-        return "://" in project.storage.remote_url
+def check_cache(project: Project) -> Iterator[Finding]:
+    """Other bytes in DVC's cache than the md5 by which Git knows them: data, indexes, plots, models without a
+    version. What is not there is no finding: a laptop need not have all."""
+    if project.repository.root is None:
+        return
+    history, storage = project.history, project.storage
+    named = {md5: path for lock in history.locks.values() for path, md5 in lock.md5s.items()}
+    named |= {md5: CUSTOMERS for md5 in [*history.first_with_customers, history.worktree_customers] if md5}
+    models = [known_model(project, version.content or "") for version in project.versions]
+    seen = {md5 for model in models for md5 in (*model.files.values(), model.lock.md5s.get(MODEL))}
+    for md5, path in list(named.items()):
+        listed = storage.cached(md5) if md5.endswith(".dir") else None
+        if listed and hashes.md5(listed) == md5.removesuffix(".dir"):
+            for name, of_file in parse_list(listed.read_bytes()).items():
+                named.setdefault(of_file, f"{path}/{name}")
+    for md5, path in sorted(named.items(), key=itemgetter(1, 0)):
+        mismatch = None if md5 in seen else cache_mismatch(project, path, md5)
+        if mismatch and mismatch.kind == "cache":
+            place = storage.place(md5)
+            cure = f"`rm {shlex.quote(str(place))}`, then `dvc fetch --all-commits`"
+            mends = cached_again(project, place, path, md5)
+            yield new_finding("cache", path, mismatch.message, cure, mends)
 
 
 def check_runs(project: Project) -> Iterator[Finding]:
-    """Runs left RUNNING, and runs that have not the model that they say they made."""
-    for run in project.all_runs:
-        if run.status == "RUNNING":
-            yield from _of_running(run)
+    """Runs left RUNNING, with files at another's address, or without the model that they say they made."""
     of_versions = {version.run_id for version in project.versions}
     for run in project.all_runs:
-        if run.content and run.status == "FINISHED" and run.id not in of_versions:
-            artifacts = Artifacts.of_run(run)
+        artifacts = Artifacts.of_run(run)
+        if run.status == "RUNNING":
+            yield from _of_running(run)
+        elif run.content and artifacts.misplaced:
+            yield _of_address(run, artifacts)
+        elif run.content and run.status == "FINISHED" and run.id not in of_versions:
             for mismatch in artifact_mismatches(project, artifacts, known_model(project, run.content)):
                 yield _of_run(project, run, mismatch)
+
+
+def _of_address(run: Run, artifacts: Artifacts) -> Finding:
+    mends = [fixes.AddressRun(run.id, artifacts.own.parent.as_uri())] if artifacts.own else []
+    message = f"the address of run {run.id}'s files, {masked(run.artifacts)}, is not that of its own folder"
+    cure = f"who owns the server's database sets it to {run.home}/{run.id}/artifacts"
+    return new_finding("address", run.id, message, cure, mends)
 
 
 def _of_running(run: Run) -> Iterator[Finding]:
@@ -171,13 +192,13 @@ def _of_running(run: Run) -> Iterator[Finding]:
         yield Finding("running", run.id, message, None, note=True)
     elif is_gone(run.tags):
         message = f"run {run.id} says RUNNING, and its process is gone"
-        yield new_finding("running", run.id, message, "", [EndRun(run.id)])
+        yield new_finding("running", run.id, message, "", [fixes.EndRun(run.id)])
 
 
 def _of_run(project: Project, run: Run, mismatch: Mismatch) -> Finding:
-    fixes = _copies(project, Artifacts.of_run(run), run.content, mismatch)
-    if run.restored and mismatch.md5 is None and not fixes:  # of which Git alone knew
+    mends = copies(project, Artifacts.of_run(run), run.content, mismatch)
+    if run.restored and mismatch.md5 is None and not mends:  # of which Git alone knew
         message = f"run {run.id} was restored without its files, which are not in DVC's cache"
         return Finding("not here", run.id, message, f"`dvc fetch --all-commits`, then {RESTORE}", note=True)
     cure = "`dvc repro --force register` at its commit, or delete the run"
-    return new_finding("model", run.id, f"run {run.id}: {mismatch.message}", cure, fixes)
+    return new_finding("model", run.id, f"run {run.id}: {mismatch.message}", cure, mends)

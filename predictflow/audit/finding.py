@@ -14,9 +14,11 @@ FINDING_KINDS = {
     "origin": "receipts that origin and this clone do not share",
     "foreign tag": "tags that GTO and DVC believe, and that are no receipts",
     "content": "versions that say another content, or none",
+    "address": "addresses at which MLflow seeks files",
     "stage": "stages",
     "alias": "aliases",
     "tag": "tags of versions",
+    "told": "what the store tells of runs and versions",
     "version": "versions that the registry does not have",
     "run": "versions without a run",
     "model": "runs without their model",
@@ -32,7 +34,7 @@ FINDING_KINDS = {
     "not here": "not on this machine",
 }
 # What is mended before anything else is looked at again: what receipts and contents say decides the rest.
-FIRST = ("receipt", "origin"), ("content",)
+FIRST = ("receipt", "origin"), ("content", "address")
 
 
 @dataclass(frozen=True)

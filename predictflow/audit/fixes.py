@@ -1,21 +1,19 @@
 """What mends a finding without a decision: each fix is a value that can be applied."""
 
-import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
-from predictflow.errors import Unreachable
+from predictflow.adapters import mlflow_tables
 from predictflow.formatting import some_of
 from predictflow.ledger.origin import bring_back, fetch_last, fetch_receipts, push_receipts
 from predictflow.lineage.project import Project
-from stages.support import files, hashes, params
+from stages.support import params
 from stages.tracking import registry
-from stages.tracking.store import TrackingStore, open_store
+from stages.tracking.store import TrackingStore, open_store, tracking_uri
 
-READ_ONLY = 0o444  # as DVC keeps the files of its cache
+LINE = "\n"
 
 
 @dataclass(frozen=True)
@@ -134,15 +132,72 @@ class DropTag(Fix):
 
 
 @dataclass(frozen=True)
+class Describe(Fix):
+    """Give a version its description again."""
+
+    name = "describe"
+    number: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.number}"
+
+    def apply(self, context: FixContext) -> str:
+        context.store.client.update_model_version(context.model, str(self.number), self.text)
+        return f"{context.model}/{self.number} is described as its receipt tells"
+
+
+@dataclass(frozen=True)
 class SetRunTag(Fix):
+    """Let a run have a tag; None takes it away."""
+
     name = "set tag of run"
     run_id: str
     tag: str
+    value: str | None
+
+    def apply(self, context: FixContext) -> str:
+        client = context.store.client
+        if self.value is None:
+            client.delete_tag(self.run_id, self.tag)
+            return f"run {self.run_id} has no {self.tag}"
+        client.set_tag(self.run_id, self.tag, self.value)
+        return f"run {self.run_id} has {self.tag} {self.value.partition(LINE)[0]}"
+
+
+@dataclass(frozen=True)
+class SetParam(Fix):
+    """Give a run its param again, which MLflow itself never changes."""
+
+    name = "set param"
+    run_id: str
+    key: str
     value: str
 
     def apply(self, context: FixContext) -> str:
-        context.store.client.set_tag(self.run_id, self.tag, self.value)
-        return f"run {self.run_id} has {self.tag} {self.value}"
+        with context.store.lock:
+            mlflow_tables.set_param(tracking_uri(), self.run_id, self.key, self.value)
+        return f"run {self.run_id} has {self.key} {self.value}"
+
+
+@dataclass(frozen=True)
+class SetMetric(Fix):
+    """Give a run the last value of a metric again.
+
+    Attributes:
+        when: its time, where the run has none, in milliseconds since 1970.
+    """
+
+    name = "set metric"
+    run_id: str
+    key: str
+    value: float
+    when: int
+
+    def apply(self, context: FixContext) -> str:
+        with context.store.lock:
+            mlflow_tables.set_metric(tracking_uri(), self.run_id, self.key, self.value, self.when)
+        return f"run {self.run_id} has {self.key} {self.value}"
 
 
 @dataclass(frozen=True)
@@ -158,6 +213,37 @@ class RestoreRun(Fix):
 
 
 @dataclass(frozen=True)
+class AttachVersion(Fix):
+    """Let a version be of a run, with its files at an address."""
+
+    name = "attach"
+    number: int
+    run_id: str
+    address: str
+
+    def apply(self, context: FixContext) -> str:
+        with context.store.lock:
+            mlflow_tables.attach_version(
+                tracking_uri(), context.model, self.number, self.run_id, self.address
+            )
+        return f"{context.model}/{self.number} is of run {self.run_id}, with its files at {self.address}"
+
+
+@dataclass(frozen=True)
+class AddressRun(Fix):
+    """Let a run have its files in its own folder."""
+
+    name = "address"
+    run_id: str
+    address: str
+
+    def apply(self, context: FixContext) -> str:
+        with context.store.lock:
+            mlflow_tables.address_run(tracking_uri(), self.run_id, self.address)
+        return f"run {self.run_id} has its files at {self.address}"
+
+
+@dataclass(frozen=True)
 class EndRun(Fix):
     """End a run that still says RUNNING."""
 
@@ -169,66 +255,3 @@ class EndRun(Fix):
         if client.get_run(self.run_id).info.status == "RUNNING":
             client.set_terminated(self.run_id, "KILLED")
         return f"run {self.run_id} is KILLED"
-
-
-@dataclass(frozen=True)
-class CopyFile(Fix):
-    """Bring the right bytes to a file from where they are on this machine."""
-
-    name = "copy"
-    source: Path
-    target: Path
-    md5: str
-
-    def apply(self, context: FixContext) -> str:
-        in_cache = self.target == context.project.storage.place(self.md5)
-        with files.atomic_write(self.target) as temporary:
-            shutil.copyfile(self.source, temporary)
-            if hashes.md5(temporary) != self.md5:
-                raise Unreachable(f"{self.source} has changed meanwhile")
-            if in_cache:
-                temporary.chmod(READ_ONLY)
-        return f"{self.target} is {self.source} again"
-
-
-@dataclass(frozen=True)
-class DropIndex(Fix):
-    """Remove the index of Git's history: the next command that asks makes it anew."""
-
-    name = "drop"
-    path: Path
-
-    def apply(self, context: FixContext) -> str:
-        self.path.unlink(missing_ok=True)
-        return f"{self.path} is gone: it is made anew from Git"
-
-
-@dataclass(frozen=True)
-class WriteList(Fix):
-    """Write the list of a folder's files into DVC's cache."""
-
-    name = "write"
-    target: Path
-    text: str
-
-    def apply(self, context: FixContext) -> str:
-        with files.atomic_write(self.target) as temporary:
-            temporary.write_text(self.text, encoding="utf-8")
-            temporary.chmod(READ_ONLY)
-        return f"{self.target} lists the model's files again"
-
-
-@dataclass(frozen=True)
-class Download(Fix):
-    """Bring a file into DVC's cache from the default remote."""
-
-    name = "download"
-    md5: str
-
-    def apply(self, context: FixContext) -> str:
-        storage = context.project.storage
-        if not storage.on_remote([self.md5], True):
-            raise Unreachable(f"the remote {storage.remote} has no {self.md5}")
-        storage.place(self.md5).unlink(missing_ok=True)  # DVC would take other bytes for these
-        storage.fetch([self.md5])
-        return f"{self.md5} is in DVC's cache, from the remote {storage.remote}"

@@ -1,6 +1,5 @@
 """What nothing refers to any more, found and removed."""
 
-import re
 import shutil
 import socket
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from predictflow.adapters import git_worktree, mlflow_tables, processes
 from predictflow.adapters.dvc_commands import hold_dvc_lock
 from predictflow.adapters.dvc_storage import OBJECTS
-from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.adapters.mlflow_entities import RUN_ID, Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import some_of
@@ -27,7 +26,6 @@ OWN_STORE = Path("mlflow_data")  # where the project's own store lies
 ARTIFACTS = OWN_STORE / "artifacts"
 EXPERIMENTS_FOLDER = Path(".dvc/tmp/exps")
 KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
-RUN_ID = re.compile(r"[0-9a-f]{32}")
 DAY = 86_400  # seconds
 GARBAGE_KINDS = {
     "runs": "runs of no model that anything holds",

@@ -121,7 +121,13 @@ def _named_by_files(project: Project, folder: Path) -> set[str]:
 def _inside(project: Project, md5s: Iterable[str]) -> set[str]:
     """The files of those folders whose lists the cache holds."""
     lists = (project.storage.cached(md5) for md5 in md5s if md5.endswith(".dir"))
-    return {md5 for listed in lists if listed for md5 in parse_list(listed.read_bytes()).values()}
+    try:
+        return {md5 for listed in lists if listed for md5 in parse_list(listed.read_bytes()).values()}
+    except ValueError as error:
+        raise CouldNotTell(
+            f"a list of files in DVC's cache is none any more, so nobody knows what it needs: {error}\n"
+            "Cure: `predictflow audit` names it."
+        ) from error
 
 
 def _md5s(tree: Any) -> Iterator[str]:

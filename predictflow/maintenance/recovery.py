@@ -141,7 +141,8 @@ def missing(project: Project, model: Model) -> list[str]:
     md5s: list[str] = []
     for _, md5 in _folders(model):
         listed = _cached(project, md5)
-        md5s += [md5] if listed is None else parse_list(listed).values()
+        whole = listed and hashlib.md5(listed).hexdigest() == md5.removesuffix(".dir")
+        md5s += parse_list(listed).values() if listed and whole else [md5]
     return [md5 for md5 in md5s if project.storage.cached(md5) is None]
 
 

@@ -1,7 +1,7 @@
 """Is what lies here the content that is meant? Registry, Git, MLflow's files and DVC's cache, compared."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,13 +45,16 @@ class ContentCheck:
                 " means (`dvc repro` registers the model of a commit)"
             )
             return [Mismatch("content", message)]
-        mismatches = [*self._of_run(), *self._of_commit()]
+        of_run = list(self._of_run())
+        mismatches = [*of_run, *self._of_commit()]
         if self.model:
             for check in (self._of_lock, self._of_tags, self._of_cache):
                 mismatches += check(self.model)
         # Where Git does not know it, MLflow's files are held to its own tags, which is all there is.
         model = self.model or known_model(self.project, version.content)
-        artifacts = Artifacts.of_version(version)
+        artifacts = Artifacts.of_version(self.project, version)
+        if of_run:  # its run's folder is another's
+            return mismatches
         return [*mismatches, *mlflow_files.artifact_mismatches(self.project, artifacts, model)]
 
     def tree_mismatches(self) -> list[Mismatch]:
@@ -125,7 +128,7 @@ class ContentCheck:
             yield Mismatch("git", f"{folder} is not named by dvc.lock")
         for path, md5 in wanted.items():
             try:
-                mismatch = _cached(self.project, path, md5)
+                mismatch = cache_mismatch(self.project, path, md5)
             except Unreachable as error:
                 yield Mismatch("not here", str(error))
                 return
@@ -158,6 +161,13 @@ def known_model(project: Project, content: str) -> Model:
     return recorded_model(project, content) or Model(content, Lockfile({}, {}, []), None, told, {}, {}, {})
 
 
+def content_of(project: Project, tags: Mapping[str, str]) -> str | None:
+    """The content that Git has recorded with just the md5s that these tags of a run or a version tell."""
+    md5s = md5s_of(tags)
+    models = (recorded_model(project, content) for content in project.history.contents if md5s)
+    return next((model.content for model in models if model and model.md5s == md5s), None)
+
+
 def commit_of(project: Project, version: Version) -> str | None:
     """The first commit that holds a version's content, if a branch or a tag has it."""
     first = project.history.first_with_model.get(version.content or "")
@@ -185,12 +195,12 @@ def other_provenance(project: Project, held: list[tuple[str, str]]) -> dict[tupl
 
 def held_in_cache(project: Project, path: str, md5: str) -> Path:
     """Where DVC's cache holds exactly these bytes. Raises Unreachable where it does not."""
-    if mismatch := _cached(project, path, md5):
+    if mismatch := cache_mismatch(project, path, md5):
         raise Unreachable(mismatch.message)
     return project.storage.place(md5)
 
 
-def _cached(project: Project, path: str, md5: str) -> Mismatch | None:
+def cache_mismatch(project: Project, path: str, md5: str) -> Mismatch | None:
     """What is wrong with a file, or a folder's list, in DVC's cache. Raises Unreachable without a cache."""
     place = project.storage.place(md5)
     tracked = MODEL_FOLDER.as_posix() if path.startswith(MODEL_FOLDER.as_posix()) else path

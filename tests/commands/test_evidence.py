@@ -132,14 +132,14 @@ def a_model_file_of_mlflow(history: History, made: Made) -> list[str]:
     return [str(path), made.md5s[MODEL], spoil(path)]
 
 
-def a_model_file_in_the_place_that_the_database_names(history: History, made: Made) -> list[str]:
-    there = history.project.folder.parent / "else where" / made.run / "model"
+def an_address_that_is_not_its_runs(history: History, made: Made) -> list[str]:
+    there = history.project.folder.parent / "else where" / made.run / "artifacts/model"
     shutil.copytree(artifacts(history, made), there)
     sql(
         history,
         ("UPDATE model_versions SET storage_location = ? WHERE version = 6", [there.as_uri()]),
     )
-    return [str(there / "serving.py"), made.md5s[f"{FOLDER}/serving.py"], spoil(there / "serving.py")]
+    return [f"the address of churn-predictor/6, {there.as_uri()}, is not that of its run {made.run}"]
 
 
 def no_model_file_of_mlflow(history: History, made: Made) -> list[str]:
@@ -156,10 +156,8 @@ def one_more_file_of_mlflow(history: History, made: Made) -> list[str]:
 
 
 def no_folder_of_mlflow(history: History, made: Made) -> list[str]:
-    gone = f"file:///gone/{made.run}/artifacts/model"
-    sql(history, ("UPDATE model_versions SET storage_location = ? WHERE version = 6", [gone]))
     shutil.rmtree(artifacts(history, made))
-    return [f"MLflow's files of churn-predictor/6 are not there: /gone/{made.run}/artifacts/model"]
+    return ["MLflow's files of churn-predictor/6 are not there: ", f"/{made.run}/artifacts/model"]
 
 
 def a_file_of_the_cache(history: History, made: Made) -> list[str]:
@@ -248,7 +246,7 @@ def a_content_of_nobody_in_its_run(history: History, made: Made) -> list[str]:
 
 EDITS = [
     a_model_file_of_mlflow,
-    a_model_file_in_the_place_that_the_database_names,
+    an_address_that_is_not_its_runs,
     no_model_file_of_mlflow,
     one_more_file_of_mlflow,
     no_folder_of_mlflow,
@@ -276,14 +274,12 @@ def test_one_edit_is_one_disagreement_with_the_file_and_both_md5s(history: Histo
     assert [part for part in expected if part not in said] == [], said
 
 
-def test_the_content_of_another_version_in_the_registry_disagrees_with_its_run_and_files(history: History):
+def test_the_content_of_another_version_in_the_registry_disagrees_with_its_run_and_md5s(history: History):
     made, other = history.made[NEWEST], history.made["first"]
     change = "UPDATE model_version_tags SET value = ? WHERE version = 6 AND key = 'predictflow.content'"
     sql(history, (change, [other.content]))
     said = doubts(history)
     assert f"but its run {made.run} made {made.content}" in said[0]
-    (file,) = [one for one in said if one.startswith(str(artifacts(history, made) / "model.ubj"))]
-    assert other.md5s[MODEL] in file and made.md5s[MODEL] in file
     assert any(one.startswith(f"{CUSTOMERS} has the md5 {other.md5s[CUSTOMERS]}") for one in said)
 
 
@@ -294,20 +290,35 @@ def test_every_disagreement_is_told_not_the_first_alone(history: History):
     assert len(doubts(history)) == 3
 
 
-def test_what_mlflow_and_python_write_beside_a_model_is_no_disagreement(history: History):
+def test_what_mlflow_writes_beside_a_model_is_no_disagreement_and_what_python_writes_is_one(history: History):
     folder = artifacts(history, history.made[NEWEST])
+    mark = "model_name: churn-predictor\nmodel_version: '6'\n"
+    (folder / "registered_model_meta").write_text(mark)
+    assert doubts(history) == []
+    (folder / "registered_model_meta").write_text(f"{mark}more: 1\n")
+    (said,) = doubts(history)
+    assert "registered_model_meta has no md5 by models/provenance.json" in said
+    (folder / "registered_model_meta").unlink()
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__/serving.cpython-311.pyc").write_bytes(b"compiled")
-    (folder / "registered_model_meta").write_text("model_name: churn-predictor\n")
-    assert doubts(history) == []
+    (said,) = doubts(history)
+    assert "__pycache__/serving.cpython-311.pyc has no md5 by models/provenance.json" in said
 
 
 def test_files_that_mlflow_cannot_bring_from_elsewhere_are_told_as_not_looked_at(history: History):
-    away = "s3://user:secret@models/6"
-    sql(history, ("UPDATE model_versions SET storage_location = ? WHERE version = 6", [away]))
+    away, run = "s3://user:secret@models", history.made[NEWEST].run
+    address = f"{away}/{run}/artifacts"
+    sql(
+        history,
+        ("UPDATE experiments SET artifact_location = ?", [away]),
+        ("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [address, run]),
+        ("UPDATE model_versions SET storage_location = ? WHERE version = 6", [f"{address}/model"]),
+    )
     _, decision, unseen = gather(history, NEWEST)
     (told,) = unseen
-    assert told.startswith("MLflow's own files of churn-predictor/6: s3://…@models/6 cannot be read: ")
+    assert told.startswith(
+        f"MLflow's own files of churn-predictor/6: s3://…@models/{run}/artifacts/model cannot"
+    )
     assert "secret" not in told and decision.passed
 
 

@@ -1,6 +1,8 @@
 """DVC's files, as they are read."""
 
-from predictflow.adapters.dvc_files import Lockfile, parse_lock
+import pytest
+
+from predictflow.adapters.dvc_files import Lockfile, parse_list, parse_lock
 
 
 def test_after_train_alone_the_numbers_of_the_model_before_are_not_the_new_ones():
@@ -26,3 +28,9 @@ stages:
     whole = parse_lock((lock % "new").encode())
     assert whole.md5s == stale.md5s | {"metrics/evaluate/metrics.json": "cc"}
     assert whole.content == "new"
+
+
+@pytest.mark.parametrize("text", [b"", b"no list", b"[1]", b'[{"md5": "x"}]', b"3", b"\xff"])
+def test_what_is_no_list_of_a_folders_files_is_told(text: bytes):
+    with pytest.raises(ValueError):
+        parse_list(text)

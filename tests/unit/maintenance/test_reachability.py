@@ -7,7 +7,7 @@ from predictflow.maintenance.reachability import Needed
 def test_only_the_stages_own_runs_of_nothing_are_no_longer_needed():
     def run(**tags: str) -> Run:
         marks = {key.replace("_", "."): value for key, value in tags.items()}
-        return Run("r", "", "FINISHED", 0, 0, marks, "")
+        return Run("r", "", "FINISHED", 0, 0, marks, "", "")
 
     held = Needed({"held"}, {"named"}, set())
     assert held.run(run()), "it carries no mark of the stages"
