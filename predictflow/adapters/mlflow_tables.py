@@ -166,19 +166,14 @@ def set_param(uri: str, run_id: str, key: str, value: str) -> None:
         session.merge(SqlParam(run_uuid=run_id, key=key, value=value))
 
 
-def set_metric(uri: str, run_id: str, key: str, value: float, when: int) -> None:
-    """Let the last value of a metric be this one, at the time and step that it has.
-
-    Args:
-        when: its time where the run has no such metric, in milliseconds since 1970.
-    """
+def set_metric(uri: str, run_id: str, key: str, value: float) -> None:
+    """Let the last value of a metric that a run has be this one, at the time and step that it has."""
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
     from sqlalchemy import delete
 
     with _session(uri) as session:
-        last = session.get(SqlLatestMetric, (key, run_id))
-        at = {"timestamp": last.timestamp, "step": last.step} if last else {"timestamp": when, "step": 0}
-        same = {"run_uuid": run_id, "key": key, **at}
+        last = session.get_one(SqlLatestMetric, (key, run_id))
+        same = {"run_uuid": run_id, "key": key, "timestamp": last.timestamp, "step": last.step}
         for table in (SqlMetric, SqlLatestMetric):
             session.execute(delete(table).filter_by(**same))
             session.add(table(**same, value=value, is_nan=False))

@@ -182,21 +182,16 @@ class SetParam(Fix):
 
 @dataclass(frozen=True)
 class SetMetric(Fix):
-    """Give a run the last value of a metric again.
-
-    Attributes:
-        when: its time, where the run has none, in milliseconds since 1970.
-    """
+    """Let the last value of a run's metric be this one."""
 
     name = "set metric"
     run_id: str
     key: str
     value: float
-    when: int
 
     def apply(self, context: FixContext) -> str:
         with context.store.lock:
-            mlflow_tables.set_metric(tracking_uri(), self.run_id, self.key, self.value, self.when)
+            mlflow_tables.set_metric(tracking_uri(), self.run_id, self.key, self.value)
         return f"run {self.run_id} has {self.key} {self.value}"
 
 

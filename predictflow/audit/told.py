@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from predictflow.adapters.mlflow_entities import EXPERIMENT_TAG, Run, md5s_of
 from predictflow.audit import fixes
 from predictflow.audit.finding import RESTORE, Finding, new_finding
-from predictflow.formatting import Json
+from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
 from predictflow.verification.content import content_of, recorded_model
@@ -121,10 +121,12 @@ def _of_metrics(project: Project, run: Run, metrics: Mapping[str, float], receip
     for key, value in receipt.get("metrics", {}).items():
         recorded.setdefault(key, []).append(value)
     for key, values in recorded.items():
-        now = metrics.get(key)
-        if now not in values and (key in metrics or key in receipt.get("metrics", {})):
-            mend = fixes.SetMetric(run.id, key, values[-1], run.ended or run.began)
-            yield _differs(run, f"metric {key}", now, values[-1], mend)
+        if key in metrics and metrics[key] not in values:
+            mend = fixes.SetMetric(run.id, key, values[-1])
+            yield _differs(run, f"metric {key}", metrics[key], values[-1], mend)
+    if lacking := sorted(receipt.get("metrics", {}).keys() - metrics.keys()):
+        message = f"run {run.id} lacks metrics that its receipt tells: {some_of(lacking)}"
+        yield Finding("told", run.id, message, RESTORE, note=True)
 
 
 def _differs(run: Run, what: str, now: object, recorded: object, mend: fixes.Fix) -> Finding:

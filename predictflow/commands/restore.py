@@ -16,9 +16,9 @@ def command(context: click.Context, as_json: bool) -> None:
     """Write what the store lacks: runs, versions, stages and aliases, from Git, DVC and the receipts.
 
     A version with a receipt gets its own number and, if its run is lost, the run's own id and times; other
-    runs get new ids and are marked as restored. Files come from DVC's cache, or from its default remote. A
-    database that is broken is moved aside first; what a healthy one holds stays. A server (HTTP) gives out
-    ids and numbers by itself.
+    versions get numbers that are free, other runs new ids, and are marked as restored. Files come from DVC's
+    cache, or from its default remote. A database that is broken is moved aside first; what a healthy one
+    holds stays. A server (HTTP) gives out ids and numbers by itself.
 
     Exit codes: 0 every version with a receipt is complete, 1 the files of one are not here, 2 could not tell.
 
@@ -55,7 +55,9 @@ def _draw(answer: Json) -> None:
         console.print(f"{renamed}: its receipt, or another's, says so", markup=False)
     for version in answer["versions"]:
         stage = "in no stage" if version["stage"] == "None" else version["stage"]
-        console.print(fact(version["version"], stage, f"content {version['content']}"))
+        new = answer["own_ids"] and not version["own_number"]
+        number = "a new number: no receipt tells which it had" if new else ""
+        console.print(fact(version["version"], stage, f"content {version['content']}", number))
     promoted = [model for model in answer["incomplete"] if model["version"]]
     for model in promoted:
         message = f"version {model['version']} is not complete: {some_of(model['lacking'], 1)}"

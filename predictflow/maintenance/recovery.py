@@ -5,7 +5,7 @@ use, so that a restored run and version look as they did. Everything may be done
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class RestoreEntry:
     Attributes:
         model: as Git has recorded it.
         commit: the first one with its dvc.lock.
-        experiments: the names of DVC's experiments that hold it, each with a run of its own; empty for a
-            model that a branch or a tag holds, which has one run.
+        experiments: the names of DVC's experiments that hold it.
+        on_branch: whether a branch or a tag holds or held it; else it is an experiment's alone.
         registered: when it was registered, or first committed; milliseconds since 1970. None for one that
             never was registered.
         receipts: those that speak of it, in the order of the chain.
@@ -43,6 +43,7 @@ class RestoreEntry:
     model: Model
     commit: Commit
     experiments: tuple[str, ...]
+    on_branch: bool
     registered: int | None
     receipts: list[Receipt]
 
@@ -67,10 +68,14 @@ class RestoreEntry:
         return next(filter(None, runs), {})
 
     @property
-    def times(self) -> tuple[int, int]:
-        """When its run began and ended, by its receipt, else its commit; milliseconds since 1970."""
-        began = self.recorded_run.get("began") or self.committed
-        return began, self.recorded_run.get("ended") or began
+    def runs(self) -> list[str | None]:
+        """The experiments whose runs there should be, a run each; None for one that no experiment made."""
+        recorded = [self.recorded_run.get("experiment")] if self.recorded_run else []
+        return list(dict.fromkeys([*recorded, *self.experiments])) or [None]
+
+    def recorded(self, experiment: str | None) -> Json:
+        """The run that its receipts tell of, if an experiment (or none) made that; else empty."""
+        return self.recorded_run if self.recorded_run.get("experiment") == experiment else {}
 
 
 def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
@@ -85,11 +90,13 @@ def plan(project: Project, chain: Chain) -> list[RestoreEntry]:
         if model is None or model.commit is None:
             continue
         refs = [ref.name for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
-        experiments = () if history.is_on_branch(content) else tuple(sorted(refs))
+        on_branch = history.is_on_branch(content)
         registered = model.commit.time * 1000 if passed else None
         if content in receipts:
             registered = receipts[content][0].body["registered"]
-        entries.append(RestoreEntry(model, model.commit, experiments, registered, receipts.get(content, [])))
+        told = receipts.get(content, [])
+        names = tuple(sorted(refs))
+        entries.append(RestoreEntry(model, model.commit, names, on_branch, registered, told))
     return sorted(entries, key=lambda entry: (entry.registered or entry.committed, entry.content))
 
 
@@ -108,18 +115,15 @@ def _was_registered(project: Project, content: str, lock: str) -> bool:
         return False
 
 
-def registry_stages(
-    entries: list[RestoreEntry], chain: Chain, is_on_branch: Callable[[str], bool]
-) -> dict[str, str]:
+def registry_stages(entries: list[RestoreEntry], chain: Chain) -> dict[str, str]:
     """{content: MLflow's stage}, as registrations and receipts have put them there one after the other.
 
-    Args:
-        is_on_branch: whether a model is of a branch or tag; an experiment's is registered in no stage.
+    An experiment's is registered in no stage.
     """
     events = [
         (entry.registered / 1000, 0, entry.content, RegistryStage.STAGING, False)
         for entry in entries
-        if entry.registered is not None and is_on_branch(entry.content)
+        if entry.registered is not None and entry.on_branch
     ]
     events += [
         (receipt.time, place, receipt.content, STAGES[receipt.stage], receipt.action == ARCHIVED)
@@ -194,8 +198,8 @@ def _put(target: Path, path: str, md5: str, content: bytes | None, where: str) -
 def tags_of(entry: RestoreEntry, experiment: str | None, baseline: str | None) -> dict[str, str]:
     """The tags of a run that is made anew: its receipt's, else those that say that it was restored."""
     md5s = {f"{MD5_PREFIX}{path}": md5 for path, md5 in entry.model.md5s.items()}
-    if entry.recorded_run:
-        return entry.recorded_run["tags"] | md5s
+    if recorded := entry.recorded(experiment):
+        return recorded["tags"] | md5s
     tags = {
         CONTENT_TAG: entry.content,
         RESTORED_TAG: "true",

@@ -125,6 +125,7 @@ class Restorer:
         versions = self._restore_versions(entries, {about["content"] for about in incomplete}, renumbering)
         self.project.forget_store()
         stages = self._restore_stages(entries, chain)
+        receipted = {entry.content for entry in entries if entry.receipts}
         self.project.forget_store()
         follow(self.project, chain)
         return {
@@ -132,7 +133,12 @@ class Restorer:
             "incomplete": incomplete,
             "renumbered": [{"from": old, "to": new} for old, new in sorted(renumbering.changes.items())],
             "versions": [
-                {"version": name, "content": content, "stage": stages.get(name, "None")}
+                {
+                    "version": name,
+                    "content": content,
+                    "stage": stages.get(name, "None"),
+                    "own_number": self.own_ids and content in receipted,
+                }
                 for name, content in versions.items()
             ],
         }
@@ -146,7 +152,7 @@ class Restorer:
         """
         lacking = recovery.lay_out(self.project, entry, top)
         made = []
-        for experiment in entry.experiments or (None,):
+        for experiment in entry.runs:
             run = recovery.run_of(self.project.runs.get(entry.content, []), experiment)
             run_id = run.id if run else self._new_run(entry, experiment)
             if not lacking:
@@ -156,20 +162,25 @@ class Restorer:
                 numbers = (params.flat(entry.model.params), params.flat(entry.model.metrics))
                 log_values(self.store, run_id, *numbers, entry.committed)
             if not run:
-                own_id = self.own_ids and bool(entry.recorded_run)
+                own_id = self.own_ids and bool(entry.recorded(experiment))
                 about = {"run": run_id, "content": entry.content, "experiment": experiment}
                 made.append(about | {"own_id": own_id})
                 if self.own_ids:
-                    mlflow_tables.date_metrics(tracking_uri(), run_id, entry.times[1])
+                    ended = entry.recorded(experiment).get("ended") or entry.committed
+                    mlflow_tables.date_metrics(tracking_uri(), run_id, ended)
         shutil.rmtree(top, ignore_errors=True)
         return made, lacking
 
     def _new_run(self, entry: RestoreEntry, experiment: str | None) -> str:
-        recorded, (began, ended) = entry.recorded_run, entry.times
+        recorded = entry.recorded(experiment)
+        began = recorded.get("began") or entry.committed
+        ended = recorded.get("ended") or began
         parents = entry.commit.parents
         baseline = self.project.history.commits[parents[0]].sha if parents else None
         tags = recovery.tags_of(entry, experiment, baseline)
-        name = recorded.get("name") or experiment or entry.model.params["train"]["model"]
+        # Of a model whose provenance.json was never committed there are no params.
+        family = entry.model.params.get("train", {}).get("model")
+        name = recorded.get("name") or experiment or family or entry.content
         noted = recorded.get("params") or {}  # also those that only the training could note
         client, experiment_id = self.store.client, self.store.experiment_id
         if self.own_ids:
@@ -218,7 +229,8 @@ class Restorer:
             own = (rebuild for rebuild in rebuilds if rebuild.content == entry.content)
             whole = [rebuild for rebuild in own if not rebuild.broken]
             tags, text = _described(entry, whole)
-            run = self.project.runs[entry.content][0]
+            runs = self.project.runs[entry.content]
+            run = next((run for run in runs if run.id == entry.recorded_run.get("id")), runs[0])
             registered = registry.register(self.store, self.model, entry.content, run.id, tags, text)
             made = int(registered.version)
             number = renumbering.numbers.get(entry.content, made)
@@ -231,7 +243,7 @@ class Restorer:
     def _restore_stages(self, entries: list[RestoreEntry], chain: Chain) -> dict[str, str]:
         """{version: the stage that it was put in}, of those that were in none; who was in Staging all the
         time stays there."""
-        stages = recovery.registry_stages(entries, chain, self.project.history.is_on_branch)
+        stages = recovery.registry_stages(entries, chain)
         versions = versions_of(self.project, self.model)
         occupied = any(version.stage == RegistryStage.STAGING for version in versions)
         put = {}
@@ -266,7 +278,7 @@ def _described(entry: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dic
             tags[mlflow_entities.REBUILT_TAG] = f"{rebuilds[-1].body['verdict']} {rebuilds[-1].body['when']}"
         return tags, last.body["description"]
     tags = md5s | {mlflow_entities.COMMIT_TAG: entry.commit.sha, mlflow_entities.DIRTY_TAG: "false"}
-    if entry.experiments:
+    if entry.experiments and not entry.on_branch:
         tags[mlflow_entities.EXPERIMENT_TAG] = entry.experiments[0]
     recorded = provenance.Provenance(entry.content, model.md5s, model.params)
     head = register.headline(model.params["train"]["model"], model.metrics, model.prepared)

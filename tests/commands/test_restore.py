@@ -250,6 +250,25 @@ def test_a_broken_database_is_moved_aside_and_made_anew(promoted: History, damag
     history.told("gate", f"{MODEL}@production")
 
 
+def test_every_experiment_has_its_run_again_and_new_numbers_are_told_as_new(promoted: History):
+    """Also one whose model a branch holds by now, and one whose model was promoted from another run."""
+    history, newest = elsewhere(promoted), promoted.made["all at once"]
+    for place, name in enumerate(("other params", "all at once")):
+        ref = f"refs/exps/{place:02}/{'0' * 38}/exp-{place}"
+        history.project.run("git", "update-ref", ref, promoted.made[name].commit)
+    rows = history.answer("experiments", code=2)["experiments"]
+    assert {row["run"] for row in rows if row["experiment"]} == {None}, "`predictflow restore` writes it"
+    said = " ".join(history.told("restore").split())
+    rows = {row["experiment"]: row for row in history.answer("experiments")["experiments"]}
+    assert all(rows[name]["run"] for name in ("shallow", "exp-0", "exp-1"))
+    (trained,) = [run for run in history.project.runs() if run.info.run_id == newest.run]
+    assert "dvc.exp_name" not in trained.data.tags and rows["exp-1"]["run"] != newest.run
+    assert versions(history)[6]["run"] == newest.run
+    told = [part for part in said.split(f"{MODEL}/")[1:] if "a new number" in part]
+    assert [part[0] for part in told] == ["2", "5"]
+    assert history.answer("restore")["runs"] == []
+
+
 def test_a_store_that_somebody_else_numbered_takes_the_receipts_numbers(promoted: History):
     """A fresh clone in which `make repro` has registered main's model as its version 1."""
     clone = elsewhere(promoted)
