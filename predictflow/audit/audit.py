@@ -48,7 +48,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
             findings += check_version(project, chain, version)
         findings += registry.check_duplicates(project, model)
         findings += check_runs(project)
-        findings += check_told(project, chain)
+        findings += check_told(project, chain, ledger_is_whole)
     findings += project.look(lambda: list(check_cache(project)), [])
     findings += [*_check_index(project), *_check_git(project)]
     order = list(FINDING_KINDS)

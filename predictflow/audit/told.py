@@ -22,15 +22,21 @@ from stages.support.paths import PROVENANCE
 from stages.tracking.notes import NOTE
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX
 
+KINDS: dict[str, type | tuple[type, ...]] = {"tags": str, "params": str, "metrics": (int, float)}
 # The tags of a run that the stages write, by how they begin: all others are a person's.
 WRITTEN = ("git.", "dvc.", "predictflow.", "mlflow.source.")
 
 
-def check_told(project: Project, chain: Chain) -> Iterator[Finding]:
-    """What the store says of runs, and how it describes versions, where that is not what is recorded."""
+def check_told(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterator[Finding]:
+    """What the store says of runs, and how it describes versions, where that is not what is recorded.
+
+    Args:
+        ledger_is_whole: whether the receipts are believed.
+    """
     store, runs = project.store, [run for run in project.all_runs if run.status != "RUNNING"]
     tags, params, metrics = store.tags(runs), store.params(runs), store.metrics(runs)
-    receipts = {receipt.run["id"]: receipt.run for receipt in chain.receipts if receipt.run}
+    believed = chain.receipts if ledger_is_whole else []
+    receipts = {(receipt.run or {}).get("id"): _read(receipt.run or {}) for receipt in believed}
     for run in runs:
         own, receipt = tags.get(run.id, {}), receipts.get(run.id, {})
         yield from _of_content(project, run, own)
@@ -41,11 +47,21 @@ def check_told(project: Project, chain: Chain) -> Iterator[Finding]:
     made = {run.id: run.content for run in runs}
     for version in project.versions:
         agrees = version.model == chain.model and made.get(version.run_id or "") == version.content
-        told = chain.by_content.get(version.content or "", []) if agrees else []
+        told = [receipt for receipt in believed if agrees and receipt.content == version.content]
         text = told[-1].body["description"] if told else ""
         if text not in version.description:
             message = f"the description of {version.name} is not the one that {told[-1].name} tells"
             yield new_finding("told", version.name, message, "", [fixes.Describe(version.number, text)])
+
+
+def _read(run: Json) -> dict[str, Json]:
+    """What a receipt tells of a run, as far as it is what it should be: nobody else holds it to that."""
+    parts = ((part, run.get(part)) for part in ("tags", "params", "metrics"))
+    told = {part: values for part, values in parts if isinstance(values, dict)}
+    return {
+        part: {key: value for key, value in values.items() if isinstance(value, KINDS[part])}
+        for part, values in told.items()
+    }
 
 
 def _of_content(project: Project, run: Run, tags: Mapping[str, str]) -> Iterator[Finding]:

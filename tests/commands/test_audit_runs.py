@@ -1,17 +1,20 @@
 """What the store says of runs and versions is held against Git and the receipts, and mended by them."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from predictflow.adapters.git import Repository
+from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.receipts import PROMOTED, VERSION_KEYS, ReceiptDraft
 from tests.commands.test_audit import GATE, MODEL, NEWEST, audit, copy, kinds
 from tests.commands.test_evidence import sql
 from tests.people.history import History
-
-PROMOTED = "on a branch"  # version 4: a receipt tells of its run; of "other code", version 5, none does
 
 
 @pytest.fixture
@@ -178,3 +181,17 @@ def test_a_version_whose_run_is_gone_for_good_is_of_the_run_that_restore_writes(
     assert "is of run" in audit(history, "--fix")["mended"][0]
     run_id, source, _, _ = version(history, made.version)
     assert run_id != made.run and source.endswith(f"/{run_id}/artifacts/model")
+
+
+def test_a_receipt_whose_run_is_no_run_stops_nobody_and_is_followed_by_nothing(history: History):
+    """It stands in the chain as it should, so that only what it tells is odd."""
+    folder, before = history.project.folder, said(history)
+    with mock.patch.dict(os.environ, history.project.env, clear=True):
+        ledger = Ledger.open(Repository(folder), MODEL)
+        body = ledger.chain.standing()["production"].body
+        facts = {key: body[key] for key in VERSION_KEYS}
+        for run in ({"tags": [1], "params": {"seed": [2]}, "metrics": 3}, {"id": history.made[NEWEST].run}):
+            draft = ReceiptDraft(PROMOTED, 6, body["commit"], facts | {"run": run}, "production")
+            ledger.append([draft])
+    history.told("audit", "--fix")
+    assert [row for row in said(history) if row not in before and "predictflow.receipt" not in row] == []
