@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from predictflow.audit import registry
 from predictflow.audit.bytes import check_cache, check_runs, check_version
-from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
 from predictflow.audit.file_fixes import DropIndex
+from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
 from predictflow.audit.fixes import Fix, FixContext
 from predictflow.audit.receipts import receipt_findings
 from predictflow.audit.told import check_told
