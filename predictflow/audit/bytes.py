@@ -17,7 +17,7 @@ from predictflow.errors import masked
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
 from predictflow.verification.content import ContentCheck, cache_mismatch, content_of, known_model
-from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches
+from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, byte_code
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
@@ -134,6 +134,8 @@ def _of_mismatch(
             cure = f"`dvc checkout --force {MODEL_FOLDER}`"
             if first and path and path.name == PROVENANCE.name:
                 cure = f"`git checkout {first.sha[:10]} -- {PROVENANCE}`"
+            elif path and byte_code(path):  # .dvcignore names it
+                cure = f"`rm {shlex.quote(str(path))}`"
         case "git" | "commit":
             cure = "commit dvc.lock and models/provenance.json as they were when it was registered"
     kind = kinds.get(mismatch.kind, mismatch.kind)

@@ -345,6 +345,12 @@ def a_file_more_in_the_tree(history: History) -> None:
     (history.project.folder / "models/churn-predictor/model.skops").write_bytes(b"forged")
 
 
+def byte_code_in_the_tree(history: History) -> None:
+    folder = history.project.folder / "models/churn-predictor/__pycache__"
+    folder.mkdir()
+    (folder / "serving.cpython-311.pyc").write_bytes(b"compiled")
+
+
 def a_file_more_in_mlflow(history: History) -> None:
     (artifacts(history, history.made[NEWEST]) / "model.skops").write_bytes(b"forged")
 
@@ -367,12 +373,13 @@ DECISIONS: list[tuple[Callable[[History], None], str, bool]] = [
     (a_model_file_in_the_tree, "tree", True),
     (a_file_less_in_the_tree, "tree", True),
     (a_file_more_in_the_tree, "tree", True),
+    (byte_code_in_the_tree, "tree", True),
     (a_file_more_in_mlflow, "files", True),
     (a_tag_of_gto, "foreign tag", True),
     (a_tag_without_a_message, "receipt", True),
     (a_version_less, "version", False),
 ]
-SOME = [DECISIONS[:2], DECISIONS[2:5], DECISIONS[5:]]
+SOME = [DECISIONS[:2], DECISIONS[2:6], DECISIONS[6:]]
 
 
 @pytest.mark.parametrize("group", SOME, ids=lambda group: group[0][0].__name__)
