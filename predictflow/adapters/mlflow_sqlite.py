@@ -7,6 +7,7 @@ asked.
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ class Database:
         with closing(sqlite3.connect(f"{self._path.as_uri()}?{how}", LOCK_TIMEOUT, uri=True)) as connection:
             return connection.execute(question, tuple(values)).fetchall()
 
+    def _number(self, value: Any, what: str) -> Any:
+        """SQLite lets a column of numbers hold texts, too, where somebody writes them by hand."""
+        if isinstance(value, int | float):
+            return value
+        raise Unreachable(f"{self.where} cannot be read: {what} is {value!r}, which is no number")
+
     def runs(self) -> list[Run]:
         return self._runs(ACTIVE_RUNS)
 
@@ -62,7 +69,16 @@ class Database:
             f" {those} ORDER BY start_time DESC, run_uuid"
         )
         return [
-            Run(run_id, name, status, began, ended, tags.get(run_id, {}), artifacts or "", home or "")
+            Run(
+                id=run_id,
+                name=name,
+                status=status,
+                began=self._number(began, f"start_time of run {run_id}"),
+                ended=None if ended is None else self._number(ended, f"end_time of run {run_id}"),
+                tags=tags.get(run_id, {}),
+                artifacts=artifacts or "",
+                home=home or "",
+            )
             for run_id, name, status, began, ended, artifacts, home in rows
         ]
 
@@ -89,7 +105,10 @@ class Database:
         values = "CASE is_nan WHEN 1 THEN 'nan' ELSE value END"
         of_runs = self._of_runs(f"key, {values} FROM latest_metrics", runs)
         return {
-            run_id: {key: float(value) for key, value in metrics.items()}
+            run_id: {
+                key: nan if value == "nan" else self._number(value, f"metric {key} of run {run_id}")
+                for key, value in metrics.items()
+            }
             for run_id, metrics in of_runs.items()
         }
 
@@ -119,11 +138,11 @@ class Database:
         return [
             Version(
                 model=name,
-                number=number,
+                number=self._number(number, f"a version of {name}"),
                 stage=stage,
                 aliases=tuple(aliases.get((name, number), ())),
                 run_id=run_id,
-                registered=registered,
+                registered=self._number(registered, f"creation_time of {name}/{number}"),
                 tags=tags.get(f"{name}/{number}", {}),
                 source=source or "",
                 description=description or "",

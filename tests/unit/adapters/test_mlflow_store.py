@@ -224,6 +224,25 @@ def test_a_damaged_database_is_told_with_its_reason(database: Path, damage, reas
         assert reason in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("latest_metrics", "value"),
+        ("runs", "start_time"),
+        ("runs", "end_time"),
+        ("model_versions", "creation_time"),
+        ("model_versions", "version"),
+    ],
+)
+def test_a_text_where_a_number_belongs_is_told(database: Path, table, column):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = 'forged' WHERE rowid = 1")
+    found = Database(database)
+    with pytest.raises(Unreachable, match=r"cannot be read: .+ is 'forged', which is no number"):
+        found.metrics(found.runs())
+        found.versions()
+
+
 @pytest.mark.parametrize("table", ["registered_model_aliases", "model_version_tags"])
 def test_what_an_older_mlflow_did_not_keep_is_told_and_the_rest_is_read(database: Path, table):
     with closing(sqlite3.connect(database)) as connection:
