@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from predictflow.errors import CouldNotTell, masked
+from predictflow.console import print_json
+from predictflow.errors import CouldNotTell, masked, system_cure
 from stages.support.errors import UserError
 
 # Every command with its group and its short help: `predictflow --help` imports none of them.
@@ -77,14 +78,37 @@ def predictflow(context: click.Context, repo: Path) -> None:
 
 def run(words: list[str]) -> int:
     """Run a command and return its exit code; a person's mistake is told in words, without a traceback."""
+    as_json = "--json" in words
     try:
-        predictflow(words, prog_name="predictflow")
+        return predictflow(words, prog_name="predictflow", standalone_mode=False) or 0
+    except click.ClickException as error:
+        if not as_json:
+            error.show()
+            return error.exit_code
+        about = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "predictflow"
+        return _tell(f"{error.format_message()}\nCure: `{about} --help`.", error.exit_code, as_json)
     except UserError as error:
-        print(f"ERROR: {masked(str(error))}", file=sys.stderr)
-        return 2 if isinstance(error, CouldNotTell) else 1
-    except SystemExit as ended:  # which is how click ends
+        return _tell(str(error), 2 if isinstance(error, CouldNotTell) else 1, as_json)
+    except OSError as error:
+        message = f"{error.filename or 'this project'}: {error.strerror}"
+        if system_cure(message) is None:
+            raise
+        return _tell(message, 1, as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _tell("stopped before it was done.\nCure: ask again; what was begun is completed.", 1, as_json)
+    except SystemExit as ended:
         return int(ended.code or 0)
-    return 0
+
+
+def _tell(message: str, code: int, as_json: bool) -> int:
+    """Tell a mistake, as JSON on standard output or as text on standard error; the exit code."""
+    error, _, cure = masked(message).partition("\nCure: ")
+    cure = system_cure(error) or cure  # what the disk does not take, no other cure brings
+    if as_json:
+        print_json({"error": error, "cure": cure or None})
+    else:
+        print(f"ERROR: {error}" + (f"\nCure: {cure}" if cure else ""), file=sys.stderr)
+    return code
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from stages.support import paths
 from stages.support.params import flat
 from stages.support.paths import PROVENANCE
 
-DVC_LOCK = "dvc.lock"
+DVC_LOCK, DVC_YAML = "dvc.lock", "dvc.yaml"
 # As dvc.lock writes them:
 CUSTOMERS, TRAIN, TEST = (path.as_posix() for path in (paths.CUSTOMERS, paths.TRAIN, paths.TEST))
 MODEL, REQUIREMENTS = (path.as_posix() for path in (paths.MODEL_FOLDER, paths.REQUIREMENTS))

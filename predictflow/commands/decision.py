@@ -23,7 +23,7 @@ def _draw(answer: Json, allowed: bool) -> None:
     decision = answer["decision"]
     for reason in decision["reasons"] if decision else []:
         against = reason in decision["against"]
-        console.print(f"{'no ' if against else 'yes'} {reason}", style="red" if against else "", markup=False)
+        console.print(f"{'no' if against else 'yes'}: {reason}", style="red" if against else "", markup=False)
     what = f"{answer['version']} to {answer['stage']}"
     if not allowed and not decision["forcible"]:
         verdict = f"refused: {what}. The content is in doubt, which nothing can force."
@@ -32,7 +32,9 @@ def _draw(answer: Json, allowed: bool) -> None:
     elif not answer["done"]:
         verdict = f"would be done: {what}"
     elif answer["receipts"]:
-        verdict = f"done: {what}; receipt {', '.join(answer['receipts'])}"
+        origin = answer["pushed_to"]
+        where = f"pushed to origin, {origin}" if origin else "not pushed: Git has no remote named origin"
+        verdict = f"done: {what}; receipt {', '.join(answer['receipts'])}, {where}"
     else:
         verdict = f"done: {what}; the receipts said so already"
     console.print(verdict, style="bold", markup=False)

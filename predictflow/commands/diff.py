@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from predictflow.commands.completion import complete_handle
-from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.console import draw_table, fact, open_console, print_gaps, print_json
 from predictflow.formatting import SHORT, Json, some_of
 from predictflow.lineage.comparison import compare_sides
 from predictflow.lineage.project import Project
 from predictflow.lineage.sides import find_side
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from rich.text import Text
 
     from predictflow.lineage.customer_files import Open
@@ -89,7 +88,9 @@ def _reading(total: int) -> "Iterator[Open | None]":
 def _draw(answer: Json) -> None:
     console = open_console()
     if answer["differs"]:
-        console.print(_table(answer))
+        for letter in "ab":
+            console.print(_side(letter, answer[letter]))
+        console.print(draw_table(("", "A", "B", ""), _rows(answer)))
     for head, note in _notes(answer):
         console.print(fact(f"{head}:", note), soft_wrap=head == "code")  # a command stays in one line
     print_gaps(console, answer["not_looked_at"])
@@ -120,29 +121,22 @@ def _commands(code: Json) -> dict[str, list[str]]:
     return files
 
 
-def _table(answer: Json) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None)
-    table.add_column(no_wrap=True)
-    for head in (_head("A", answer["a"]), _head("B", answer["b"]), ""):
-        table.add_column(head, overflow="fold")
-    for section in answer["differs"]:
-        table.add_row(Text(section, "bold"))
-        for name, *cells in ROWS[section](answer[section]):
-            table.add_row(Text(f"  {name}"), *map(Text, cells))
-    return table
-
-
-def _head(letter: str, side: Json) -> "Text":
-    from rich.text import Text
-
-    lines = [f"{letter}: {side['handle'] or side['is']}", side["kind"], (side["content"] or "")[:SHORT]]
-    return Text("\n".join(filter(None, lines)), "bold")
-
-
 Row = tuple[str, ...]  # its name, then the cells of A, of B, and of their difference
+
+
+def _rows(answer: Json) -> "Iterator[tuple[str | Text, ...]]":
+    """All rows, beneath the name of their section, each of four cells."""
+    from rich.text import Text
+
+    for section in answer["differs"]:
+        yield Text(section, "bold"), "", "", ""
+        for name, *cells in ROWS[section](answer[section]):
+            yield f"  {name}", *cells, *[""] * (3 - len(cells))
+
+
+def _side(letter: str, side: Json) -> "Text":
+    name, content = side["handle"] or side["is"], side["content"] or ""
+    return fact(f"{letter.upper()}:", name, side["kind"], content[:SHORT])
 
 
 def _data(data: Json) -> Iterator[Row]:

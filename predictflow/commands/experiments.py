@@ -7,7 +7,7 @@ import click
 
 from predictflow.adapters.dvc_commands import compare_plots
 from predictflow.commands.completion import complete_handle
-from predictflow.console import open_console, print_gaps, print_json
+from predictflow.console import draw_table, open_console, print_gaps, print_json
 from predictflow.formatting import Json, some_of
 from predictflow.lineage.answers import HEADLINE
 from predictflow.lineage.experiments import experiment_entries, in_order
@@ -17,6 +17,7 @@ from stages.support.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 MANY = 4  # files of code that are counted, not named
 
@@ -109,26 +110,23 @@ def _draw(answer: Json, sort: str | None) -> None:
 
 
 def _table(answer: Json, sort: str | None) -> "Table":
-    from rich.table import Table
-
     metrics = list(dict.fromkeys([*([sort] if sort else []), HEADLINE[0], "brier"]))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("experiment", overflow="fold")
-    table.add_column("changed", overflow="fold", max_width=40)
-    for metric in metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
-    for name in ("run", "version"):
-        table.add_column(name, no_wrap=True)
-    for row in answer["experiments"]:
-        table.add_row(
-            row["name"],
-            _changes(row),
-            *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "" for name in metrics),
-            _run(row) if answer["store_answers"] else "not known",
-            " ".join(version["name"].rpartition("/")[2] for version in row["versions"]),
-            style="" if row["content"] else "dim",
-        )
-    return table
+    heads = ("experiment", "changed", *metrics, "run", "version")
+    rows = (_row(row, metrics, answer["store_answers"]) for row in answer["experiments"])
+    return draw_table(heads, rows, right=metrics)
+
+
+def _row(row: Json, metrics: list[str], store_answers: bool) -> "list[Text]":
+    from rich.text import Text
+
+    cells = (
+        row["name"],
+        _changes(row),
+        *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "" for name in metrics),
+        _run(row) if store_answers else "not known",
+        " ".join(version["name"].rpartition("/")[2] for version in row["versions"]),
+    )
+    return [Text(cell, "" if row["content"] else "dim") for cell in cells]
 
 
 def _changes(row: Json) -> str:

@@ -1,10 +1,8 @@
 """`predictflow find-customer`: which registered models have learned from a customer."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from predictflow.console import open_console, print_gaps, print_json
+from predictflow.console import draw_table, open_console, print_gaps, print_json
 from predictflow.errors import Unreachable
 from predictflow.formatting import SHORT, Json, stage_and_aliases
 from predictflow.lineage import answers
@@ -14,9 +12,6 @@ from stages.support import hashes
 from stages.support.errors import UserError
 from stages.support.params import flat
 from stages.support.paths import TEST_INDEX, TRAIN_INDEX
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 # The sets in the order in which they are looked into.
 SETS = {"training": TRAIN_INDEX, "test": TEST_INDEX}
@@ -58,7 +53,9 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
         print_json(answer)
     else:
         console = open_console()
-        console.print(_table(models, "not registered" if registered else "not known"))
+        no_version = "not registered" if registered else "not known"
+        rows = (_row(model, no_version) for model in models)
+        console.print(draw_table(("version", "set", "model", "commit"), rows))
         print_gaps(console, project.unseen)
     sets = {model["set"] for model in models}
     if sets & SETS.keys():
@@ -107,19 +104,14 @@ def _set(project: Project, content: str | None, customer_id: str) -> str:
     return "neither"
 
 
-def _table(models: list[Json], no_version: str) -> "Table":
-    from rich.table import Table
-
-    table = Table("version", "set", "model", "commit", box=None)
-    for model in models:
-        versions = [
-            f"{version['name']} {stage_and_aliases(version['stage'], version['aliases'])}"
-            for version in model["versions"]
-        ]
-        table.add_row(
-            "\n".join(versions) or no_version,
-            model["set"] or f"could not tell: {model['why_not']}",
-            (model["content"] or "")[:SHORT],
-            (model["commit"] or "none")[:10],
-        )
-    return table
+def _row(model: Json, no_version: str) -> tuple[str, ...]:
+    versions = [
+        f"{version['name']} {stage_and_aliases(version['stage'], version['aliases'])}"
+        for version in model["versions"]
+    ]
+    return (
+        "\n".join(versions) or no_version,
+        model["set"] or f"could not tell: {model['why_not']}",
+        (model["content"] or "")[:SHORT],
+        (model["commit"] or "none")[:10],
+    )

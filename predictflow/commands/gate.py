@@ -34,16 +34,21 @@ def command(context: click.Context, handle: str, as_json: bool) -> None:
     if asked is None:
         raise UserError(f"{handle} names no stage.\nCure: churn-predictor@production, or @staging.")
     project = Project.enter(context.obj)
+    model = project.require_model()
     project.require_versions()
+    if asked["model"] != model and not project.chain(asked["model"]).names:
+        raise UserError(
+            f"{handle}: no model {asked['model']} has receipts here.\nCure: {model}@{asked['stage']}."
+        )
     answer = ask_gate(project, asked["model"], asked["stage"], handle if asked["receipt"] else None)
     if as_json:
         print_json(answer)
     else:
         console = open_console()
         for reason in answer["against"]:
-            console.print(f"no {reason}", style="red", markup=False)
+            console.print(f"no: {reason}", style="red", markup=False)
         if answer["passed"]:
             version = f"version {answer['version']}, content {answer['content']}"
-            console.print(f"yes {handle} is {version}, by the receipt {answer['receipt']}", markup=False)
+            console.print(f"yes: {handle} is {version}, by the receipt {answer['receipt']}", markup=False)
         print_gaps(console, answer["not_looked_at"])
     context.exit(exit_code(not answer["against"], could_tell=not answer["not_looked_at"]))

@@ -52,7 +52,7 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
       predictflow history --at 2026-03-01
     """
     project = Project.enter(folder)
-    model = project.require_model()
+    model = project.require_model(ask_store=False)
     chain = project.chain(model)
     answer = history_answer(chain, at, read_rebuilds(project.repository, model)) | {
         "not_looked_at": project.unseen
@@ -120,7 +120,9 @@ def _beneath(receipt: Json) -> Iterator[str]:
     if receipt["to"] is not None and receipt["metrics"]:
         yield " · ".join(f"{name} {value:.4g}" for name, value in receipt["metrics"].items())
     if receipt["decision"] and receipt["decision"].get("passed") is False:
-        yield f"forced; against it: {receipt['decision'].get('against')}"
+        against = receipt["decision"].get("against")
+        reasons = "; ".join(map(str, against)) if isinstance(against, list) else against
+        yield f"forced; against it: {reasons}"
     yield f"{receipt['tag']} · commit {receipt['commit'][:10]}" + (" · signed" if receipt["signed"] else "")
 
 

@@ -6,7 +6,7 @@ import click
 
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.commands.completion import complete_handle
-from predictflow.console import fact, open_console, print_gaps, print_json
+from predictflow.console import draw_table, fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import SHORT, Json, some_of, stage_and_aliases
 from predictflow.lineage import answers
@@ -241,26 +241,22 @@ def _results(answer: Json) -> "Group":
 
 
 def _models(answer: Json) -> "Table":
-    from rich.table import Table
+    heads = ("model", "made", "commit", "roc_auc", "version", "experiment", "kind")
+    return draw_table(heads, (_row(model, answer["store_answers"]) for model in answer["models"]))
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("model", "made", "commit", "roc_auc"):
-        table.add_column(name, no_wrap=True)
-    for name in ("version", "experiment", "kind"):  # these give way in a narrow terminal
-        table.add_column(name, overflow="fold")
-    for model in answer["models"]:
-        versions = (
-            f"{version['name'].rpartition('/')[2]} {stage_and_aliases(version['stage'], version['aliases'])}"
-            for version in model["versions"]
-        )
-        metric = model["metrics"].get("roc_auc")
-        table.add_row(
-            model["content"][:SHORT],
-            model["made"][:10],
-            (model["commit"] or "none")[:10],
-            "" if metric is None else f"{metric:.4f}",
-            "\n".join(versions) if answer["store_answers"] else "not known",
-            "\n".join(model["experiments"]),
-            model["kind"],
-        )
-    return table
+
+def _row(model: Json, store_answers: bool) -> tuple[str, ...]:
+    versions = (
+        f"{version['name'].rpartition('/')[2]} {stage_and_aliases(version['stage'], version['aliases'])}"
+        for version in model["versions"]
+    )
+    metric = model["metrics"].get("roc_auc")
+    return (
+        model["content"][:SHORT],
+        model["made"][:10],
+        (model["commit"] or "none")[:10],
+        "" if metric is None else f"{metric:.4f}",
+        "\n".join(versions) if store_answers else "not known",
+        "\n".join(model["experiments"]),
+        model["kind"],
+    )

@@ -75,9 +75,9 @@ def command(
     project = Project.enter(context.obj)
     if project.repository.root is None:
         raise CouldNotTell("a bare repository has no cache to rebuild from.\nCure: `git clone` it first.")
+    model = project.require_model()
     git_worktree.clear(project.repository)
-    if model := project.model:
-        project.look(lambda: fetch_rebuilds(project.repository, model), None)
+    project.look(lambda: fetch_rebuilds(project.repository, model), None)
     requests = select_models(project, handle, every, since)
     enough = GRADES[: GRADES.index(grade.replace("-", " ")) + 1]
     results = []
@@ -132,7 +132,8 @@ def _draw(result: RebuildResult, enough: tuple[str, ...]) -> None:
     grade = result.grade or "could not be made again"
     versions = (version.name for version in request.versions if version.name != request.named)
     at = f"commit {request.commit[:SHORT]}" if request.commit else ""
-    line = fact(request.named, grade, *versions, f"content {request.content or None}", at)
+    content = f"content {request.content}" if request.content else ""
+    line = fact(request.named, grade, *versions, content, at)
     start = len(request.named) + 1
     line.stylize("green" if grade in enough else "red", start, start + len(grade))
     console.print(line)

@@ -52,7 +52,7 @@ def _draw(answer: Json) -> None:
             console.print(fact(f"{len(runs)} run{'s' if len(runs) > 1 else ''}", how))
     for change in answer["renumbered"]:
         renamed = f"version {change['from']} is version {change['to']} now"
-        console.print(f"{renamed}: its receipt, or another's, says so", markup=False)
+        console.print(f"{renamed}, as the receipts say", markup=False)
     for version in answer["versions"]:
         stage = "in no stage" if version["stage"] == "None" else version["stage"]
         new = answer["own_ids"] and not version["own_number"]
@@ -64,7 +64,8 @@ def _draw(answer: Json) -> None:
         cure = f"`git checkout {model['commit'][:10]} && dvc repro` makes its files again; then restore again"
         console.print(f"{message}\n  Cure: {cure}", style="red", markup=False)
     if others := len(answer["incomplete"]) - len(promoted):
-        message = f"{others} models without a receipt have no files here"
+        which = "1 model without a receipt has" if others == 1 else f"{others} models without a receipt have"
+        message = f"{which} no files here"
         cure = "`dvc fetch --all-commits` brings what the remote has"
         console.print(f"{message}, so only their numbers are in their runs ({cure})", markup=False)
     if not answer["own_ids"] and (answer["runs"] or answer["versions"]):

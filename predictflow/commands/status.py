@@ -9,7 +9,7 @@ import click
 
 from predictflow.adapters.dvc_files import DVC_LOCK
 from predictflow.adapters.dvc_status import changed_outputs
-from predictflow.console import open_console, print_gaps, print_json
+from predictflow.console import draw_table, open_console, print_gaps, print_json
 from predictflow.formatting import some_of
 from predictflow.lineage import standing
 from predictflow.lineage.answers import HEADLINE
@@ -51,12 +51,9 @@ def command(folder: Path, remote: bool, as_json: bool) -> None:
 
 
 def render(status: standing.Status, steps: list[NextStep]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    console, table = open_console(), Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    console = open_console()
     rows = [
         *((stage, _stage_line(status, stage.alias)) for stage in RegistryStage),
         ("working tree", _model_line(status.working_tree)),
@@ -65,10 +62,8 @@ def render(status: standing.Status, steps: list[NextStep]) -> None:
         ("push", _push_line(status)),
         ("runs", _runs_line(status.store.runs if status.store else None, status.experiments)),
     ]
-    for head, line in rows:
-        if line:
-            table.add_row(Text(head, "bold"), Text(line))
-    console.print(table)
+    told = [(Text(head, "bold"), line) for head, line in rows if line]
+    console.print(draw_table(("", ""), told))
     for reason in status.could_not_tell:
         console.print(Text(f"could not tell: {reason}", "red"))
     print_gaps(console, status.not_looked_at)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from predictflow.adapters.git import Repository
-from predictflow.errors import Unreachable
+from predictflow.errors import Unreachable, masked
 from predictflow.ledger.chain import Chain, read_chain, tag_patterns
 from predictflow.ledger.receipts import Damage, in_tag
 from predictflow.ledger.tags import MESSAGE
@@ -33,6 +33,12 @@ class Origin:
 
 def has_origin(repository: Repository) -> bool:
     return repository.git("remote", "get-url", "origin").returncode == 0
+
+
+def origin_url(repository: Repository) -> str | None:
+    """Where origin is pushed to, without a password; None where there is no origin."""
+    asked = repository.git("remote", "get-url", "--push", "origin")
+    return None if asked.returncode else masked(asked.stdout.decode(errors="replace").strip())
 
 
 def ask_origin(repository: Repository, model: str) -> Origin | None:

@@ -10,6 +10,7 @@ from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import stage_and_aliases
 from predictflow.lineage.history import in_folder
+from predictflow.lineage.names import what_there_is
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.errors import UserError
@@ -251,6 +252,7 @@ def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
 def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
     lines = [f"{handle} is not known here:", *(f"  {line}" for line in dict.fromkeys(looked))]
     lines += [f"  not looked at: {line}" for line in project.unseen]
+    lines += what_there_is(project, handle)
     lines.append(
         "Cure: `git fetch --all --tags` and `dvc exp pull origin --all-commits` bring what others have"
         " pushed; `predictflow status` tells what is here."

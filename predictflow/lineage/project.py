@@ -1,21 +1,32 @@
 """A project as the commands see it: Git's history, MLflow's store, DVC's cache and remote."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.dvc_files import parse_params
+from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, parse_params
 from predictflow.adapters.dvc_storage import Storage
 from predictflow.adapters.git import Repository
+from predictflow.adapters.git_status import is_rebasing
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
 from predictflow.ledger.chain import Chain, read_chain
 from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.history import History
+from stages.support.errors import UserError
 from stages.support.paths import PARAMS, PROVENANCE
 
+REGISTERED = re.compile(r"(.+)@v\d+\.\d+\.\d+")  # a receipt that registers a version, as GTO names it
 OF_STORE = ("store", "runs", "all_runs", "_registry", "versions_with", "md5s", "in_store")
+
+
+def _holds(repository: Repository, path: Path | str) -> bool:
+    """Whether a file is in the working tree or in HEAD."""
+    if repository.root and (repository.root / path).exists():
+        return True
+    return repository.ids([f"HEAD:{path}"]) != [None]
 
 
 class Project:
@@ -51,6 +62,11 @@ class Project:
         Raises UserError where no project is.
         """
         start, repository = Path.cwd(), Repository(folder)
+        if not any(_holds(repository, name) for name in (DVC_YAML, PARAMS, DVC_LOCK)):
+            raise UserError(
+                f"{repository.folder} holds no PredictFlow project: no {DVC_YAML}, {PARAMS} or {DVC_LOCK}.\n"
+                "Cure: run this in the project's folder, or name it: `predictflow --repo FOLDER …`."
+            )
         os.chdir(repository.folder)
         return cls(repository, start, by_index=by_index, keep=keep)
 
@@ -63,24 +79,61 @@ class Project:
     @cached_property
     def model(self) -> str | None:
         """tracking.model of params.yaml; None where that cannot be read (it is in conflict, or not there)."""
+        try:
+            return self._read_model()
+        except CouldNotTell as error:
+            self.gaps.note(f"the receipts: {str(error).splitlines()[0]}")
+            return None
+
+    def require_model(self, ask_store: bool = True) -> str:
+        """The same. Raises CouldNotTell, with the reason and its cure, where it cannot be read, or where only
+        other models have receipts or versions: nothing would be looked at."""
+        model = self._read_model()
+        if not self.chain(model).names and (others := self._other_models(model, ask_store)):
+            raise CouldNotTell(
+                f"tracking.model in {PARAMS} is {model}, which has no version and no receipt: those here are"
+                f" of {' and '.join(others)}.\n"
+                f"Cure: set tracking.model back, or `dvc repro` registers the first version of {model}."
+            )
+        return model
+
+    def _other_models(self, model: str, ask_store: bool) -> list[str]:
+        """The models that have receipts or versions, where this one has no version either."""
+        promoted = {found[1] for ref in self.repository.refs if (found := REGISTERED.fullmatch(ref.name))}
+        if not promoted and not ask_store:
+            return []
+        registered = {version.model for version in ForgivingStore(Gaps()).versions()}
+        return [] if model in registered else sorted(promoted | registered)
+
+    def _read_model(self) -> str:
         import yaml
 
         root = self.repository.root
         try:
-            text = (
-                (root / PARAMS).read_bytes() if root else self.repository.git("show", f"HEAD:{PARAMS}").stdout
-            )
-            model = yaml.load(text, yaml.CBaseLoader)["tracking"]["model"]
-            return model if isinstance(model, str) else None
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
-            return None
-
-    def require_model(self) -> str:
-        """The same. Raises CouldNotTell where that cannot be read."""
-        if self.model is None:
-            unknown = "params.yaml does not say which model: tracking.model cannot be read."
-            raise CouldNotTell(f"{unknown}\nCure: mend params.yaml.")
-        return self.model
+            if root is None:
+                text = self.repository.read("show", f"HEAD:{PARAMS}").encode()
+            else:
+                text = (root / PARAMS).read_bytes()
+            model = yaml.load(text, yaml.CSafeLoader)["tracking"]["model"]
+        except (FileNotFoundError, UserError):
+            reason, cure = f"{PARAMS} is not here", f"`git checkout -- {PARAMS}` brings it back"
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no such day
+            problem = str(error).replace('in "<byte string>", ', "")
+            reason = f"{PARAMS} cannot be read: {' '.join(problem.split())}"
+            cure = f"correct that line; `git diff {PARAMS}` shows what was changed"
+            if self.repository.read("ls-files", "--unmerged", "--", PARAMS.as_posix()):
+                begun = "rebase" if is_rebasing(self.repository) else "merge"
+                reason = f"{PARAMS} is in conflict"
+                cure = f"resolve it and `git {begun} --continue`, or `git {begun} --abort`"
+        except (KeyError, TypeError):
+            reason = f"{PARAMS} has no tracking.model"
+            cure = f"`git diff {PARAMS}` shows what was changed"
+        else:
+            if isinstance(model, str) and model:
+                return model
+            reason = f"tracking.model in {PARAMS} is {model!r}, which is no name"
+            cure = f"give it a text, in quotes; `git diff {PARAMS}` shows what was changed"
+        raise CouldNotTell(f"{reason}.\nCure: {cure}.")
 
     def params_at(self, commit: str) -> dict[str, Any]:
         """{dotted name: value} of a commit's params.yaml; nothing where it has none."""

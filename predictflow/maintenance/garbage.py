@@ -67,14 +67,15 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
         raise CouldNotTell("a bare repository has nothing to prune.\nCure: call it in a clone.")
     if busy := processes.at_work(root):
         raise UserError(
-            f"somebody is at work in this project, and what he makes is referred to by nobody yet:\n"
+            f"commands are at work in this project, and nothing refers yet to what they make:\n"
             f"  {some_of(busy, 3)}\nCure: wait until it ends; `dvc queue stop` ends the queue's workers."
         )
+    model = project.require_model()  # its receipts say what is needed
     runs, versions, ids = _stores(project, root)
     need = needed(project, versions)
     if project.unseen:
         raise _could_not_tell(project.unseen[-1])
-    if project.model and (damage := project.chain(project.model).damage):
+    if damage := project.chain(model).damage:
         raise CouldNotTell(
             f"the receipts are broken: {damage[0].message}\nCure: `predictflow history` tells more."
         )
@@ -102,7 +103,7 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
 
 def _could_not_tell(why: str) -> CouldNotTell:
     return CouldNotTell(
-        f"what is needed is not known to the end: {why}\n"
+        f"not all that is still needed could be found out: {why}\n"
         "Cure: `predictflow restore` brings a lost store back; `git fetch --unshallow` the older commits."
     )
 

@@ -38,8 +38,7 @@ def restore_store(project: Project) -> Json:
 
     Raises UserError where the receipts are broken, or where the store is of another MLflow.
     """
-    settings = params.load()
-    model = settings["tracking.model"]
+    model, settings = project.require_model(), params.load()
     chain = _chain(project, model)
     own_ids = tracking_uri().startswith(SQLITE)
     entries = recovery.plan(project, chain)

@@ -91,11 +91,11 @@ def _comparison(project: Project, version: Version, settings: Settings, doubtful
         for other in project.versions
         if other.model == version.model and other.stage == RegistryStage.PRODUCTION
     ]
-    names = " and ".join(other.name for other in inside) or "nobody"
+    names = " and ".join(other.name for other in inside) or "no version"
     if receipt and receipt.content == version.content:
         return Comparison(version.name, same=True)
     if chain.receipts and [other.content for other in inside] != ([receipt.content] if receipt else []):
-        meant = f"the receipts have version {receipt.version}" if receipt else "the receipts have nobody"
+        meant = f"the receipts have version {receipt.version}" if receipt else "the receipts have no version"
         why_not = f"MLflow has it in Production, {meant} there (`predictflow audit --fix` mends that)"
         return Comparison(names, why_not=why_not)
     if not inside:

@@ -206,7 +206,7 @@ def _bars(evidence: Evidence, gate: dict[str, Any]) -> list[tuple[bool, str]]:
 def _champion(evidence: Evidence, settings: Settings) -> tuple[bool, str]:
     seen = evidence.comparison
     if seen is None:
-        return True, "nobody is in production, so there is no champion to compare it with"
+        return True, "no version is in production, so there is no champion to compare it with"
     if seen.same:
         return True, f"it has the content of the champion, {seen.champion}: it scores everyone alike"
     if seen.low is None:

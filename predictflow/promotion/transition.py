@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.adapters.mlflow_store import move_version
 from predictflow.errors import Unreachable, masked
-from predictflow.formatting import Json
+from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.ledger import Ledger
+from predictflow.ledger.origin import origin_url
 from predictflow.ledger.receipts import ARCHIVED, REGISTERED, VERSION_KEYS, Receipt, ReceiptDraft, StaleLedger
 from predictflow.lineage import answers
 from predictflow.lineage.handles import resolve
@@ -75,8 +76,9 @@ def registered(project: Project, handle: str) -> Version:
     version = next((version for version in versions if version.model == project.model), None)
     if version is None:
         raise UserError(
-            f"{handle} is no registered version of {project.model}.\n"
-            "Cure: `dvc repro` at its commit registers it, if it passes register.gate."
+            f"{handle} is no registered version of {project.model}, which has"
+            f" {some_of([version.name for version in project.versions]) or 'none'}.\n"
+            "Cure: one of these; or `dvc repro` at its commit registers it, if it passes register.gate."
         )
     return version
 
@@ -114,7 +116,13 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
         if ledger and done:
             written = _put(project, ledger, promotion, evidence, answer["decision"])
     receipts = [receipt.name for receipt in written]
-    return answer | {"receipts": receipts, "done": done, "not_looked_at": project.unseen}
+    pushed_to = origin_url(project.repository) if receipts else None
+    return answer | {
+        "receipts": receipts,
+        "pushed_to": pushed_to,
+        "done": done,
+        "not_looked_at": project.unseen,
+    }
 
 
 def _put(

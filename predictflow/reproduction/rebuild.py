@@ -118,7 +118,7 @@ def _make(
     try:
         if request.commit is None:
             raise CouldNotTell(
-                f"no commit holds the content {request.content or 'of it'}.\n"
+                f"no commit holds {f'the content {request.content}' if request.content else 'its content'}.\n"
                 "Cure: make it with the params of its run, and commit dvc.lock."
             )
         machine = rebuilds.recorded_machine(receipts, request.content)

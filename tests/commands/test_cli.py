@@ -84,6 +84,8 @@ def test_a_mistake_is_told_without_a_traceback(history: History, tmp_path):
     assert "is in no Git repository" in said and "Cure: " in said
     (tmp_path / "empty").mkdir()
     history.project.run("git", "init", "--quiet", str(tmp_path / "empty"))
+    assert "no PredictFlow project" in history.told("--repo", str(tmp_path / "empty"), "lineage", code=1)
+    (tmp_path / "empty/params.yaml").touch()
     assert "there is no model here yet" in history.told("--repo", str(tmp_path / "empty"), "lineage", code=1)
 
 

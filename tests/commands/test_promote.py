@@ -171,10 +171,18 @@ def test_of_two_at_the_same_moment_one_wins_and_the_other_leaves_nothing(history
 
 
 def test_the_receipt_is_pushed_before_anything_moves(history: History, origin):
-    history.told("promote", number(history, "first"), "--to", "production")
+    said = " ".join(history.told("promote", number(history, "first"), "--to", "production").split())
     there = history.project.run("git", "-C", str(origin), "tag", "--list", "churn-predictor*").stdout
     assert sorted(there.split()) == tags(history)
+    assert said.endswith(f"receipt {', '.join(tags(history)[::-1])}, pushed to origin, {origin}"), said
     history.told("gate", "churn-predictor@production")
+
+
+def test_it_says_that_nothing_was_pushed_where_there_is_no_origin(history: History):
+    answer = history.answer("promote", number(history, "first"), "--to", "production")
+    assert answer["receipts"] and answer["pushed_to"] is None
+    said = " ".join(history.told("promote", number(history, "first"), "--to", "staging").split())
+    assert said.endswith("not pushed: Git has no remote named origin")
 
 
 @both

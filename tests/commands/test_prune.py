@@ -389,7 +389,7 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
     try:
         assert worker.stdout.readline() == "ready\n"
         said = " ".join(promoted.told("prune", "--yes", code=1).split())
-        assert "somebody is at work" in said and f"{worker.pid}: " in said
+        assert "commands are at work" in said and f"{worker.pid}: " in said
         assert files(promoted) == held
     finally:
         worker.kill()

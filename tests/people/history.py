@@ -186,16 +186,25 @@ class History:
     def told(self, *words: str, code: int = 0) -> str:
         """What `predictflow` prints, errors too; in this process, which is quicker."""
         said = io.StringIO()
+        ended = self._run(words, said, said)
+        assert ended == code, f"predictflow {' '.join(words)} ended with {ended}:\n{said.getvalue()}"
+        return said.getvalue()
+
+    def said(self, *words: str) -> tuple[int, str, str]:
+        """The exit code of `predictflow`, its standard output and its standard error, however it ends."""
+        out, errors = io.StringIO(), io.StringIO()
+        code = self._run(words, out, errors)
+        return code, out.getvalue(), errors.getvalue()
+
+    def _run(self, words: tuple[str, ...], out: io.StringIO, errors: io.StringIO) -> int:
         with (
             contextlib.chdir(self.project.folder),
             mock.patch.dict(os.environ, self.project.env, clear=True),
             mock.patch.object(sys, "executable", self.project.python),
-            contextlib.redirect_stdout(said),
-            contextlib.redirect_stderr(said),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(errors),
         ):
-            ended = cli.run([*words])
-        assert ended == code, f"predictflow {' '.join(words)} ended with {ended}:\n{said.getvalue()}"
-        return said.getvalue()
+            return cli.run([*words])
 
     def answer(self, *words: str, code: int = 0) -> dict:
         """What `predictflow … --json` says."""

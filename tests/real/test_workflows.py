@@ -195,7 +195,7 @@ def test_what_was_promoted_is_let_through_and_told(promoted: Path, server: bool)
         path.name: path.read_bytes() for path in made.iterdir() if path.is_file()
     }
     summary = " ".join(runner.summary.read_text().split())
-    assert f"yes {SECOND} is version 1, content" in summary
+    assert f"yes: {SECOND} is version 1, content" in summary
     assert "Ada <ada@example.com>" in summary
     assert "the spring offer" in summary
 

@@ -16,7 +16,7 @@ from predictflow.errors import Unreachable
 from predictflow.formatting import moment
 from predictflow.ledger.chain import read_chain
 from predictflow.ledger.ledger import Ledger, remove_receipts
-from predictflow.ledger.origin import ask_origin, fetch_receipts, push_receipts
+from predictflow.ledger.origin import ask_origin, fetch_receipts, origin_url, push_receipts
 from predictflow.ledger.receipts import Receipt, StaleLedger
 from stages.support.errors import UserError
 from tests.people.ledger import MODEL, append, draft, git, put, rewrite
@@ -119,6 +119,14 @@ def test_what_stands_where_is_known_for_every_moment(here: Repository, chain: li
     stands = read_chain(here, MODEL).standing()
     assert stands == {"production": second}, "another version was taken out, which GTO still held there"
     assert read.registrations == {1: chain[0], 2: chain[2]}
+
+
+def test_where_origin_is_pushed_to_is_told_without_its_password(here: Repository):
+    assert origin_url(here) is None
+    git(here, "remote", "add", "origin", "https://example.com/fetched-from.git")
+    assert origin_url(here) == "https://example.com/fetched-from.git"
+    git(here, "remote", "set-url", "--push", "origin", "https://ada:secret@example.com/churn.git")
+    assert origin_url(here) == "https://…@example.com/churn.git"
 
 
 def test_the_next_numbers_pass_over_every_tag_of_the_model_and_no_other(

@@ -122,7 +122,7 @@ def test_a_difference_exactly_at_the_margin_passes():
 def test_without_a_champion_there_is_nobody_to_be_worse_than():
     decision = decide(but(comparison=None), SETTINGS)
     assert decision.passed
-    assert decision.reasons[-1] == "nobody is in production, so there is no champion to compare it with"
+    assert decision.reasons[-1] == "no version is in production, so there is no champion to compare it with"
     assert decision.numbers["comparison"] is None
 
 
