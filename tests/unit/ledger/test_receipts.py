@@ -125,8 +125,8 @@ def test_where_origin_is_pushed_to_is_told_without_its_password(here: Repository
     assert origin_url(here) is None
     git(here, "remote", "add", "origin", "https://example.com/fetched-from.git")
     assert origin_url(here) == "https://example.com/fetched-from.git"
-    git(here, "remote", "set-url", "--push", "origin", "https://ada:secret@example.com/churn.git")
-    assert origin_url(here) == "https://…@example.com/churn.git"
+    git(here, "remote", "set-url", "--push", "origin", "http://ada:secret@127.0.0.1/churn.git")
+    assert origin_url(here) == "http://…@127.0.0.1/churn.git"
 
 
 def test_the_next_numbers_pass_over_every_tag_of_the_model_and_no_other(
