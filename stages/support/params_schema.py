@@ -179,7 +179,7 @@ def _models(models: dict[Any, Any], train: Any) -> Iterator[Problem]:
         else:
             yield Problem(f"models.{name}", "means nothing", f"take it out, or name one of {names}")
     chosen = train.get("model") if isinstance(train, dict) else None
-    if chosen not in models and chosen in list(SETTINGS):
+    if isinstance(chosen, str) and chosen in SETTINGS and chosen not in models:
         yield Problem(
             f"models.{chosen}", "is missing", "add the settings of the model that train.model names"
         )

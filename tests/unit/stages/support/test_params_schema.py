@@ -142,6 +142,7 @@ MISTAKES = [
     # train and models
     ("train", None, "is None.\nCure: give it the keys model, validation_share."),
     ("train.model", "xgbost", f"is 'xgbost'.\nCure: give it one of {MODELS}."),
+    ("train.model", ["xgboost"], f"is ['xgboost'].\nCure: give it one of {MODELS}."),
     ("train.modle", "xgboost", "means nothing.\nCure: take it out, or name one of model, validation_share."),
     ("train.validation_share", True, "is True.\nCure: give it a number from 0.01 to 0.99."),
     ("models.lightgbm", {}, f"means nothing.\nCure: take it out, or name one of {MODELS}."),
