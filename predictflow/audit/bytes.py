@@ -35,8 +35,7 @@ def content_mismatches(project: Project, version: Version) -> list[Mismatch]:
 def check_version(project: Project, chain: Chain, version: Version) -> Iterator[Finding]:
     """A version without a run, and with a content that is not the same everywhere."""
     run = next((run for run in project.all_runs if run.id == version.run_id), None)
-    if run is None:
-        yield _without_run(project, chain, version)
+    yield from check_run(project, chain, version)
     mismatches = content_mismatches(project, version)
     if content := _content_of_all_else(project, version, run, mismatches):
         yield content
@@ -55,12 +54,15 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
         yield Finding("not here", version.name, message, FETCH, note=True)
 
 
-def _without_run(project: Project, chain: Chain, version: Version) -> Finding:
+def check_run(project: Project, chain: Chain, version: Version) -> Iterator[Finding]:
+    """That a version's run is in MLflow's trash, or not there."""
+    if any(run.id == version.run_id for run in project.all_runs):
+        return
     in_trash = version.run_id in project.store.trash()
     back: list[Fix] = [fixes.RestoreRun(version.run_id)] if version.run_id and in_trash else []
     where = "in MLflow's trash" if back else "not there"
     message = f"the run of {version.name}, {version.run_id or 'which it does not name'}, is {where}"
-    return new_finding("run", version.name, message, RESTORE, back or _attach(project, chain, version))
+    yield new_finding("run", version.name, message, RESTORE, back or _attach(project, chain, version))
 
 
 def _attach(project: Project, chain: Chain, version: Version) -> list[Fix]:

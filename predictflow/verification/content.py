@@ -52,6 +52,9 @@ class ContentCheck:
                 mismatches += check(self.model)
         # Where Git does not know it, MLflow's files are held to its own tags, which is all there is.
         model = self.model or known_model(self.project, version.content)
+        if not model.files:
+            message = f"nothing names a file of {version.name}, so there is none to compare"
+            mismatches.append(Mismatch("git", message))
         artifacts = Artifacts.of_version(self.project, version)
         if of_run:  # its run's folder is another's
             return mismatches

@@ -274,7 +274,7 @@ MENDED: list[tuple[Callable[[History], None], list[str], bool]] = [
     (the_content_of_a_version, ["content", "stage", "tag", "version", "duplicate"], True),
     (no_content_of_a_version, ["content", "stage", "tag", "version"], True),
     (the_content_of_a_run, ["content"], True),
-    (a_run_in_the_trash, ["run"], False),
+    (a_run_in_the_trash, ["run"], True),
     (a_byte_of_mlflow, ["files"], True),
     (a_byte_of_an_old_version, ["files"], False),
     (a_file_less_in_mlflow, ["files"], True),
