@@ -163,6 +163,7 @@ def promoted(promoted_template: Path, tmp_path: Path, in_a_hurry: bool) -> Histo
 def lenient(history: History) -> None:
     """A margin that the models of the history keep to: of some hundred customers nothing is sure."""
     history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    history.project.commit("a wide margin")
 
 
 @pytest.fixture

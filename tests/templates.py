@@ -160,10 +160,12 @@ def make_promoted(top: Path) -> None:
     head, _, block = text.partition("promote:\n")
     strict = block.replace("roc_auc: 0.6", "roc_auc: 0.99", 1)
     (made.project.folder / "params.yaml").write_text(f"{head}promote:\n{strict}")
+    made.project.commit("a strict bar")
     asked = ("promote", versions["on a branch"], "--to", "production")
     made.told(*asked, code=1)
     made.told(*asked, "--force", "--reason", "it must be today")
     (made.project.folder / "params.yaml").write_text(text)
+    made.project.commit("the former bar")
     made.told("rollback", "--reason", "complaints")
 
 
@@ -201,6 +203,8 @@ def make_audited(top: Path) -> None:
     project.run("git", "config", "remote.origin.url", str(top / "origin.git"))
     project.run("git", "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
     project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    project.commit("a wide margin: of some hundred customers nothing is sure")
+    project.run("git", "push", "--quiet", "origin", "main")
     for name in ("first", "other data", "all at once"):
         made.told("promote", f"churn-predictor/{made.made[name].version}", "--to", "production")
 

@@ -38,8 +38,7 @@ class Mended:
 
 def find_all(project: Project, model: str) -> list[Finding]:
     """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
-    chain = project.chain(model)
-    findings, ledger_is_whole = receipt_findings(project, chain)
+    chain, findings, ledger_is_whole = receipt_findings(project, model)
     if project.registry_answers:
         for stage in STAGES:
             findings += registry.check_stage(project, chain, stage, ledger_is_whole)

@@ -18,8 +18,7 @@ def ask_gate(project: Project, model: str, stage: str, name: str | None = None) 
     Args:
         name: of the receipt that must be the one which stands; None for whichever does.
     """
-    chain = project.chain(model)
-    findings, ledger_is_whole = receipt_findings(project, chain)
+    chain, findings, ledger_is_whole = receipt_findings(project, model)
     against = [
         finding.message
         for finding in findings

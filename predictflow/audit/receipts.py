@@ -2,28 +2,33 @@
 
 import re
 import shlex
+import time
 from collections.abc import Iterator, Mapping
 
 from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG
 from predictflow.audit.finding import FIX, Finding, new_finding
 from predictflow.audit.fixes import BringBack, Fetch, Fix, Push
-from predictflow.ledger.chain import GTO_NAME, Chain
-from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text
+from predictflow.ledger.chain import GTO_NAME, UNPROVEN, UNSIGNED, Chain
+from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text, unwritten
+from predictflow.ledger.proof import read_both
 from predictflow.ledger.receipts import Tag, in_tag
 from predictflow.lineage.project import Project
-from predictflow.verification.content import other_provenance
 from stages.tracking.registry import STAGES
 
+DECLARE = "`predictflow audit --declare-gap --reason TEXT`"
+OF_ITS_OWN = ("lightweight", "unreadable", "moved", UNPROVEN, UNSIGNED)  # no other tag brings that in order
+CLOCKS_DIFFER = 300  # seconds
 Recoverable = Mapping[str, Fix]  # {name of a lost receipt: what brings it back}
 
 
-def receipt_findings(project: Project, chain: Chain) -> tuple[list[Finding], bool]:
-    """What is wrong with the receipts, here and on origin; and whether MLflow should follow them.
+def receipt_findings(project: Project, model: str) -> tuple[Chain, list[Finding], bool]:
+    """The receipts, what is wrong with them, here and on origin, and whether MLflow should follow them.
 
     It should not where one is in doubt, or origin may have another.
     """
-    asked: list[Origin | None] = project.look(lambda: [ask_origin(project.repository, chain.model)], [])
-    origin = asked[0] if asked else None
+    read = project.look(lambda: read_both(project.repository, model, ask_origin), None)
+    chain, origin = read or (project.chain(model), None)
+    project.keep_chain(chain)
     lost = lost_receipts(project.repository, chain, origin)
     back = {name: BringBack(name, object) for name, object in lost.items()}
     findings = list(_of_chain(chain, back))
@@ -33,21 +38,23 @@ def receipt_findings(project: Project, chain: Chain) -> tuple[list[Finding], boo
     named |= {receipt.previous["tag"] for receipt in chain.receipts if receipt.previous}
     for name in sorted(back.keys() - named):
         findings.append(new_finding("receipt", name, f"{name} is missing", "", [back[name]]))
-    findings += _of_provenance(project, chain)
     findings += _of_evidence(project, chain, origin, back)
-    return [*findings, *map(_of_foreign_tag, chain.foreign)], bool(asked) and not findings
+    whole = read is not None and not findings
+    return chain, [*findings, *map(_of_foreign_tag, chain.foreign), *_notes(chain)], whole
 
 
 def _of_chain(chain: Chain, back: Recoverable) -> Iterator[Finding]:
     """What the chain itself tells; what another tag's loss has done to it is mended with that tag."""
     for damage in chain.damage:
-        fixes = [] if damage.kind in ("lightweight", "unreadable", "moved") else list(back.values())
+        fixes = [] if damage.kind in OF_ITS_OWN else list(back.values())
         if damage.tag in back:
             fixes = [back[damage.tag]]
         name = shlex.quote(damage.tag)
         cure = {
             "lightweight": f"`git tag -d {name}`, here and on origin",
             "moved": f"`git tag -d {name}`; `git fetch CLONE tag {name}` from one that has it as it was",
+            UNPROVEN: f"if it is the last one, `git tag -d {name}`, here and on origin; else {DECLARE}",
+            UNSIGNED: f"if it is the last one, `git tag -d {name}`, here and on origin; else {DECLARE}",
             "fork": f"`git tag -d` the one that origin has not (`git ls-remote origin`), then {FIX}",
         }.get(damage.kind, "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was")
         yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, fixes)
@@ -63,7 +70,7 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
     for tag in origin.missing:
         message = f"{tag} is on origin and not here (`git fetch --tags`)"
         yield new_finding("origin", tag, message, "", [back.get(tag, Fetch())])
-    known = {receipt.name: receipt.object for receipt in chain.receipts}
+    known = {link.name: link.object for link in chain.links}
     if origin.head and origin.head not in {*known.values(), *origin.tags.values()}:
         message = f"the last receipt that was pushed, {origin.head}, is gone: here, and from origin"
         is_here = tag_text(project.repository, origin.head) is not None
@@ -75,21 +82,29 @@ def _of_origin(project: Project, chain: Chain, origin: Origin, back: Recoverable
         head = f"refs/receipts/{in_tag(chain.model)}"
         message = f"origin's {head} is not its last receipt, {there[-1]}: somebody has moved it back"
         yield new_finding("origin", head, message, f"`git push --force origin {there[-1]}:{head}`")
-    settled = not (chain.damage or origin.missing or origin.damage or back)
+    by_hand = unwritten(project.repository, chain, origin)
+    settled = not (chain.damage or origin.missing or origin.damage or back or by_hand)
     for tag in origin.unpushed:
-        if tag in known:
+        if tag in by_hand:
+            name = shlex.quote(tag)
+            cure = f"`git tag -d {name}`; or, if it is right, `git push origin refs/tags/{name}`"
+            yield new_finding("origin", tag, f"{tag} is not on origin, and this clone did not write it", cure)
+        elif tag in known:
             cure = "`git push origin` it, when the rest of the chain is whole"
             fixes = [Push()] if settled else []
             yield new_finding("origin", tag, f"{tag} is not on origin", cure, fixes)
 
 
-def _of_provenance(project: Project, chain: Chain) -> Iterator[Finding]:
-    """Receipts at a commit whose provenance.json is another than their content."""
-    registered = chain.registrations.values()
-    names = {(receipt.commit, receipt.content): receipt.name for receipt in registered}
-    for where, wrong in other_provenance(project, list(names)).items():
-        cure = "no cure: it was written for a commit that is not the version's"
-        yield new_finding("receipt", names[where], f"{names[where]}: {wrong}", cure)
+def _notes(chain: Chain) -> Iterator[Finding]:
+    """Declared gaps, and receipts of a clock that was ahead."""
+    for gap in chain.gaps:
+        told = " ".join(gap.body["why"].split())
+        message = f"{gap.name}: {gap.who} has declared a gap in the receipts on {gap.when}: {told}"
+        yield Finding("receipt", gap.name, message, None, note=True)
+    for link in chain.links:
+        if link.time > time.time() + CLOCKS_DIFFER:
+            message = f"{link.name} is dated {link.when}, which is still to come"
+            yield Finding("receipt", link.name, message, None, note=True)
 
 
 def _of_evidence(
@@ -99,6 +114,8 @@ def _of_evidence(
     deleted everywhere. The tag stays, and MLflow does not follow what is left of the chain."""
     model = in_tag(chain.model)
     known = {*chain.names, *back, *(origin.tags if origin else [])}
+    behind = {found.tag for found in chain.declared if found.kind == "gap"}
+    known |= {link.previous["tag"] for link in chain.links if link.previous and link.name in behind}
     where = "here, and from origin" if origin else "here"
     for version in project.versions:
         registered, named = version.tags.get(VERSION_TAG, ""), version.tags.get(RECEIPT_TAG, "")

@@ -35,7 +35,7 @@ def check_told(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
     """
     store, runs = project.store, [run for run in project.all_runs if run.status != "RUNNING"]
     tags, params, metrics = store.tags(runs), store.params(runs), store.metrics(runs)
-    believed = chain.receipts if ledger_is_whole else []
+    believed = chain.believed() if ledger_is_whole else []
     receipts = {(receipt.run or {}).get("id"): _read(receipt.run or {}) for receipt in believed}
     for run in runs:
         own, receipt = tags.get(run.id, {}), receipts.get(run.id, {})

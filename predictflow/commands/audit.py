@@ -9,19 +9,24 @@ from predictflow.audit.audit import Mended, find_all, mend
 from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.console import exit_code, open_console, print_gaps, print_json
 from predictflow.formatting import Json
+from predictflow.ledger.ledger import declare_gap as declare
 from predictflow.lineage.project import Project
+from stages.support.errors import UserError
 
 
 @click.command(short_help="What does not agree: receipts, registry, store, bytes.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a decision, and look again.")
+@click.option("--declare-gap", is_flag=True, help="Let receipts that are broken for good go on from here.")
+@click.option("--reason", "why", help="Why; it stands in the declaration.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_context
-def command(context: click.Context, fix: bool, as_json: bool) -> None:
+def command(context: click.Context, fix: bool, declare_gap: bool, why: str | None, as_json: bool) -> None:
     """Do receipts, registry, runs and bytes agree, of every version?
 
     Every disagreement is told with its cure. --fix lets MLflow follow the receipts, ends the runs of dead
     processes, pushes and fetches receipts, and brings back tags, tags of versions and files from where they
-    are proven to be right; what takes a decision is left.
+    are proven to be right; what takes a decision is left. --declare-gap is such a decision: a tag lists what
+    is wrong with the receipts, and they go on behind it. Those that are in doubt stand for nothing.
 
     Exit codes: 0 all agrees, 1 something does not (after --fix: what is left), 2 could not tell.
 
@@ -31,6 +36,10 @@ def command(context: click.Context, fix: bool, as_json: bool) -> None:
     """
     project = Project.enter(context.obj)
     model = project.require_model()
+    if declare_gap and not why:
+        raise UserError("--declare-gap goes with a reason, which it keeps.\nCure: --reason TEXT.")
+    if declare_gap and why:
+        declare(project.repository, model, why)
     done = mend(project, model) if fix else Mended(project, find_all(project, model), [], [])
     answer = {
         "model": model,

@@ -10,14 +10,13 @@ import click
 
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.formatting import Json
-from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.promotion.history import history_answer
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-NEEDS_ALL = {"gap", "unregistered"}  # damage that an incomplete clone seems to have
+NEEDS_ALL = {"gap", "unregistered", "unproven"}  # damage that an incomplete clone seems to have
 
 
 def parse_moment(context: click.Context, parameter: click.Parameter, typed: str | None) -> int | None:
@@ -54,9 +53,7 @@ def command(folder: Path, at: int | None, as_json: bool) -> None:
     project = Project.enter(folder)
     model = project.require_model(ask_store=False)
     chain = project.chain(model)
-    answer = history_answer(chain, at, read_rebuilds(project.repository, model)) | {
-        "not_looked_at": project.unseen
-    }
+    answer = history_answer(project.repository, chain, at) | {"not_looked_at": project.unseen}
     if as_json:
         print_json(answer)
     else:
@@ -86,6 +83,10 @@ def _draw(answer: Json) -> None:
         console.print(f"  {rebuild['tag']} · commit {rebuild['commit'][:10]}", markup=False)
         for broken in rebuild["broken"]:
             console.print(f"  BROKEN: {broken}", style="red", markup=False)
+    for gap in answer["gaps"]:
+        what = f"gap declared: {' '.join(gap['why'].split())}"
+        console.print(fact(gap["when"], what, gap["who"]))
+        console.print(f"  {gap['tag']}", markup=False)
     for tag in answer["foreign"]:
         line = f"no receipt: {tag['tag']} of {tag['when']}, by {tag['who']}: made by GTO or by hand"
         console.print(line, style="yellow", markup=False)
@@ -123,7 +124,9 @@ def _beneath(receipt: Json) -> Iterator[str]:
         against = receipt["decision"].get("against")
         reasons = "; ".join(map(str, against)) if isinstance(against, list) else against
         yield f"forced; against it: {reasons}"
-    yield f"{receipt['tag']} · commit {receipt['commit'][:10]}" + (" · signed" if receipt["signed"] else "")
+    yield f"{receipt['tag']} · commit {receipt['commit'][:10]}"
+    if receipt["signature"]:
+        yield f"{'signed' if receipt['signed'] else 'signed, but not verified'}: {receipt['signature']}"
 
 
 def _line(receipt: Json) -> "Text":

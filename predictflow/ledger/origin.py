@@ -1,15 +1,20 @@
 """The receipts that `origin` has: fetched, pushed all or none, and brought back where they were lost."""
 
+import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable, masked
+from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain, read_chain, tag_patterns
-from predictflow.ledger.receipts import Damage, in_tag
-from predictflow.ledger.tags import MESSAGE
+from predictflow.ledger.receipts import Damage, in_tag, names_a_receipt
+from predictflow.ledger.tags import MESSAGE, canonical
 from stages.support.errors import UserError
+
+WRITTEN = "written"  # beside Git's own files: a line for each receipt that this clone has ever begun to write
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Origin:
     """How the tags of `origin` differ from those here.
 
     Attributes:
+        default: the commit of its default branch; None where it has no such branch.
         head: the id of the last receipt that was pushed there; None before the first.
         tags: {name: id} of what it has.
         missing: names of tags that are there and not here.
@@ -24,6 +30,7 @@ class Origin:
         damage: tags that are another object there than here.
     """
 
+    default: str | None
     head: str | None
     tags: dict[str, str]
     missing: list[str]
@@ -41,11 +48,17 @@ def origin_url(repository: Repository) -> str | None:
     return None if asked.returncode else masked(asked.stdout.decode(errors="replace").strip())
 
 
+def default_branch(repository: Repository) -> str | None:
+    """The commit of origin's default branch as this clone knows it; without origin, the one checked out."""
+    known = (repository.commit(f"refs/remotes/origin/{name}") for name in ("HEAD", "main", "master"))
+    return next(filter(None, known), repository.head) if has_origin(repository) else repository.head
+
+
 def ask_origin(repository: Repository, model: str) -> Origin | None:
     """How origin's tags differ from those here; None where there is no origin. Raises Unreachable."""
     if not has_origin(repository):
         return None
-    done = repository.git("ls-remote", "origin", _head(model), *tag_patterns(model))
+    done = repository.git("ls-remote", "origin", "HEAD", _head(model), *tag_patterns(model))
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
         raise Unreachable(f"origin cannot be read: {reason[0]}")
@@ -54,11 +67,15 @@ def ask_origin(repository: Repository, model: str) -> Origin | None:
         for object, ref in (line.split("\t") for line in done.stdout.decode().splitlines())
         if not ref.endswith("^{}")
     }
-    head = there.pop(_head(model), None)
-    there = {ref.removeprefix("refs/tags/"): object for ref, object in there.items()}
+    default, head = there.get("HEAD"), there.get(_head(model))
+    if default and repository.commit(default) is None:
+        repository.git("fetch", "--quiet", "--no-tags", "origin", "HEAD")
+    prefix = "refs/tags/"
+    there = {ref.removeprefix(prefix): object for ref, object in there.items() if ref.startswith(prefix)}
     here = tag_objects(repository, model)
     differing = sorted(name for name in there.keys() & here.keys() if there[name] != here[name])
     return Origin(
+        default,
         head,
         there,
         missing=sorted(there.keys() - here.keys()),
@@ -102,8 +119,15 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
             f"not the same on origin as here: {tags}.\n"
             "Cure: bring back the tag that another clone has; `git ls-remote origin` shows what is there."
         )
-    known = {receipt.name: receipt.object for receipt in chain.receipts}
-    if origin.missing or chain.last is None or origin.head not in {None, *known.values()}:
+    if foreign := unwritten(repository, chain, origin):
+        names = " ".join(f"refs/tags/{name}" for name in foreign)
+        raise UserError(
+            f"this clone did not write {', '.join(foreign)}, and origin has not got it: nothing is pushed.\n"
+            f"Cure: `git tag -d {' '.join(foreign)}`; or, if it is right, `git push origin {names}`."
+        )
+    known = {link.name: link.object for link in chain.links}
+    lost = {object for gap in chain.gaps for object in gap.body["lost"]}
+    if origin.missing or chain.last is None or origin.head not in {None, *known.values(), *lost}:
         raise chain.outdated_by(chain)
     last, head = chain.last.object, _head(chain.model)
     new = {name: object for name, object in known.items() if name not in origin.tags}
@@ -126,7 +150,34 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
                 f"Cure: it must allow tags {in_tag(chain.model)}@… and {in_tag(chain.model)}#…, and {head}."
             )
     unpushed = [name for name in origin.unpushed if name not in new]
-    return Origin(last, origin.tags | new, [], unpushed, [])
+    return replace(origin, head=last, tags=origin.tags | new, missing=[], unpushed=unpushed, damage=[])
+
+
+def own_folder(repository: Repository) -> Path:
+    """Where a clone, with all its working trees, keeps what is its own affair; `writers_lock` makes it."""
+    folder = repository.read("rev-parse", "--path-format=absolute", "--git-common-dir").strip()
+    return Path(folder) / "predictflow"
+
+
+def note_written(repository: Repository, name: str, body: Json) -> None:
+    """Remember that this clone is about to write a receipt: it may push it, also after a kill."""
+    with (own_folder(repository) / WRITTEN).open("a", encoding="utf-8") as file:
+        file.write(f"{_digest(body)} {name}\n")
+
+
+def _digest(body: Json) -> str:
+    return hashlib.sha256(canonical(body).encode(errors="surrogatepass")).hexdigest()
+
+
+def unwritten(repository: Repository, chain: Chain, origin: Origin) -> list[str]:
+    """The names of receipts that origin lacks, that this clone did not write, and that the last one on origin
+    does not name: somebody has put them here by hand."""
+    lacking = [link for link in chain.links if link.name not in origin.tags]
+    notes = own_folder(repository) / WRITTEN
+    written = set(notes.read_text(encoding="utf-8").splitlines() if lacking and notes.exists() else ())
+    lacking = [link for link in lacking if f"{_digest(link.body)} {link.name}" not in written]
+    named = _behind(repository, origin.head) if lacking and origin.head else {}
+    return [link.name for link in lacking if named.get(link.name) != link.object]
 
 
 def push_receipts(repository: Repository, model: str) -> None:
@@ -149,7 +200,7 @@ def lost_receipts(repository: Repository, chain: Chain, origin: Origin | None) -
     What proves a receipt is the one behind it, which names its id, and the id of the last one on origin.
     Empty where the last one here and the last one on origin are of two chains: which is right, a person says.
     """
-    heads = {receipt.object for receipt in chain.receipts}
+    heads = {link.object for link in chain.links}
     if not chain.damage and (origin is None or (origin.head in {None, *heads} and not origin.damage)):
         return {}
     proven = _behind(repository, chain.last.object) if chain.last else {}
@@ -171,8 +222,11 @@ def _behind(repository: Repository, last: str) -> dict[str, str]:
         if not (name and body):
             break
         ids[name[1]] = object
-        previous = json.loads(body[1])["previous"]
-        if previous is None:
+        try:
+            previous = json.loads(body[1])["previous"]
+        except (ValueError, KeyError):
+            break
+        if not names_a_receipt(previous):
             break
         object = previous["object"]
         ids[previous["tag"]] = object

@@ -35,7 +35,7 @@ class StaleLedger(UserError):
 class Damage:
     """Something that is wrong with a chain, and the tag where it is seen."""
 
-    kind: str  # unreadable, altered, moved, misdated, gap, fork, unregistered, lightweight or rewritten
+    kind: str  # one of those in docs/reference/json.md
     tag: str
     message: str
 
@@ -128,11 +128,11 @@ def _typed(body: Json) -> bool:
         and all(isinstance(body[key], dict) for key in ("md5s", "tags"))
         and all(body[key] is None or isinstance(body[key], dict) for key in ("run", "decision"))
         and (body["why"] is None or isinstance(body["why"], str))
-        and (previous is None or _names_a_receipt(previous))
+        and (previous is None or names_a_receipt(previous))
     )
 
 
-def _names_a_receipt(previous: object) -> bool:
+def names_a_receipt(previous: object) -> bool:
     if not isinstance(previous, dict) or set(previous) != {"tag", "object"}:
         return False
     return all(isinstance(text, str) for text in previous.values())

@@ -37,6 +37,7 @@ class Tag:
         commit: the id of what it points to.
         time: seconds since 1970.
         who: Name <email>, as Git has it.
+        signature: its text; empty where the tag has none. `signatures.verify` tells whether it is good.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Tag:
     commit: str
     time: int
     who: str
-    signed: bool
+    signature: str
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> "Tag":
@@ -55,7 +56,7 @@ class Tag:
             commit=fields["*objectname"],
             time=int(fields["taggerdate:unix"] or 0),
             who=f"{fields['taggername']} {fields['taggeremail']}",
-            signed=bool(fields["contents:signature"]),
+            signature=fields["contents:signature"],
         )
 
 

@@ -12,7 +12,8 @@ from predictflow.adapters.git import Repository
 from predictflow.adapters.git_status import is_rebasing
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
-from predictflow.ledger.chain import Chain, read_chain
+from predictflow.ledger.chain import Chain
+from predictflow.ledger.proof import read_proven
 from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.history import History
 from stages.support.errors import UserError
@@ -145,7 +146,7 @@ class Project:
     def chain(self, model: str) -> Chain:
         """The receipts of a model."""
         if model not in self._chains:
-            self._chains[model] = read_chain(self.repository, model)
+            self._chains[model] = read_proven(self.repository, model)
         return self._chains[model]
 
     @cached_property

@@ -127,7 +127,7 @@ def registry_stages(entries: list[RestoreEntry], chain: Chain) -> dict[str, str]
     ]
     events += [
         (receipt.time, place, receipt.content, STAGES[receipt.stage], receipt.action == ARCHIVED)
-        for place, receipt in enumerate(chain.receipts, 1)
+        for place, receipt in enumerate(chain.believed(), 1)
         if receipt.stage
     ]
     stages: dict[str, str] = {entry.content: "None" for entry in entries if entry.registered is not None}

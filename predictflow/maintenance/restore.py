@@ -16,8 +16,9 @@ from predictflow.audit.registry import versions_of
 from predictflow.console import track
 from predictflow.errors import masked
 from predictflow.formatting import Json
-from predictflow.ledger.chain import Chain, read_chain
+from predictflow.ledger.chain import Chain
 from predictflow.ledger.origin import fetch_receipts
+from predictflow.ledger.proof import read_both
 from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
@@ -64,8 +65,8 @@ def restore_store(project: Project) -> Json:
 
 def _chain(project: Project, model: str) -> Chain:
     """The receipts, also those that only origin has. Raises UserError where they are broken."""
-    project.look(lambda: fetch_receipts(project.repository, model), None)
-    chain = read_chain(project.repository, model)
+    read = project.look(lambda: read_both(project.repository, model, fetch_receipts), None)
+    chain = read[0] if read else project.chain(model)
     project.keep_chain(chain)
     if chain.damage:
         broken = "\n".join(f"  {damage.tag}: {damage.message}" for damage in chain.damage)

@@ -93,7 +93,7 @@ def _comparison(project: Project, version: Version, settings: Settings, doubtful
     ]
     names = " and ".join(other.name for other in inside) or "no version"
     if receipt and receipt.content == version.content:
-        return Comparison(version.name, same=True)
+        return Comparison(version.name, version.content, same=True)
     if chain.receipts and [other.content for other in inside] != ([receipt.content] if receipt else []):
         meant = f"the receipts have version {receipt.version}" if receipt else "the receipts have no version"
         why_not = f"MLflow has it in Production, {meant} there (`predictflow audit --fix` mends that)"
@@ -105,7 +105,7 @@ def _comparison(project: Project, version: Version, settings: Settings, doubtful
         return Comparison(names, why_not=why_not)
     (champion,) = inside
     if version.content is not None and champion.content == version.content:
-        return Comparison(names, same=True)
+        return Comparison(names, champion.content, same=True)
     if doubtful:
         return Comparison(names, why_not=f"the content of {version.name} is in doubt, so its code is not run")
     try:
@@ -142,6 +142,7 @@ def _compare(project: Project, version: Version, champion: Version, settings: Se
     )
     return Comparison(
         champion.name,
+        champion.content,
         customers=len(target),
         positives=int(target.sum()),
         left_out=left_out,

@@ -1,39 +1,49 @@
 """Who put which version where, when and why: what the receipts tell, as plain values for JSON."""
 
-from collections.abc import Iterable
 from typing import Any
 
+from predictflow.adapters.git import Repository
 from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain
-from predictflow.ledger.rebuilds import RebuildReceipt
-from predictflow.ledger.receipts import ARCHIVED, Receipt
+from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
+from predictflow.ledger.receipts import ARCHIVED, Damage, Receipt
+from predictflow.ledger.signatures import verify
 from predictflow.lineage import answers
 from predictflow.lineage.answers import HEADLINE
 from stages.tracking.registry import STAGES
 
 
-def history_answer(chain: Chain, at: int | None = None, rebuilds: Iterable[RebuildReceipt] = ()) -> Json:
+def history_answer(repository: Repository, chain: Chain, at: int | None = None) -> Json:
     """What a chain and the receipts of rebuilds say, as it was at a moment; docs/reference/json.md says what
     each key means."""
-    until = [receipt for receipt in chain.receipts if at is None or receipt.time <= at]
     standing = chain.standing(at)
     return {
         "model": chain.model,
         "at": None if at is None else moment(at),
         "standing": {stage: _stands(standing.get(stage)) for stage in STAGES},
-        "receipts": [_receipt(chain, receipt) for receipt in reversed(until)],
+        "receipts": [_receipt(repository, chain, receipt) for receipt in reversed(chain.until(at))],
         "rebuilds": [
-            _rebuilt(rebuild) for rebuild in reversed([*rebuilds]) if at is None or rebuild.time <= at
+            _rebuilt(rebuild)
+            for rebuild in reversed(read_rebuilds(repository, chain.model))
+            if at is None or rebuild.time <= at
         ],
         "foreign": [
             {"tag": tag.name, "commit": tag.commit, "when": moment(tag.time), "who": tag.who}
             for tag in chain.foreign
             if at is None or tag.time <= at
         ],
-        "damage": [
-            {"kind": damage.kind, "tag": damage.tag, "told": damage.message} for damage in chain.damage
+        "damage": [_damage(damage) for damage in chain.damage],
+        "gaps": [
+            {"tag": gap.name} | {key: gap.body[key] for key in ("when", "who", "why")}
+            for gap in reversed(chain.gaps)
+            if at is None or gap.time <= at
         ],
+        "declared": [_damage(damage) for damage in chain.declared],
     }
+
+
+def _damage(damage: Damage) -> Json:
+    return {"kind": damage.kind, "tag": damage.tag, "told": damage.message}
 
 
 def _stands(receipt: Receipt | None) -> Json | None:
@@ -44,8 +54,9 @@ def _stands(receipt: Receipt | None) -> Json | None:
     }
 
 
-def _receipt(chain: Chain, receipt: Receipt) -> Json:
+def _receipt(repository: Repository, chain: Chain, receipt: Receipt) -> Json:
     left = receipt.stage is None or receipt.action == ARCHIVED
+    signed, said = verify(repository, receipt, chain.signers)
     return answers.receipt_entry(chain, receipt) | {
         "from": receipt.body["from"],
         "to": None if left else receipt.version,
@@ -53,7 +64,8 @@ def _receipt(chain: Chain, receipt: Receipt) -> Json:
         "content": receipt.content,
         "decision": receipt.decision,
         "metrics": _headline((receipt.decision or {}).get("numbers")) or _headline(receipt.run),
-        "signed": receipt.signed,
+        "signed": signed,
+        "signature": said if receipt.signature else None,
     }
 
 

@@ -11,7 +11,7 @@ from stages.model import bars
 from stages.support.errors import UserError
 from stages.support.params import SEEDS, Params
 
-PROMOTE_KEYS = ("gate", "margin", "confidence", "resamples", "remote", "rebuilt_within_days")
+PROMOTE_KEYS = ("gate", "margin", "confidence", "resamples", "remote", "rebuilt_within_days", "signers")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ def read(settings: Params) -> Settings:
     remote = settings["promote.remote"]
     if not isinstance(remote, bool):
         raise UserError(f"promote.remote in params.yaml is {remote!r}.\nCure: true or false.")
+    signers = settings["promote.signers"] if "signers" in block else None
+    if not isinstance(signers, str | None):
+        where = "promote.signers in params.yaml"
+        raise UserError(f"{where} is {signers!r}.\nCure: the path of a file in Git, or null.")
     return Settings(
         settings["promote.gate"],
         settings.number("promote.margin", 0, 0.5),
@@ -67,6 +71,7 @@ class Comparison:
 
     Attributes:
         champion: the name of its version.
+        content: the champion's; None where that is not one version's.
         same: whether the two are the same content, so that nothing needs to be compared.
         why_not: why they could not be compared; None where they were.
         customers, positives: that both were scored on.
@@ -77,6 +82,7 @@ class Comparison:
     """
 
     champion: str
+    content: str | None = None
     same: bool = False
     why_not: str | None = None
     customers: int | None = None

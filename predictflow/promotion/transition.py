@@ -12,6 +12,7 @@ from predictflow.adapters.mlflow_store import move_version
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
+from predictflow.ledger.decisions import Policies
 from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.origin import origin_url
 from predictflow.ledger.receipts import ARCHIVED, REGISTERED, VERSION_KEYS, Receipt, ReceiptDraft, StaleLedger
@@ -85,13 +86,13 @@ def registered(project: Project, handle: str) -> Version:
 
 def former_content(chain: Chain, stage: str) -> str:
     """What was in a stage before the version that is there now. Raises UserError where no receipt says."""
-    before = chain.assigned(stage)[:-1]
+    before = chain.before(stage)
     if not before:
         raise UserError(
             f"no receipt tells of a version that was in {stage} before.\n"
             "Cure: `predictflow promote VERSION --to` names one."
         )
-    return chain.registrations[before[-1]].content
+    return next(receipt.content for receipt in reversed(chain.receipts) if receipt.version == before[-1])
 
 
 def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> Json:
@@ -108,6 +109,11 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
             written = _take_out(project, ledger, promotion)
     else:
         settings = policy.read(params.load())
+        if ledger and not Policies(project.repository).have(asdict(settings)):
+            raise UserError(
+                "promote in params.yaml is not committed, so a receipt could not be held against it.\n"
+                "Cure: `git commit params.yaml`, or `git checkout params.yaml`; --dry-run needs neither."
+            )
         evidence = gather_evidence(project, promotion.version, promotion.stage, settings)
         decision = policy.decide(evidence, settings)
         forced = promotion.force and not decision.passed and decision.forcible

@@ -1,5 +1,6 @@
 """`audit` finds every edit behind the back of receipts, registry and files; `--fix` mends what is proven."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from predictflow.formatting import moment
+from predictflow.ledger.tags import canonical
 from tests.commands.test_evidence import artifacts, cache, folder_md5, spoil, sql
 from tests.people.history import History
 from tests.people.history import opened as history_in
@@ -422,6 +425,98 @@ def test_a_tag_rewritten_on_origin_is_told_and_origin_stays_as_it_is(history: Hi
     assert "git push --force origin" in found["cure"]
     assert git(history, "ls-remote", "origin", f"refs/tags/{SECOND}").split()[0] == forged
     history.told("gate", GATE, code=1)
+
+
+def forge(history: History, name: str, to: str, edit: Callable[[dict], object], signature: str = "") -> None:
+    """Make by hand the tag that would follow the last one: the body of another, edited, under a new name."""
+    body = json.loads(git(history, "for-each-ref", "--format=%(contents:body)", f"refs/tags/{name}"))
+    last = git(
+        history, "for-each-ref", "--format=%(objectname) %(taggerdate:unix)", f"refs/tags/{LAST}"
+    ).split()
+    time = int(last[1]) + 60
+    body |= {"from": 6, "previous": {"tag": LAST, "object": last[0]}, "when": moment(time)}
+    edit(body)
+    head = f"object {body['commit']}\ntype commit\ntag {to}\ntagger {body['who']} {time} +0000\n\n"
+    text = f"{head}{MODEL} version {body['version']}\n\n{canonical(body)}\n{signature}"
+    made = subprocess.run(
+        ["git", "mktag"],
+        cwd=history.project.folder,
+        input=text.encode(),
+        env=history.project.env,
+        capture_output=True,
+        check=True,
+    )
+    git(history, "update-ref", f"refs/tags/{to}", made.stdout.decode().strip())
+
+
+def refuse(body: dict) -> None:
+    body["decision"] |= {"passed": False, "against": body["decision"]["reasons"][:1]}
+
+
+FORGED = {
+    "copied": (lambda body: None, "decision.numbers.comparison.content", ""),
+    "decision null": (lambda body: body.update(decision=None), "decision: there is none", ""),
+    "refused, and not forced": (refuse, "decision.forced: it is False", ""),
+    "a better AUC": (
+        lambda body: body["decision"]["numbers"]["metrics"].update(roc_auc=0.99),
+        "decision.numbers.metrics.roc_auc: it is 0.99",
+        "",
+    ),
+    "a bogus signature": (
+        lambda body: None,
+        "decision.numbers.comparison.content",
+        "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n",
+    ),
+}
+
+
+def test_a_forged_promotion_is_told_by_its_field_and_no_fix_follows_it(history: History):
+    """Version 3 would be in Production again, by a tag that names the last receipt as it should."""
+    forged, before = f"{MODEL}#production#4", git(history, "ls-remote", "origin")
+    for form, (edit, field, signature) in FORGED.items():
+        forge(history, SECOND, forged, edit, signature)
+        answer = audit(history, "--fix", code=1)
+        told = [one["told"] for one in answer["findings"] if one["kind"] == "receipt"]
+        assert any(sentence.startswith(f"{forged}: {field}") for sentence in told), (form, told)
+        assert (answer["mended"], stages(history)["Production"]) == ([], (6,)), form
+        assert git(history, "ls-remote", "origin") == before, form
+        history.told("gate", GATE, code=1)
+        said = history.told("promote", f"{MODEL}/1", "--to", "production", code=1)
+        assert "are broken, so no version moves" in said, form
+        receipt, *_ = history.answer("history", code=1)["receipts"]
+        assert (receipt["tag"], receipt["signed"]) == (forged, False), form
+        assert history.answer("history", code=1)["standing"]["production"]["tag"] == LAST, form
+        git(history, "tag", "-d", forged)
+    audit(history)
+
+
+def test_a_receipt_by_hand_that_git_cannot_tell_from_a_real_one_is_pushed_by_nobody(history: History):
+    """Who takes a version out decides nothing, so nothing is to be proven."""
+    forged = f"{MODEL}#production!#4"
+    forge(history, LAST, forged, lambda body: body.update(action="archived", decision=None))
+    (found,) = audit(history, "--fix", code=1)["findings"][:1]
+    assert "this clone did not write it" in found["told"] and "`git tag -d" in found["cure"]
+    assert stages(history)["Production"] == (6,)
+    assert "this clone did not write" in history.told("promote", f"{MODEL}/1", "--to", "staging", code=1)
+    assert forged not in git(history, "ls-remote", "origin")
+    git(history, "tag", "-d", forged)
+    audit(history)
+
+
+def test_receipts_that_are_broken_for_good_go_on_behind_a_declared_gap(history: History):
+    for repository in (history.project.folder, history.project.folder.parent / "origin.git"):
+        git(history, "-C", str(repository), "tag", "-d", f"{MODEL}@v6.0.0", SECOND)
+        git(history, "-C", str(repository), "gc", "--quiet", "--prune=now")
+    assert {one["kind"] for one in audit(history, "--fix", code=1)["findings"]} == {"receipt"}
+    assert "goes with a reason" in history.told("audit", "--declare-gap", code=1)
+    answer = audit(history, "--declare-gap", "--reason", "a disk was lost")
+    assert any("Ada <ada@example.com> has declared a gap" in one["told"] for one in answer["notes"])
+    history.told("gate", GATE)
+    assert "there is no gap" in history.told("audit", "--declare-gap", "--reason", "again", code=1)
+    history.told("promote", f"{MODEL}/1", "--to", "production", "--force", "--reason", "go on")
+    audit(history)
+    history.told("gate", GATE)
+    assert "gap declared: a disk was lost" in history.told("history")
 
 
 def test_without_an_origin_a_receipt_is_proven_by_the_one_behind_it_and_the_last_by_nothing(history: History):

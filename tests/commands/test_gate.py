@@ -46,7 +46,7 @@ def test_it_never_says_yes_to_what_it_cannot_compare(promoted: History, lose, re
 
 def test_a_version_of_which_nothing_names_a_file_is_no_content_to_agree_on(history: History):
     made, store = history.made["never committed"], history.project.store
-    for path in made.md5s:
+    for path in (path for path in made.md5s if path.startswith("models/churn-predictor/")):
         store.delete_model_version_tag(MODEL, str(made.version), f"md5/{path}")
         store.delete_tag(made.run, f"md5/{path}")
     shutil.rmtree(history.files("never committed"))

@@ -10,7 +10,9 @@ from predictflow.ledger.chain import read_chain
 from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import ReceiptDraft
 from tests.people.history import History
-from tests.people.ledger import GIVEN, MODEL
+from tests.people.ledger import MODEL
+
+GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": "", "decision": None}
 
 
 def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: pytest.MonkeyPatch, tmp_path):

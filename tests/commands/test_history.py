@@ -1,7 +1,9 @@
 """`predictflow history` tells what the receipts say, for any moment; handles and lineage know receipts."""
 
+import json
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from unittest import mock
 
@@ -12,15 +14,12 @@ from predictflow.ledger.chain import read_chain
 from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import Receipt, ReceiptDraft
 from tests.people.history import History
+from tests.people.ledger import decision_at, git
 from tests.people.manual import json_keys_of, keys
 
 MODEL = "churn-predictor"
 DAY = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
-DECISION = {
-    "passed": False,
-    "against": ["brier 0.3 above the bar"],
-    "numbers": {"metrics": {"roc_auc": 0.75}},
-}
+AGAINST = ["brier 0.3 above the bar"]
 
 
 def put(
@@ -32,6 +31,7 @@ def put(
     day: int = 0,
     model: str = MODEL,
     commit: str | None = None,
+    against: Sequence[str] = (),
     **told: object,
 ) -> Receipt:
     """Write a receipt of a version, in the morning of a day counted from 2026-03-01."""
@@ -39,16 +39,23 @@ def put(
     now = DAY + day * 86400 + 9 * 3600
     with mock.patch.dict(os.environ, history.project.env, clear=True):
         repository = Repository(history.project.folder)
+        chain = read_chain(repository, model)
+        *files, _ = json.loads(git(repository, "show", f"{made.commit}:models/provenance.json"))
+        decision = None
+        if stage and action != "archived":
+            decision = decision_at(repository, made.commit, made.content, chain)
+            if against:
+                decision |= {"passed": False, "forced": True, "reasons": against, "against": against}
         given = {
             "content": made.content,
-            "md5s": made.md5s,
+            "md5s": {entry["path"]: entry["md5"] for entry in files},
             "run": {"id": made.run, "metrics": made.metrics},
             "registered": 1,
             "tags": {},
             "description": "",
-            "decision": told.pop("decision", None),
+            "decision": decision,
         }
-        ledger = Ledger(repository, read_chain(repository, model), None)
+        ledger = Ledger(repository, chain, None)
         draft = ReceiptDraft(action, version, commit or made.commit, given, stage)
         return ledger.append([draft], now=now, **told)[0]
 
@@ -60,7 +67,7 @@ def promoted(history: History) -> list[Receipt]:
         put(history, "registered", 3),
         put(history, "promoted", 3, "production", why="better than nothing"),
         put(history, "registered", 5, day=2),
-        put(history, "promoted", 5, "production", day=2, decision=DECISION),
+        put(history, "promoted", 5, "production", day=2, why="today", against=AGAINST),
         put(history, "rolled back", 3, "production", day=4, why="complaints"),
     ]
 
@@ -80,14 +87,15 @@ def test_it_tells_who_when_why_and_from_what_to_what_the_newest_first(history: H
     assert (back["who"], back["when"]) == ("Ada <ada@example.com>", "2026-03-05T09:00:00Z")
     assert (back["action"], back["why"], back["stage"]) == ("rolled back", "complaints", "production")
     assert back["metrics"]["roc_auc"] == history.made["other data"].metrics["roc_auc"]
-    assert (forced["metrics"], forced["decision"]) == ({"roc_auc": 0.75}, DECISION)
+    assert forced["metrics"]["roc_auc"] == history.made["other code"].metrics["roc_auc"]
+    assert (forced["decision"]["forced"], forced["decision"]["against"]) == (True, AGAINST)
     assert (first["commit"], first["broken"]) == (history.made["other data"].commit, [])
     assert answer["standing"]["production"]["tag"] == back["tag"]
     assert answer["standing"]["staging"] is None
     assert (answer["model"], answer["at"], answer["damage"], answer["foreign"]) == (MODEL, None, [], [])
 
     text = history.told("history")
-    for told in ("production 3 → 5", "production empty → 3", "complaints", "roc_auc 0.75", "brier 0.3 above"):
+    for told in ("production 3 → 5", "production empty → 3", "complaints", "roc_auc 0.", "brier 0.3 above"):
         assert told in text
 
 
@@ -104,6 +112,12 @@ def test_it_tells_what_was_in_production_at_any_moment(history: History, promote
     assert [told["tag"] for told in then["receipts"]] == [one.name for one in reversed(promoted[:2])]
     assert "Production version 3" in history.told("history", "--at", "2026-03-02")
     assert "no date or time" in history.told("history", "--at", "yesterday", code=2)
+
+
+def test_a_receipt_of_a_clock_that_was_ahead_is_told(history: History, promoted):
+    ahead = put(history, "archived", 3, "production", day=9000)
+    told = [note["told"] for note in history.answer("audit", code=1)["notes"]]
+    assert f"{ahead.name} is dated {ahead.when}, which is still to come" in told
 
 
 def test_it_tells_damage_where_it_is_and_that_there_is_some(history: History, promoted):

@@ -71,6 +71,8 @@ def test_what_misses_a_bar_is_refused_and_only_forced_with_a_reason(history: His
     promote = promote.replace("roc_auc: 0.6", "roc_auc: 0.99", 1)
     (history.project.folder / "params.yaml").write_text(f"{head}promote:\n{promote}")
     asked = ("promote", number(history, "first"), "--to", "production")
+    assert "promote in params.yaml is not committed" in history.told(*asked, code=1)
+    history.project.commit("a strict bar")
     before = stages(history)
     said = history.told(*asked, code=1)
     assert "is below the minimum 0.99" in said or "misses the minimum 0.99" in said

@@ -13,6 +13,7 @@ MODEL = "churn-predictor"
 
 def test_a_promotion_that_was_killed_is_ended_by_the_same_command(history: History):
     history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    history.project.commit("a wide margin")
     asked = ("promote", f"{MODEL}/1", "--to", "production")
     kill(history.project, PROMOTING.format(point=POINTS["between stage and alias"]), *asked)
     history.told("gate", f"{MODEL}@production", code=1)

@@ -1,4 +1,4 @@
-"""What the ledger stands on: a Git repository of three commits, which need not hold anything."""
+"""What the ledger stands on: a Git repository of three commits, each with a model."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from predictflow.adapters.git import Repository
-from tests.people.ledger import git, put
+from tests.people.ledger import commit_model, put
 from tests.people.project import environment
 
 
@@ -32,7 +32,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["git", "init", "-q", "--template=", "--initial-branch=main", top / "here"], check=True
         )
         for number in (1, 2, 3):
-            git(Repository(top / "here"), "commit", "--quiet", "--allow-empty", "-m", f"model {number}")
+            commit_model(Repository(top / "here"), number)
         shutil.copytree(top / "here", top / "chain")
         repository = Repository(top / "chain")
         put(repository, "registered", 1)

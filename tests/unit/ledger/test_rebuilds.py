@@ -20,7 +20,9 @@ from predictflow.ledger.rebuilds import (
 )
 from predictflow.ledger.receipts import Receipt
 from predictflow.ledger.tags import canonical
-from tests.people.ledger import MODEL, put
+from tests.people.ledger import MODEL, content_of, put
+
+CONTENT = content_of(1)
 
 GIVEN = {
     "verdict": "identical",
@@ -49,7 +51,7 @@ def rewrite(here: Repository, one: RebuildReceipt, name: str | None = None, at: 
     assert done.returncode == 0, done.stderr
 
 
-def version(content: str = "content 1", tag: str = "") -> Version:
+def version(content: str = CONTENT, tag: str = "") -> Version:
     tags = {REBUILT_TAG: tag} if tag else {}
     return Version(MODEL, 1, "None", (), None, 0, tags | {"predictflow.content": content}, "", "")
 
@@ -64,7 +66,7 @@ def test_each_verdict_is_a_tag_on_the_versions_commit_and_no_link_of_the_chain(h
     names = ["v1.0.0/1", "v1.0.0/2", "v2.0.0/1"]
     assert sorted(one.name for one in told) == [f"{MODEL}/rebuilt/{name}" for name in names]
     assert {(one.name, one.commit) for one in told} >= {(first.name, registered.commit)}
-    assert first.body["content"] == "content 1"
+    assert first.body["content"] == CONTENT
     assert first.body["registered"] == {"tag": registered.name, "object": registered.object}
     assert [one.broken for one in told] == [[], [], []]
     assert read_chain(here, MODEL) == before
@@ -103,7 +105,7 @@ def test_one_that_was_edited_is_told_and_counts_for_nothing(here, registered, ch
     (read,) = read_rebuilds(here, MODEL)
     assert read.broken[0].startswith(told)
     assert newest_verdict(here, version()) is None
-    assert recorded_machine([read], "content 1") == {}
+    assert recorded_machine([read], CONTENT) == {}
 
 
 def test_a_tag_that_is_none_is_passed_over(here, registered):
@@ -129,7 +131,7 @@ def test_a_machine_is_that_of_the_last_rebuild_that_was_identical(here, register
     write_rebuild(here, registered, GIVEN)
     write_rebuild(here, registered, GIVEN | {"verdict": "different", "machine": {"threads": "8"}})
     told = read_rebuilds(here, MODEL)
-    assert recorded_machine(told, "content 1") == GIVEN["machine"]
+    assert recorded_machine(told, CONTENT) == GIVEN["machine"]
     assert recorded_machine(told, "content 2") == {}
 
 

@@ -238,6 +238,18 @@ def test_a_tag_under_another_name_is_found(here: Repository, chain: list[Receipt
     assert told == {("moved", copy), ("fork", copy), ("fork", PRODUCTION)}
 
 
+def test_who_stood_where_goes_by_the_chains_order_whatever_a_date_says(
+    here: Repository, chain: list[Receipt]
+):
+    """The second promotion is dated before the first, behind which it was written."""
+    first, second = chain[1], chain[3]
+    rewrite(here, second.name, date=first.time - 50, when=moment(first.time - 50))
+    read = read_chain(here, MODEL)
+    assert ("misdated", second.name) in {(one.kind, one.tag) for one in read.damage}
+    assert [receipt.name for receipt in read.until(first.time)] == [chain[0].name, first.name]
+    assert read.until(chain[0].time) == [chain[0]]
+
+
 def test_a_broken_chain_is_read_in_its_own_order(here: Repository, chain: list[Receipt]):
     dated_back(here)
     assert names(here) == [receipt.name for receipt in chain]
@@ -294,11 +306,11 @@ def test_a_receipt_that_cannot_be_written_leaves_nothing(here: Repository, monke
 
 
 def test_what_was_just_written_is_taken_back_and_nothing_else(here: Repository, chain: list[Receipt]):
-    remove_receipts(here, chain[-2:])
+    remove_receipts(here, {receipt.name: receipt.object for receipt in chain[-2:]})
     assert read_chain(here, MODEL).receipts == chain[:-2]
     rewrite(here, NEXT, why="somebody else's by now")
     with pytest.raises(UserError):
-        remove_receipts(here, [chain[1], chain[2]])
+        remove_receipts(here, {receipt.name: receipt.object for receipt in chain[1:3]})
     assert len(names(here)) == 4
 
 
@@ -425,6 +437,9 @@ def test_a_signed_receipt_is_read_like_any_other_and_git_verifies_it(here: Repos
     put(here, "promoted", 1, "production")
     read = read_chain(here, MODEL)
     assert read.damage == []
-    assert [(receipt.signed, receipt.version) for receipt in read.receipts] == [(True, 1), (False, 1)]
+    assert [(bool(receipt.signature), receipt.version) for receipt in read.receipts] == [
+        (True, 1),
+        (False, 1),
+    ]
     assert here.git("verify-tag", "churn-predictor@v1.0.0").returncode == 0
     assert here.git("verify-tag", "churn-predictor#production#1").returncode != 0

@@ -245,12 +245,13 @@ def test_the_projects_own_block_can_be_meant():
             "30 days",
             "promote.rebuilt_within_days in params.yaml is '30 days'.\nCure: give it a number from 0",
         ),
+        ("signers", 5, "promote.signers in params.yaml is 5.\nCure: the path of a file in Git, or null."),
         ("remote", 0, "promote.remote in params.yaml is 0.\nCure: true or false."),
         (
             "marign",
             0.1,
             "promote.marign in params.yaml means nothing.\n"
-            "Cure: the keys gate, margin, confidence, resamples, remote, rebuilt_within_days.",
+            "Cure: the keys gate, margin, confidence, resamples, remote, rebuilt_within_days, signers.",
         ),
     ],
 )
