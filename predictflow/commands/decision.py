@@ -21,6 +21,9 @@ def _draw(answer: Json, allowed: bool) -> None:
     """The decision, reason by reason, and what was done."""
     console = open_console()
     decision = answer["decision"]
+    for one in answer["completed"]:
+        line = f"completed first: {one['version']} to {one['stage']}, by the receipt {one['receipt']}"
+        console.print(line, markup=False)
     for reason in decision["reasons"] if decision else []:
         against = reason in decision["against"]
         console.print(f"{'no' if against else 'yes'}: {reason}", style="red" if against else "", markup=False)

@@ -8,6 +8,7 @@ from predictflow.ledger.receipts import ARCHIVED, PROMOTED
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
 from predictflow.promotion.transition import Promotion
+from predictflow.promotion.unfinished import open_ledger
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
 
@@ -52,8 +53,9 @@ def command(
     if force and not why:
         raise UserError("--force goes with a reason, which the receipt keeps.\nCure: --reason TEXT.")
     project = Project.enter(context.obj)
-    ledger = None if dry_run else transition.open_ledger(project)
+    ledger, begun = (None, []) if dry_run else open_ledger(project)
     version = transition.registered(project, handle)
     action = ARCHIVED if stage == "archived" else PROMOTED
     promotion = Promotion(version, action, stage, force, why, sign)
-    end_decision(context, transition.carry_out(project, ledger, promotion), as_json)
+    answer = transition.carry_out(project, ledger, promotion)
+    end_decision(context, answer | {"completed": [one.as_json() for one in begun]}, as_json)

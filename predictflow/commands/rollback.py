@@ -7,6 +7,7 @@ from predictflow.ledger.receipts import ROLLED_BACK
 from predictflow.lineage.project import Project
 from predictflow.promotion import transition
 from predictflow.promotion.transition import Promotion
+from predictflow.promotion.unfinished import open_ledger, rolled_back, unfinished
 from stages.tracking.registry import STAGES, RegistryStage
 
 
@@ -25,7 +26,7 @@ def command(
     """Put the version back that was in a stage before the one that is there now.
 
     Its bars and its comparison with the version that is there now are told and recorded, but only a doubt
-    about its content stops it.
+    about its content stops it. A rollback that a kill has stopped is completed, not taken back.
 
     Exit codes: 0 it is back, or would be; 1 refused; 2 could not tell.
 
@@ -34,8 +35,10 @@ def command(
       predictflow rollback --reason "too many complaints"
     """
     project = Project.enter(context.obj)
-    ledger = transition.open_ledger(project)
-    version = transition.registered(project, transition.former_content(ledger.chain, stage))
+    ledger, begun = (None, []) if dry_run else open_ledger(project)
+    chain = project.chain(project.require_model())
+    content = rolled_back(begun or unfinished(project, chain), stage)
+    version = transition.registered(project, content or transition.former_content(chain, stage))
     promotion = Promotion(version, ROLLED_BACK, stage, force=True, why=why, sign=sign)
-    answer = transition.carry_out(project, None if dry_run else ledger, promotion)
-    end_decision(context, answer, as_json)
+    answer = transition.carry_out(project, ledger, promotion)
+    end_decision(context, answer | {"completed": [one.as_json() for one in begun]}, as_json)

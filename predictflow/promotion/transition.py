@@ -1,7 +1,7 @@
 """A version changes its stage: the receipt first, then MLflow's stage and alias together.
 
-The receipt is what counts. A kill between the two leaves a receipt that MLflow has not followed yet; the
-same command again makes it follow, and writes no second receipt.
+The receipt is what counts. A kill between the two leaves a receipt that MLflow has not followed yet: whatever
+is asked next makes it follow first, and writes no second receipt.
 """
 
 from collections.abc import Iterable
@@ -50,18 +50,6 @@ class Promotion:
     force: bool
     why: str | None
     sign: bool
-
-
-def open_ledger(project: Project) -> Ledger:
-    """The receipts of the project's model, the same here and on origin: what is decided on begins with them,
-    so this comes before a handle is resolved.
-
-    Raises UserError where they are broken, or where origin does not answer or take them, and CouldNotTell
-    where params.yaml names no model.
-    """
-    ledger = Ledger.open(project.repository, project.require_model())
-    project.keep_chain(ledger.chain)
-    return ledger
 
 
 def registered(project: Project, handle: str) -> Version:
@@ -148,7 +136,7 @@ def _put(
         drafts += _taken_out(chain, version, [other for other in STAGES if other != stage])
     written = _append(ledger, drafts, promotion)
     name = ledger.chain.standing()[stage].name
-    _follow(version, STAGES[stage], {VERSION_TAG: f"v{number}.0.0", RECEIPT_TAG: name})
+    follow(version, STAGES[stage], {VERSION_TAG: f"v{number}.0.0", RECEIPT_TAG: name})
     return written
 
 
@@ -156,7 +144,7 @@ def _take_out(project: Project, ledger: Ledger, promotion: Promotion) -> list[Re
     """Archive a version: take it out of the stages in which receipts have put it, and out of MLflow's."""
     version = promotion.version
     written = _append(ledger, _taken_out(ledger.chain, version, STAGES), promotion)
-    _follow(version, "Archived", {RECEIPT_TAG: written[-1].name} if written else {})
+    follow(version, "Archived", {RECEIPT_TAG: written[-1].name} if written else {})
     return written
 
 
@@ -238,7 +226,7 @@ def _kept(tags: dict[str, str]) -> dict[str, str]:
     return {tag: value for tag, value in tags.items() if not tag.startswith(LEFT_OUT)}
 
 
-def _follow(version: Version, registry_stage: str, tags: dict[str, str]) -> None:
+def follow(version: Version, registry_stage: str, tags: dict[str, str]) -> None:
     """Let MLflow's stage, alias and tags say what the receipts say. Raises UserError where it does not take
     them: the receipts stay, and the cure makes it follow them."""
     try:

@@ -237,6 +237,31 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, ori
     history.told("gate", "churn-predictor@production")
 
 
+@pytest.mark.parametrize("point", list(POINTS))
+def test_after_a_kill_the_same_rollback_ends_what_was_begun(history: History, origin, point):
+    """And it does not go back to where it came from."""
+    for name in ("first", "other data"):
+        history.told("promote", number(history, name), "--to", "production")
+    kill(history.project, PROMOTING.format(point=POINTS[point]), "rollback")
+    history.told("rollback", "--dry-run")
+    history.told("rollback")
+    assert stages(history)["Production"] == (history.made["first"].version,)
+    assert [one["action"] for one in history.answer("history")["receipts"]].count("rolled back") == 1
+    history.told("gate", "churn-predictor@production")
+
+
+def test_what_a_kill_has_left_is_completed_before_something_else_is_looked_at(history: History, origin):
+    """A rollback was killed; then somebody promotes: against whom the rollback has brought back."""
+    for name in ("first", "other data"):
+        history.told("promote", number(history, name), "--to", "production")
+    kill(history.project, PROMOTING.format(point=POINTS["after the push"]), "rollback")
+    answer = history.answer("promote", number(history, "other params"), "--to", "production")
+    assert [one["version"] for one in answer["completed"]] == [number(history, "first")]
+    assert answer["decision"]["numbers"]["comparison"]["champion"] == number(history, "first")
+    assert stages(history)["Production"] == (history.made["other params"].version,)
+    history.told("gate", "churn-predictor@production")
+
+
 @both
 def test_gate_finds_what_was_edited_behind_its_back(history: History):
     history.told("promote", number(history, "first"), "--to", "production")
@@ -289,6 +314,8 @@ NOTHING_NEW = {  # all that they ask of MLflow is asked by others of them too
     "test_a_version_that_was_never_committed_is_refused_with_its_cure": "Git alone is asked",
     "test_the_receipt_is_pushed_before_anything_moves": "it is where the server fails, here",
     "test_an_origin_that_does_not_answer_stops_it": "MLflow is not reached",
+    "test_after_a_kill_the_same_rollback_ends_what_was_begun": "after a killed promotion it is the same",
+    "test_what_a_kill_has_left_is_completed_before_something_else_is_looked_at": "as above",
     "test_gate_takes_a_receipt_only_while_it_stands": "which receipt stands is read from Git",
     "test_gate_misses_a_last_receipt_that_was_deleted_everywhere": "what origin holds is read from Git",
 }
