@@ -505,7 +505,7 @@ def test_a_receipt_by_hand_that_git_cannot_tell_from_a_real_one_is_pushed_by_nob
 
 def test_receipts_that_are_broken_for_good_go_on_behind_a_declared_gap(history: History):
     for repository in (history.project.folder, history.project.folder.parent / "origin.git"):
-        git(history, "-C", str(repository), "tag", "-d", f"{MODEL}@v6.0.0", SECOND)
+        git(history, "-C", str(repository), "tag", "-d", f"{MODEL}@v6.0.0")
         git(history, "-C", str(repository), "gc", "--quiet", "--prune=now")
     assert {one["kind"] for one in audit(history, "--fix", code=1)["findings"]} == {"receipt"}
     assert "goes with a reason" in history.told("audit", "--declare-gap", code=1)

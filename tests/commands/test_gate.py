@@ -44,6 +44,16 @@ def test_it_never_says_yes_to_what_it_cannot_compare(promoted: History, lose, re
     assert reason in " ".join(answer["against"])
 
 
+@pytest.mark.slow
+def test_a_store_that_was_lost_and_made_anew_holds_another_model(promoted: History):
+    """HEAD's model is newer than the one in Production: `dvc repro` registers that one alone."""
+    shutil.rmtree(promoted.project.folder / "mlflow_data")
+    promoted.project.repro()
+    assert len(promoted.project.versions()) == 1
+    answer = promoted.answer("gate", GATE, code=1)
+    assert "no version in MLflow's Production has content" in " ".join(answer["against"])
+
+
 def test_a_version_of_which_nothing_names_a_file_is_no_content_to_agree_on(history: History):
     made, store = history.made["never committed"], history.project.store
     for path in (path for path in made.md5s if path.startswith("models/churn-predictor/")):

@@ -123,6 +123,14 @@ def test_who_was_there_before_is_what_the_receipts_say(here: Repository, chain: 
     assert (found.tag, found.message) == (receipt.name, "from: it is 1, by the receipts before it 2")
 
 
+def test_a_registration_is_of_the_content_that_its_commit_has(here: Repository, chain: Chain):
+    one = draft(here, "registered", 3)
+    facts = {**one.facts, "content": "f" * 32}
+    (receipt,) = Ledger(here, read_chain(here, MODEL), None).append([replace(one, facts=facts)])
+    (found,) = read_proven(here, MODEL).damage
+    assert found.tag == receipt.name and found.message.startswith(f"content: it is {'f' * 32}, by models/")
+
+
 def test_the_fields_of_a_comparison_are_those_that_a_promotion_writes():
     assert set(Comparison.__dataclass_fields__) == COMPARISON_KEYS
 
