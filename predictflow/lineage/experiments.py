@@ -19,6 +19,7 @@ def experiment_entries(project: Project) -> list[Json]:
     first. docs/reference/json.md says what each key means."""
     history = project.history
     history.confirm(history.locks)
+    project.read_params(_compared(project))
     entries = []
     for content in history.contents:
         refs = history.refs_with.get(content, [])
@@ -35,6 +36,16 @@ def experiment_entries(project: Project) -> list[Json]:
     known = {run["id"] for entry in entries for run in entry["runs"]}
     entries += [_of_run(project, run) for run in project.all_runs if run.id not in known]
     return sorted(entries, key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
+
+
+def _compared(project: Project) -> set[str]:
+    """The commits whose params are compared: each entry's and its baseline's."""
+    history = project.history
+    refs = (ref for ref in project.repository.refs if ref.kind == "experiment")
+    commits = [history.commits[history.places[ref.commit]] for ref in refs]
+    commits += history.first_with_model.values()
+    baselines = {history.commits[parent].sha for commit in commits for parent in commit.parents[:1]}
+    return baselines.union(commit.sha for commit in commits)
 
 
 def _of_experiment(project: Project, content: str, ref: Ref, runs: list[Run]) -> Json:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,18 @@ class Project:
     def params_at(self, commit: str) -> dict[str, Any]:
         """{dotted name: value} of a commit's params.yaml; nothing where it has none."""
         if commit not in self._params:
-            (blob,) = self.repository.ids([f"{commit}:{PARAMS}"])
-            self._params[commit] = parse_params(next(self.repository.blobs([blob]))[1]) if blob else {}
+            self.read_params([commit])
         return self._params[commit]
+
+    def read_params(self, commits: Iterable[str]) -> None:
+        """Read those of many commits at once, which is quicker."""
+        commits = list(commits)
+        blobs = self.repository.ids([f"{commit}:{PARAMS}" for commit in commits])
+        texts = self.repository.blobs(sorted({blob for blob in blobs if blob}))
+        params = {blob: parse_params(text) for blob, text in texts}
+        self._params |= {
+            commit: params.get(blob or "", {}) for commit, blob in zip(commits, blobs, strict=True)
+        }
 
     def chain(self, model: str) -> Chain:
         """The receipts of a model."""
