@@ -32,8 +32,11 @@ def _output(path: Path, digest: str, cache: Path) -> bool:
     try:
         parts = {building: digest}
         if digest.endswith(".dir"):
-            listed = json.loads(_cached(cache, digest).read_text(encoding="utf-8"))
-            parts = {building / entry["relpath"]: entry["md5"] for entry in listed}
+            listed = _cached(cache, digest)
+            if f"{md5(listed)}.dir" != digest:
+                return False
+            entries = json.loads(listed.read_text(encoding="utf-8"))
+            parts = {building / entry["relpath"]: entry["md5"] for entry in entries}
         for part, wanted in parts.items():
             part.parent.mkdir(parents=True, exist_ok=True)
             source = _cached(cache, wanted)

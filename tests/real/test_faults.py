@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from tests.people.waiting import until
 
@@ -144,6 +145,16 @@ def test_good_outputs_that_nobody_has_committed_stay_as_well(warm):
     warm.edit("params.yaml", "max_depth: 1", "monotone_constraints: {shoe_size: 1}")
     assert BACK in warm.repro(code=255)
     assert outputs(warm, "train") == before
+
+
+def test_a_folder_that_dvcs_cache_lists_wrongly_does_not_come_back(warm):
+    locked = YAML(typ="safe").load(warm.read("dvc.lock"))["stages"]["train"]["outs"]
+    (digest,) = [out["md5"] for out in locked if out["path"] == "models/churn-predictor"]
+    listing = warm.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    listing.chmod(0o644)
+    listing.write_text(json.dumps(json.loads(listing.read_text())[1:]))
+    warm.edit("params.yaml", *SHALLOW)
+    assert BACK not in warm.repro(code=255)
 
 
 def test_without_dvcs_cache_what_git_holds_stays_and_the_rest_is_told(warm):
