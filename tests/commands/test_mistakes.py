@@ -188,18 +188,18 @@ def mounted(project: Project, mount: str) -> Answers:
 
 
 @pytest.mark.parametrize(
-    ("mount", "wrong"),
+    ("mount", "cure"),
     [
-        (READ_ONLY.format("."), "[Rr]ead-?only"),
-        (READ_ONLY.format("mlflow_data"), "[Rr]ead-?only"),
-        (FULL, "No space left|is full|disk I/O error"),
+        (READ_ONLY.format("."), "read-only"),
+        (READ_ONLY.format("mlflow_data"), "read-only"),
+        (FULL, "make room"),
     ],
     ids=["a read-only tree", "a read-only store", "a full disk"],
 )
-def test_a_tree_that_takes_nothing_is_told(promoted: History, mount, wrong):
+def test_a_tree_that_takes_nothing_is_told(promoted: History, mount, cure):
     errors = walk(mounted(promoted.project, mount), still=False)
     for words, answer in errors.items():
-        assert re.search(wrong, answer["error"]), (words, answer)
+        assert cure in answer["cure"], (words, answer)
     assert {"promote churn-predictor/1 --to staging", "rollback"} <= errors.keys(), "something was written"
 
 

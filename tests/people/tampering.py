@@ -271,7 +271,7 @@ def verdict(made: History, top: Path, sound: Sound) -> str:
     moved = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     there = {name.replace("origin.git ", "project "): object for name, object in before.items()}
     fetched = {name for name in moved if after.get(name) == there.get(name)}
-    if any(after.get(name) != sound.bytes.get(name) for name in moved - fetched):
+    if any(before.get(name) == sound.bytes.get(name) for name in moved - fetched):  # what was whole
         return "damaged"
     if code == 0 and (answers(made) != sound.answers or _served(after) != _served(sound.bytes)):
         return "blessed"

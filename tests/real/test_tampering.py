@@ -24,6 +24,7 @@ def copied(top: Path) -> History:
     templates.relocate(top)
     made = opened(top / "project", top / "home", top / "made.json")
     made.project.run("git", "config", "remote.origin.url", str(top / "origin.git"))
+    made.told("lineage")  # which leaves an index of Git's history
     return made
 
 
