@@ -192,13 +192,16 @@ def test_no_password_is_told_whatever_fails(history: History, door: Door):
 
 
 def test_a_gate_and_a_promotion_ask_little_of_a_server(history: History, door: Door):
-    """Each request is a way there and back: 5 for run and version, 10 for the seven files, 12 for a move."""
+    """Each request is a way there and back: 5 for run and version, 9 for the seven files, 12 for a move.
+
+    A promotion asks the registry first whether another one was left unfinished: 3 more.
+    """
     history.project.env["MLFLOW_TRACKING_URI"] = door.uri
     history.told("promote", number(history, "first"), "--to", "production")
-    assert len(door.asked) <= 27, door.asked
+    assert len(door.asked) <= 30, door.asked
     door.asked.clear()
     history.told("gate", "churn-predictor@production")
-    assert len(door.asked) <= 15, door.asked
+    assert len(door.asked) <= 14, door.asked
     assert not [one for one in door.asked if not one.startswith("GET") and not one.endswith("/search")]
 
 
