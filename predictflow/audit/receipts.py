@@ -38,7 +38,7 @@ def receipt_findings(project: Project, model: str) -> tuple[Chain, list[Finding]
     named |= {receipt.previous["tag"] for receipt in chain.receipts if receipt.previous}
     for name in sorted(back.keys() - named):
         findings.append(new_finding("receipt", name, f"{name} is missing", "", [back[name]]))
-    findings += _of_evidence(project, chain, origin, back)
+    findings += last_evidence(project, chain, origin, back)
     whole = read is not None and not findings
     return chain, [*findings, *map(_of_foreign_tag, chain.foreign), *_notes(chain)], whole
 
@@ -107,7 +107,7 @@ def _notes(chain: Chain) -> Iterator[Finding]:
             yield Finding("receipt", link.name, message, None, note=True)
 
 
-def _of_evidence(
+def last_evidence(
     project: Project, chain: Chain, origin: Origin | None, back: Recoverable
 ) -> Iterator[Finding]:
     """Receipts that a version of MLflow's names and Git has no more: what is left of a chain whose end was

@@ -12,6 +12,7 @@ from predictflow.adapters import mlflow_entities, mlflow_tables
 from predictflow.adapters.dvc_files import MEASURED
 from predictflow.adapters.mlflow_store import log_values, store_errors
 from predictflow.audit.audit import follow
+from predictflow.audit.receipts import last_evidence
 from predictflow.audit.registry import versions_of
 from predictflow.console import track
 from predictflow.errors import masked
@@ -111,6 +112,11 @@ class Restorer:
     own_ids: bool
 
     def restore(self, entries: list[RestoreEntry], chain: Chain) -> Json:
+        """Raises UserError where a version names a receipt that is gone: nothing follows what is left."""
+        if lost := [finding.message for finding in last_evidence(self.project, chain, None, {})]:
+            raise UserError(
+                f"{lost[0]}, so nobody can say who stands where.\nCure: `predictflow audit` tells what helps."
+            )
         runs: list[Json] = []
         incomplete: list[Json] = []
         with tempfile.TemporaryDirectory() as folder:

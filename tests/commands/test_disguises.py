@@ -73,6 +73,7 @@ def test_the_last_evidence_of_a_chain_whose_end_was_deleted_everywhere_is_kept(h
         assert found["about"] == LAST
         assert f"{MODEL}/{version.version} names" in found["told"] and "from origin" in found["told"]
     history.told("gate", GATE, code=1)
+    assert "nobody can say who stands where" in history.told("restore", code=1)
     (now,) = [one for one in history.project.versions() if one.current_stage == "Production"]
     assert (now.version, now.tags) == (version.version, version.tags), "nothing follows what is left"
     git(history, "update-ref", f"refs/tags/{LAST}", end)
