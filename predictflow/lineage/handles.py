@@ -210,8 +210,8 @@ def _receipts(
 
 def _of_commit(project: Project, sha: str, named: str) -> Iterator[Target]:
     """The model of a commit's dvc.lock, if it has one."""
-    project.history.confirm([], [sha])
     lock = project.history.lock_at(sha)
+    project.history.confirm([lock] if lock else [], [sha])
     content = project.history.locks[lock].content if lock else None
     if content:
         yield Target(named, model=content, lock=lock)
