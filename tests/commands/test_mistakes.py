@@ -117,19 +117,15 @@ def no_repository(made: History) -> tuple[set[str], str, str]:
     return set(), "no Git repository", "--repo"
 
 
-STATES = [
-    broken_params,
-    no_params,
-    params_without_a_model,
-    a_model_that_is_a_number,
-    a_renamed_model,
-    a_merge_in_progress,
-    a_foreign_repository,
-    no_repository,
-]
+QUICK = [broken_params, a_renamed_model, a_merge_in_progress, a_foreign_repository, no_repository]
+SLOW = [no_params, params_without_a_model, a_model_that_is_a_number]  # which are told in the same place
 
 
-@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize(
+    "state",
+    [*QUICK, *(pytest.param(state, marks=pytest.mark.slow) for state in SLOW)],
+    ids=lambda state: state.__name__,
+)
 def test_a_state_is_told_in_a_sentence_with_its_cure(promoted: History, state):
     answering, wrong, cure = state(promoted)
     errors = walk(promoted.said)
@@ -191,7 +187,7 @@ def mounted(project: Project, mount: str) -> Answers:
     ("mount", "cure"),
     [
         (READ_ONLY.format("."), "read-only"),
-        (READ_ONLY.format("mlflow_data"), "read-only"),
+        pytest.param(READ_ONLY.format("mlflow_data"), "read-only", marks=pytest.mark.slow),
         (FULL, "make room"),
     ],
     ids=["a read-only tree", "a read-only store", "a full disk"],
