@@ -4,12 +4,14 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from copy import deepcopy as copy_of
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from predictflow.adapters.git import Repository
+from predictflow.ledger.decisions import COMPARED
 from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import PROMOTED, VERSION_KEYS, ReceiptDraft
 from tests.commands.test_audit import GATE, MODEL, NEWEST, audit, copy, kinds
@@ -189,7 +191,9 @@ def test_a_receipt_whose_run_is_no_run_stops_nobody_and_is_followed_by_nothing(h
     with mock.patch.dict(os.environ, history.project.env, clear=True):
         ledger = Ledger.open(Repository(folder), MODEL)
         body = ledger.chain.standing()["production"].body
-        facts = {key: body[key] for key in VERSION_KEYS}
+        facts = copy_of({key: body[key] for key in VERSION_KEYS})
+        same = dict.fromkeys(COMPARED) | {"same": True, "content": body["content"]}  # as itself
+        facts["decision"]["numbers"]["comparison"] |= same
         for run in ({"tags": [1], "params": {"seed": [2]}, "metrics": 3}, {"id": history.made[NEWEST].run}):
             draft = ReceiptDraft(PROMOTED, 6, body["commit"], facts | {"run": run}, "production")
             ledger.append([draft])

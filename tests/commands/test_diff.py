@@ -114,7 +114,7 @@ def test_every_section_is_told_in_both_directions(history: History):
     (project.folder / "stages/words.py").write_text("WORDS = 1\n")
     typing = "from typing import Any"
     project.edit("stages/evaluate.py", typing, f"{typing}\nfrom stages import words")
-    evaluated = "      - stages/tracking/store.py\n    params:\n      - data.target"
+    evaluated = "      - stages/tracking/tables.py\n    params:\n      - data.target"
     added = evaluated.replace("    params", "      - stages/words.py\n    params")
     project.edit("dvc.yaml", evaluated, added)
     lock = project.read("requirements.lock")

@@ -175,7 +175,7 @@ def test_it_is_of_the_model_that_params_name(history: History, promoted):
     assert history.answer("lineage", "gym-churn@staging")["model"]["content"] == (
         history.made["other params"].content
     )
-    (history.project.folder / "params.yaml").write_text("<<<<<<<\n")
+    (history.project.folder / "params.yaml").write_text("tracking: [\n")
     assert "params.yaml cannot be read" in history.told("history", code=2)
 
 

@@ -50,7 +50,7 @@ def test_every_reader_answers_from_a_server(history: History):
     assert answer["model"]["content"] == first.content
     assert [run["id"] for run in answer["runs"]] == [first.run]
     assert [one["name"] for one in answer["versions"]] == ["churn-predictor/1"]
-    assert history.answer("status", code=1)["production"][0]["content"] == first.content
+    assert history.answer("status")["production"][0]["content"] == first.content
     different = history.answer("diff", "churn-predictor/1", "churn-predictor/2", code=1)
     assert different["differs"] == ["params", "metrics"]
     models = history.answer("find-customer", "M-0")["models"]

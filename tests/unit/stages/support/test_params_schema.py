@@ -26,7 +26,7 @@ MODELS = "xgboost, logistic_regression, random_forest, hist_gradient_boosting"
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., None]:
     """Load the project's params.yaml with some of its keys set to something else, or taken out."""
-    yaml, path = YAML(typ="safe"), tmp_path / "params.yaml"
+    yaml, path = YAML(typ="safe", pure=True), tmp_path / "params.yaml"
 
     def edit_and_load(changes: dict[tuple, Any]) -> None:
         tree = copy.deepcopy(OWN)
