@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.declared import yaml
-from tests.people.project import BIN, WAIT, Project
+from tests.people.project import BIN, REPOSITORY, WAIT, Project
 
 PULL_REQUEST, PROMOTION = ".github/workflows/pull-request.yml", ".github/workflows/promotion.yml"
 EXPRESSION = re.compile(r"\$\{\{ (.*?) \}\}")
@@ -43,8 +43,10 @@ class Runner:
         self.project.run("git", "clone", "--quiet", str(top / "origin.git"), ".")
         self.project.run("git", "fetch", "--quiet", "origin", ref)
         self.project.run("git", "checkout", "--quiet", "--detach", "FETCH_HEAD")
-        # The environment is there already, made long after the locks; its predictflow is this clone's.
+        # The environment is there already, made long after the locks, and so is predictflow/, which the
+        # projects of the templates do without.
         (self.project.folder / ".venv").symlink_to(BIN.parent)
+        (self.project.folder / "predictflow").symlink_to(REPOSITORY / "predictflow")
         for name in ("requirements.lock", "requirements-dev.lock", "Makefile"):
             os.utime(self.project.folder / name, (0, 0))
         self.env = self.project.env | {"PYTHONPATH": str(self.project.folder)}
