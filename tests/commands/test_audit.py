@@ -646,6 +646,7 @@ ROLLBACK = ("rollback",)
 ARCHIVE = ("promote", f"{MODEL}/6", "--to", "archived")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "point", [point if point in QUICK else pytest.param(point, marks=pytest.mark.slow) for point in KILLS]
 )
@@ -714,6 +715,7 @@ def at_once(*asked: tuple[History, str]) -> list[subprocess.Popen]:
 ROUNDS = [1, pytest.param(5, marks=pytest.mark.slow)]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("clones", [1, 2])
 def test_of_two_promotions_at_the_same_moment_one_wins_or_both_follow_each_other(

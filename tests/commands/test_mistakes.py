@@ -183,6 +183,7 @@ def mounted(project: Project, mount: str) -> Answers:
     return said
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("mount", "cure"),
     [

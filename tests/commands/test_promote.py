@@ -223,6 +223,7 @@ def test_two_clones_of_one_origin_number_their_versions_together(history: Histor
     assert "MLflow has churn-predictor/2 there" in " ".join(said.split())
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("history", "point"),
     [*(("in_a_database", point) for point in POINTS), ("at_a_server", "between stage and alias")],
@@ -237,6 +238,7 @@ def test_after_a_kill_the_same_command_ends_what_was_begun(history: History, ori
     history.told("gate", "churn-predictor@production")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("point", list(POINTS))
 def test_after_a_kill_the_same_rollback_ends_what_was_begun(history: History, origin, point):
     """And it does not go back to where it came from."""

@@ -397,6 +397,7 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
     promoted.told("prune", "--yes")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "step", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 9, 12, 14, 19, 24, 29))]
 )

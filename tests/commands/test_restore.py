@@ -340,6 +340,7 @@ def test_a_bare_clone_has_no_store(promoted: History, tmp_path):
     assert "a bare repository has no store" in promoted.told("--repo", str(bare), "restore", code=2)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("step", [24, 40, *map(slow, (1, 2, 9, 15, 22, 25, 26, 27, 30, 33, 36))])
 def test_after_a_kill_the_same_command_ends_what_was_begun(promoted: History, step):
     reference = versions(promoted), runs(promoted)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -440,6 +442,9 @@ def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History
 
 
 def test_a_dvc_that_does_not_answer_is_not_waited_for(settled: History, monkeypatch):
+    silent = [sys.executable, "-c", "import time; time.sleep(60)"]
+    begin = subprocess.Popen
+    monkeypatch.setattr("predictflow.adapters.dvc_status.Popen", lambda _, **how: begin(silent, **how))
     monkeypatch.setattr("predictflow.adapters.dvc_status.DVC_TIMEOUT", 0.01)
     (reason,) = stand(settled, code=2)["could_not_tell"]
     assert reason == "`dvc status` has not answered in 0.01 seconds"
