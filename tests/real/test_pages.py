@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests import templates
 from tests.people.pages import (
     EXCUSED,
     PAGES,
@@ -65,7 +66,7 @@ def test_the_readme_does_what_it_says(after_the_readme: Path):
 
 
 def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme: Path, tmp_path: Path):
-    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    copy(after_the_readme, tmp_path / "top")
     project = Project(tmp_path / "top/project", tmp_path / "top/home")
     for words in (
         ("remote", "remove", "origin"),  # and with it the receipt: the model is where the README has it then
@@ -83,6 +84,12 @@ def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme
             one.do(step)
 
 
+def copy(project: Path, top: Path) -> None:
+    """A copy whose store names its own files: what is thrown away in one copy stays in all others."""
+    shutil.copytree(project, top, symlinks=True)
+    templates.relocate(top)
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -92,7 +99,7 @@ def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme
     ],
 )
 def test_a_page_does_what_it_says(page: str, after_the_readme: Path, tmp_path: Path):
-    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    copy(after_the_readme, tmp_path / "top")
     with player(Project(tmp_path / "top/project", tmp_path / "top/home")) as one:
         one.play(page, EXCUSED)
 
@@ -119,7 +126,7 @@ def tampering() -> list[tuple[str, list[str]]]:
 def test_who_notices_that_somebody_tampers(
     does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
 ):
-    shutil.copytree(after_the_readme, tmp_path / "top", symlinks=True)
+    copy(after_the_readme, tmp_path / "top")
     project = Project(tmp_path / "top/project", tmp_path / "top/home")
     project.run("sh", "-c", does)
     assert notice
