@@ -23,11 +23,12 @@ def lay(database: Path) -> None:
 
     A database with a table, and an MLflow that the script is not of, are left to MLflow itself.
     """
-    script = SCRIPT.read_text(encoding="utf-8")
     with closing(sqlite3.connect(database)) as connection:
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-        if empty and script.startswith(_headline()):
-            connection.executescript(f"BEGIN IMMEDIATE;\n{script}COMMIT;")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            return  # as at all but the first opening: nothing is read of the script
+        statements = SCRIPT.read_text(encoding="utf-8")
+        if statements.startswith(_headline()):
+            connection.executescript(f"BEGIN IMMEDIATE;\n{statements}COMMIT;")
 
 
 def _headline() -> str:
