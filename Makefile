@@ -45,7 +45,7 @@ lock:  ## write both lock files anew (make lock UPGRADE=--upgrade: with newer ve
 	    $$(sed -nE 's/^([a-z0-9.-]+)==[^ ;]+ \\$$$$/--no-emit-package \1/p' requirements.lock | sort -u) \
 	    requirements-dev.in -o requirements-dev.lock
 	$(MAKE) $(INSTALLED)
-	PYTHONHASHSEED=0 $(BIN)/python -m stages.tracking.tables >stages/tracking/tables.sql
+	$(BIN)/python -m stages.tracking.tables >stages/tracking/tables.sql
 
 clean:  ## remove the environment (data, models and the store stay)
 	rm -rf .venv

@@ -7,7 +7,7 @@ from pathlib import Path
 from predictflow.audit.fixes import Fix, FixContext
 from predictflow.errors import Unreachable
 from stages.support import files, hashes
-from stages.tracking.store import SQLITE, tracking_uri
+from stages.tracking.store import own_artifacts
 
 READ_ONLY = 0o444  # as DVC keeps the files of its cache
 
@@ -104,7 +104,7 @@ class RemoveByteCode(Fix):
 
 def ensure_own(path: Path) -> None:
     """Raises Unreachable where a folder of MLflow's that a place lies in is a link: it is another's."""
-    store = Path(tracking_uri().removeprefix(SQLITE)).parent / "artifacts"
-    above = [folder for folder in path.parents if folder.is_relative_to(store) and folder != store]
+    own = own_artifacts()
+    above = [folder for folder in path.parents if own and folder.is_relative_to(own) and folder != own]
     if link := next((folder for folder in above if folder.is_symlink()), None):
         raise Unreachable(f"{link} is a link to {link.readlink()}, where others' files may be")

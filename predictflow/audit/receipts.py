@@ -50,11 +50,13 @@ def _of_chain(chain: Chain, back: Recoverable) -> Iterator[Finding]:
         if damage.tag in back:
             fixes = [back[damage.tag]]
         name = shlex.quote(damage.tag)
+        removed = f"`git tag -d {name}`, here and on origin"
+        if_last = f"if it is the last one, {removed}; else {DECLARE}"
         cure = {
-            "lightweight": f"`git tag -d {name}`, here and on origin",
+            "lightweight": removed,
             "moved": f"`git tag -d {name}`; `git fetch CLONE tag {name}` from one that has it as it was",
-            UNPROVEN: f"if it is the last one, `git tag -d {name}`, here and on origin; else {DECLARE}",
-            UNSIGNED: f"if it is the last one, `git tag -d {name}`, here and on origin; else {DECLARE}",
+            UNPROVEN: if_last,
+            UNSIGNED: if_last,
             "fork": f"`git tag -d` the one that origin has not (`git ls-remote origin`), then {FIX}",
         }.get(damage.kind, "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was")
         yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, fixes)

@@ -32,7 +32,7 @@ from stages.tracking import registry
 from stages.tracking.notes import describe
 from stages.tracking.registry import RegistryStage
 from stages.tracking.runs import complete
-from stages.tracking.store import MD5_PREFIX, SQLITE, TrackingStore, open_store, tracking_uri
+from stages.tracking.store import MD5_PREFIX, TrackingStore, open_store, own_artifacts, tracking_uri
 
 
 def restore_store(project: Project) -> Json:
@@ -42,12 +42,13 @@ def restore_store(project: Project) -> Json:
     """
     model, settings = project.require_model(), params.load()
     chain = _chain(project, model)
-    own_ids = tracking_uri().startswith(SQLITE)
+    own = own_artifacts()
+    own_ids = own is not None
     entries = recovery.plan(project, chain)
     _fetch(project, entries)
     with put_aside() if own_ids else contextlib.nullcontext() as moved_aside:
         store = open_store(settings)
-    relocated = own_ids and _relocate(store)
+    relocated = own is not None and _relocate(store, own.as_uri())
     try:
         written = Restorer(project, model, store, own_ids).restore(entries, chain)
     except store_errors() as error:
@@ -78,9 +79,8 @@ def _chain(project: Project, model: str) -> Chain:
     return chain
 
 
-def _relocate(store: TrackingStore) -> bool:
+def _relocate(store: TrackingStore, where: str) -> bool:
     """Let the addresses of files follow a store that was moved: MLflow keeps those of where it was made."""
-    where = (Path(tracking_uri().removeprefix(SQLITE)).parent / "artifacts").as_uri()
     made_at = store.client.get_experiment(store.experiment_id).artifact_location
     if made_at == where:
         return False

@@ -14,7 +14,7 @@ from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from stages.support import hashes
 from stages.support.paths import PROVENANCE
-from stages.tracking.store import SQLITE, tracking_uri
+from stages.tracking.store import own_artifacts
 
 COMPILED = "__pycache__"  # where Python keeps the byte code of what it has imported
 # What MLflow puts beside the files of a registered model that it loads, and nothing else in it.
@@ -101,10 +101,8 @@ class Artifacts:
 
 def own_folder(run_id: str) -> Path | None:
     """Where a run's model lies in the project's own store; None at a server, or for what is no run's id."""
-    uri = tracking_uri()
-    if not (uri.startswith(SQLITE) and RUN_ID.fullmatch(run_id)):
-        return None
-    return Path(uri.removeprefix(SQLITE)).parent / "artifacts" / run_id / "artifacts/model"
+    own = own_artifacts()
+    return own / run_id / "artifacts/model" if own and RUN_ID.fullmatch(run_id) else None
 
 
 def _meant(run: Run) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def open_store(settings: Params) -> TrackingStore:
     gc.enable()
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    where, name = tracking_uri(), settings["tracking.experiment"]
+    where, own, name = tracking_uri(), own_artifacts(), settings["tracking.experiment"]
     try:
         mlflow.set_tracking_uri(where)
         # Two processes that make a store's tables at the same time break it for good.
@@ -151,7 +151,9 @@ def open_store(settings: Params) -> TrackingStore:
             client = mlflow.MlflowClient(where)
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
-                experiment = client.get_experiment(client.create_experiment(name, _artifacts(where)))
+                experiment = client.get_experiment(
+                    client.create_experiment(name, own.as_uri() if own else None)
+                )
     except Exception as error:
         raise _unusable(where, error) from error
     if experiment.lifecycle_stage == "deleted":
@@ -165,11 +167,11 @@ def open_store(settings: Params) -> TrackingStore:
     return store
 
 
-def _artifacts(where: str) -> str | None:
-    """Beside the database; MLflow's own choice is ./mlruns of whatever folder it is called in."""
-    if not where.startswith(SQLITE):
-        return None
-    return (Path(where.removeprefix(SQLITE)).parent / "artifacts").as_uri()
+def own_artifacts() -> Path | None:
+    """Where a database's files lie: beside it, for MLflow's own choice is ./mlruns of whatever folder it is
+    called in; None at a server."""
+    where = tracking_uri()
+    return Path(where.removeprefix(SQLITE)).parent / "artifacts" if where.startswith(SQLITE) else None
 
 
 def _unusable(where: str, error: Exception) -> UserError:

@@ -1,12 +1,12 @@
 """The tables of a new store, as MLflow makes them, from one script.
 
 MLflow makes them by all its migrations, one after the other: that takes over a second, and a kill among
-them leaves a database that it can no longer use. `make lock` writes tables.sql anew, in the order that one
-hash seed gives to MLflow's sets:
+them leaves a database that it can no longer use. `make lock` writes tables.sql anew:
 
-    PYTHONHASHSEED=0 python -m stages.tracking.tables >stages/tracking/tables.sql
+    python -m stages.tracking.tables >stages/tracking/tables.sql
 """
 
+import itertools
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -46,7 +46,7 @@ def script() -> str:
         engine.dispose()
         with closing(sqlite3.connect(database)) as connection:
             statements = [
-                f"{sql};"
+                f"{_in_order(sql)};"
                 for (sql,) in connection.execute(
                     "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type != 'table', name"
                 )
@@ -56,6 +56,13 @@ def script() -> str:
                     values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
                     statements.append(f"INSERT INTO {table} VALUES ({values});")
     return _headline() + "\n".join(statements) + "\n"
+
+
+def _in_order(statement: str) -> str:
+    """Its named constraints by name: MLflow's migrations write them in the order of a set."""
+    lines = statement.splitlines()
+    blocks = itertools.groupby(lines, lambda line: line.startswith("\tCONSTRAINT") and line.endswith(", "))
+    return "\n".join(line for named, block in blocks for line in (sorted(block) if named else block))
 
 
 if __name__ == "__main__":

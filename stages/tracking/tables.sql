@@ -172,8 +172,8 @@ CREATE TABLE guardrail_configs (
 	created_by VARCHAR(255), 
 	created_at BIGINT NOT NULL, 
 	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
-	CONSTRAINT guardrail_configs_pk PRIMARY KEY (endpoint_id, guardrail_id), 
 	CONSTRAINT fk_guardrail_configs_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE CASCADE, 
+	CONSTRAINT guardrail_configs_pk PRIMARY KEY (endpoint_id, guardrail_id), 
 	CONSTRAINT fk_guardrail_configs_guardrail_id FOREIGN KEY(guardrail_id) REFERENCES guardrails (guardrail_id) ON DELETE CASCADE
 );
 CREATE TABLE guardrails (
@@ -189,8 +189,8 @@ CREATE TABLE guardrails (
 	last_updated_by VARCHAR(255), 
 	last_updated_at BIGINT NOT NULL, 
 	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
-	CONSTRAINT guardrails_pk PRIMARY KEY (guardrail_id), 
 	CONSTRAINT fk_guardrails_scorer_version FOREIGN KEY(scorer_id, scorer_version) REFERENCES scorer_versions (scorer_id, scorer_version), 
+	CONSTRAINT guardrails_pk PRIMARY KEY (guardrail_id), 
 	CONSTRAINT fk_guardrails_action_endpoint_id FOREIGN KEY(action_endpoint_id) REFERENCES endpoints (endpoint_id) ON DELETE SET NULL
 );
 CREATE TABLE input_tags (
@@ -220,8 +220,8 @@ CREATE TABLE issues (
 	created_timestamp BIGINT NOT NULL, 
 	last_updated_timestamp BIGINT NOT NULL, 
 	created_by VARCHAR(255), 
-	CONSTRAINT issues_pk PRIMARY KEY (issue_id), 
 	CONSTRAINT fk_issues_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE, 
+	CONSTRAINT issues_pk PRIMARY KEY (issue_id), 
 	CONSTRAINT fk_issues_source_run_id FOREIGN KEY(source_run_id) REFERENCES runs (run_uuid) ON DELETE SET NULL
 );
 CREATE TABLE job_locks (
@@ -257,8 +257,8 @@ CREATE TABLE label_schemas (
 	created_time BIGINT NOT NULL, 
 	last_update_time BIGINT NOT NULL, 
 	is_default BOOLEAN DEFAULT 0 NOT NULL, 
-	CONSTRAINT label_schemas_pk PRIMARY KEY (schema_id), 
 	CONSTRAINT fk_label_schemas_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE, 
+	CONSTRAINT label_schemas_pk PRIMARY KEY (schema_id), 
 	CONSTRAINT uq_label_schemas_exp_name UNIQUE (experiment_id, name)
 );
 CREATE TABLE "latest_metrics" (
@@ -283,9 +283,9 @@ CREATE TABLE logged_model_metrics (
 	dataset_uuid VARCHAR(36), 
 	dataset_name VARCHAR(500), 
 	dataset_digest VARCHAR(36), 
-	CONSTRAINT logged_model_metrics_pk PRIMARY KEY (model_id, metric_name, metric_timestamp_ms, metric_step, run_id), 
 	CONSTRAINT fk_logged_model_metrics_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CONSTRAINT fk_logged_model_metrics_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE, 
+	CONSTRAINT logged_model_metrics_pk PRIMARY KEY (model_id, metric_name, metric_timestamp_ms, metric_step, run_id), 
 	CONSTRAINT fk_logged_model_metrics_run_id FOREIGN KEY(run_id) REFERENCES runs (run_uuid) ON DELETE CASCADE
 );
 CREATE TABLE logged_model_params (
@@ -293,8 +293,8 @@ CREATE TABLE logged_model_params (
 	experiment_id INTEGER NOT NULL, 
 	param_key VARCHAR(255) NOT NULL, 
 	param_value TEXT NOT NULL, 
-	CONSTRAINT logged_model_params_pk PRIMARY KEY (model_id, param_key), 
 	CONSTRAINT fk_logged_model_params_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT logged_model_params_pk PRIMARY KEY (model_id, param_key), 
 	CONSTRAINT fk_logged_model_params_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
 CREATE TABLE logged_model_tags (
@@ -302,8 +302,8 @@ CREATE TABLE logged_model_tags (
 	experiment_id INTEGER NOT NULL, 
 	tag_key VARCHAR(255) NOT NULL, 
 	tag_value TEXT NOT NULL, 
-	CONSTRAINT logged_model_tags_pk PRIMARY KEY (model_id, tag_key), 
 	CONSTRAINT fk_logged_model_tags_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT logged_model_tags_pk PRIMARY KEY (model_id, tag_key), 
 	CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
 CREATE TABLE logged_models (
@@ -318,8 +318,8 @@ CREATE TABLE logged_models (
 	model_type VARCHAR(500), 
 	source_run_id VARCHAR(32), 
 	status_message VARCHAR(1000), 
-	CONSTRAINT logged_models_pk PRIMARY KEY (model_id), 
 	CONSTRAINT logged_models_lifecycle_stage_check CHECK (lifecycle_stage IN ('active', 'deleted')), 
+	CONSTRAINT logged_models_pk PRIMARY KEY (model_id), 
 	CONSTRAINT fk_logged_models_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE
 );
 CREATE TABLE mcp_access_endpoints (
@@ -416,8 +416,8 @@ CREATE TABLE "model_definitions" (
 	last_updated_by VARCHAR(255), 
 	last_updated_at BIGINT NOT NULL, 
 	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
-	CONSTRAINT model_definitions_pk PRIMARY KEY (model_definition_id), 
 	CONSTRAINT fk_model_definitions_secret_id FOREIGN KEY(secret_id) REFERENCES secrets (secret_id) ON DELETE SET NULL, 
+	CONSTRAINT model_definitions_pk PRIMARY KEY (model_definition_id), 
 	CONSTRAINT uq_model_definitions_workspace_name UNIQUE (workspace, name)
 );
 CREATE TABLE "model_version_tags" (
@@ -453,8 +453,8 @@ CREATE TABLE online_scoring_configs (
 	sample_rate FLOAT NOT NULL, 
 	experiment_id INTEGER NOT NULL, 
 	filter_string TEXT, 
-	CONSTRAINT online_scoring_config_pk PRIMARY KEY (online_scoring_config_id), 
 	CONSTRAINT fk_online_scoring_configs_scorer_id FOREIGN KEY(scorer_id) REFERENCES scorers (scorer_id) ON DELETE CASCADE, 
+	CONSTRAINT online_scoring_config_pk PRIMARY KEY (online_scoring_config_id), 
 	CONSTRAINT fk_online_scoring_configs_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id)
 );
 CREATE TABLE "params" (
@@ -521,8 +521,8 @@ CREATE TABLE review_queues (
 	creation_time_ms BIGINT NOT NULL, 
 	last_update_time_ms BIGINT NOT NULL, 
 	name_key VARCHAR(250) NOT NULL, 
-	CONSTRAINT review_queues_pk PRIMARY KEY (queue_id), 
 	CONSTRAINT fk_review_queues_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE, 
+	CONSTRAINT review_queues_pk PRIMARY KEY (queue_id), 
 	CONSTRAINT uq_review_queues_experiment_name_key UNIQUE (experiment_id, name_key)
 );
 CREATE TABLE "runs" (
@@ -540,8 +540,8 @@ CREATE TABLE "runs" (
 	artifact_uri VARCHAR(200), 
 	experiment_id INTEGER, deleted_time BIGINT, 
 	CONSTRAINT run_pk PRIMARY KEY (run_uuid), 
-	CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT')), 
 	CONSTRAINT runs_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')), 
+	CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT')), 
 	FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
 	CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))
 );
@@ -609,8 +609,8 @@ CREATE TABLE "spans" (
 	total_cost FLOAT, 
 	model_name VARCHAR(500), 
 	model_provider VARCHAR(500), 
-	CONSTRAINT spans_pk PRIMARY KEY (trace_id, span_id), 
 	CONSTRAINT fk_spans_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT spans_pk PRIMARY KEY (trace_id, span_id), 
 	CONSTRAINT fk_spans_trace_id FOREIGN KEY(trace_id) REFERENCES trace_info (request_id) ON DELETE CASCADE
 );
 CREATE TABLE sql_assessment_daily_rollups (
