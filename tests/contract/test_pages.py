@@ -6,6 +6,7 @@ import click
 import pytest
 
 from predictflow import cli
+from stages.support import hashes
 from tests.contract.test_rooms import FLOORS, STAGE_FLOORS
 from tests.people.pages import EXCUSED, PAGES, PLAYED, README, blocks, matches, steps, text_of
 from tests.people.project import REPOSITORY
@@ -23,6 +24,12 @@ def test_a_command_stands_in_a_block_that_is_played(page: str):
     assert not [line for other in others for line in other.splitlines() if COMMANDS.match(line)]
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert not [line for line in outside.splitlines() if line.startswith("    ") and COMMANDS.match(line)]
+
+
+def test_the_picture_shows_the_model_of_today():
+    content = hashes.md5(REPOSITORY / "models/provenance.json")
+    picture = (REPOSITORY / ".github/images/lineage.svg").read_text(encoding="utf-8")
+    assert content in picture, "Cure: `python -m tests.contract.pictures`."
 
 
 def test_an_excuse_is_needed():

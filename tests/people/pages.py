@@ -109,7 +109,7 @@ class Player:
                     self.do(step)
 
     def do(self, step: Step) -> None:
-        command = re.sub(r"\b50\d\d\b", lambda port: self._port(port[0]), step.command)
+        command = re.sub(r"\b50\d\d\b", lambda port: self.port(port[0]), step.command)
         if SERVER.search(command):
             self._serve(command)
             return
@@ -130,7 +130,7 @@ class Player:
             told = f"$ {command}\nshould print:\n{step.prints}\nbut printed:\n{_end(done.stdout)}"
             assert matches(step.prints, done.stdout), told
 
-    def _port(self, name: str) -> str:
+    def port(self, name: str) -> str:
         if name not in self._ports:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
