@@ -2,15 +2,11 @@
 
 import re
 
-from stages.support.errors import UserError
+from stages.support.errors import Unreachable, UserError
 
 
 class CouldNotTell(UserError):
     """A question with no certain answer: the command ends with exit code 2."""
-
-
-class Unreachable(Exception):
-    """A store that is not there, or does not answer: what was asked, and why it could not be."""
 
 
 class Missing(Unreachable):

@@ -10,11 +10,9 @@ from typing import Any
 from stages.support import files, params
 from stages.support.hashes import ensure_unchanged, md5s
 from stages.support.parallel import beside, finish
-from stages.support.paths import EVALUATION, MEASURED, MODEL_FOLDER, PREPARED, PROVENANCE, TEST
+from stages.support.paths import MEASURED, MODEL_FOLDER, PLOTS, PREPARED, PROVENANCE, TEST
 from stages.tracking.runs import complete, resumed
 from stages.tracking.store import open_store, reach
-
-PLOTS = EVALUATION / "plots"
 
 
 def main() -> None:

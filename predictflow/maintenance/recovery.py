@@ -18,12 +18,12 @@ from predictflow.lineage.history import WORKTREE, Commit, Model
 from predictflow.lineage.project import Project
 from stages.model import bars
 from stages.support.errors import UserError
-from stages.support.paths import CURVES, EVALUATION, MODEL_FOLDER, PROVENANCE
+from stages.support.paths import CURVES, MODEL_FOLDER, PLOTS, PROVENANCE
 from stages.tracking.registry import STAGES, RegistryStage
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, RESTORED_TAG
 
 BASELINE = "dvc.baseline_rev"
-FOLDERS = (MODEL_FOLDER, CURVES, EVALUATION / "plots")  # what DVC keeps of a model for its run
+FOLDERS = (MODEL_FOLDER, CURVES, PLOTS)  # what DVC keeps of a model for its run
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ class UserError(Exception):
     """A mistake that its user can cure: what is wrong, where, and the edit or command that cures it."""
 
 
+class Unreachable(Exception):
+    """A store that is not there, or does not answer: what was asked, and why it could not be."""
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage or command; a `UserError` ends it with its text alone and exit code 1.
 

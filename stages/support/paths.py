@@ -17,7 +17,7 @@ MODEL_FOLDER = Path("models/churn-predictor")
 PROVENANCE = Path("models/provenance.json")
 CURVES = Path("metrics/train/plots")
 
-EVALUATION = Path("metrics/evaluate")
-MEASURED = EVALUATION / "metrics.json"
+MEASURED = Path("metrics/evaluate/metrics.json")
+PLOTS = Path("metrics/evaluate/plots")
 
 MARKER = Path("mlflow_data/registered.json")

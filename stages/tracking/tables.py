@@ -7,6 +7,7 @@ them leaves a database that it can no longer use. `make lock` writes tables.sql 
 """
 
 import itertools
+import re
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -16,6 +17,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).with_name("tables.sql")
 # What a new store holds but for its first experiment, which tells where files are to lie.
 FILLED = ("alembic_version", "workspaces")
+REVISION = re.compile(r"^INSERT INTO alembic_version VALUES \('(\w+)'\);$", re.MULTILINE)
 
 
 def lay(database: Path) -> None:
@@ -29,6 +31,13 @@ def lay(database: Path) -> None:
         statements = SCRIPT.read_text(encoding="utf-8")
         if statements.startswith(_headline()):
             connection.executescript(f"BEGIN IMMEDIATE;\n{statements}COMMIT;")
+
+
+def revision() -> str | None:
+    """Which tables the script makes, by MLflow's own name; None where another MLflow is installed."""
+    statements = SCRIPT.read_text(encoding="utf-8")
+    found = REVISION.search(statements) if statements.startswith(_headline()) else None
+    return found[1] if found else None
 
 
 def _headline() -> str:

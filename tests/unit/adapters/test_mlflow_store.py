@@ -253,7 +253,7 @@ def test_what_an_older_mlflow_did_not_keep_is_told_and_the_rest_is_read(database
 
 
 def test_a_database_that_is_locked_is_told(database: Path, monkeypatch):
-    monkeypatch.setattr("predictflow.adapters.mlflow_sqlite.LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr("stages.tracking.database.LOCK_TIMEOUT", 0.1)
     with without_a_log(database), closing(sqlite3.connect(database)) as writer:
         writer.execute("PRAGMA cache_size=1")
         writer.execute("BEGIN EXCLUSIVE")
