@@ -143,7 +143,7 @@ EDITS: list[tuple[Callable[[History], None], list[str]]] = [
     (the_runs_of_two_versions, ["content"]),
     (the_runs_and_addresses_of_two_versions, ["content"]),
 ]
-GROUPS = [EDITS[:8], EDITS[8:]]
+GROUPS = [EDITS[:8], pytest.param(EDITS[8:], marks=pytest.mark.real)]
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0][0].__name__)

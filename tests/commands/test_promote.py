@@ -13,7 +13,7 @@ from tests.people.releases import in_gto, number, stages, tags
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
-REGISTRIES = ("in_a_database", "at_a_server")
+REGISTRIES = ("in_a_database", pytest.param("at_a_server", marks=pytest.mark.real))
 both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
 # At a server only by `make test-slow`: what they ask of MLflow is asked there by others too.
 both_slowly = pytest.mark.parametrize(

@@ -299,6 +299,7 @@ def test_a_server_that_is_not_there_is_told_without_its_password(monkeypatch):
     assert "http://…@127.0.0.1:9" in reason
 
 
+@pytest.mark.real
 def test_a_server_that_never_answers_is_waited_for_once(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         (reason,) = questions(f"http://127.0.0.1:{listening.getsockname()[1]}", monkeypatch)

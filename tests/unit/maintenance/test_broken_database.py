@@ -97,6 +97,7 @@ def test_where_nothing_new_can_be_made_the_broken_one_is_back(database: Path):
     assert files(database.parent) == before
 
 
+@pytest.mark.real
 def test_who_locks_a_database_is_no_damage(database: Path):
     make(database)
     with closing(sqlite3.connect(database)) as other:

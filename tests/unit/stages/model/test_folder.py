@@ -146,7 +146,7 @@ def plant(folder: Path) -> None:
         (folder / f"{name}.py").write_text("raise SystemExit('planted')\n")
 
 
-@pytest.mark.parametrize("how", ["mlflow", "predictflow"])
+@pytest.mark.parametrize("how", [pytest.param("mlflow", marks=pytest.mark.real), "predictflow"])
 def test_no_byte_code_or_module_that_lies_in_it_is_run(tmp_path, how):
     folder = tmp_path / "model"
     models.write(folder)

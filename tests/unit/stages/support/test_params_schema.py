@@ -274,7 +274,7 @@ def test_all_mistakes_are_told_at_once(told):
 
 
 def test_a_value_of_any_size_makes_one_short_sentence(told):
-    for value in ("x" * 10_000, list(range(10_000)), {str(number): number for number in range(10_000)}):
+    for value in ("x" * 10_000, list(range(10_000)), {str(number): number for number in range(1_000)}):
         assert len(told({("seed",): value})) < 300
 
 

@@ -17,6 +17,7 @@ def held(database: Path) -> list[str]:
         return [name for (name,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
 
 
+@pytest.mark.real
 def test_the_script_makes_what_the_locked_mlflow_makes():
     words = [sys.executable, "-m", "stages.tracking.tables"]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True)
