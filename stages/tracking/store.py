@@ -1,5 +1,6 @@
 """The MLflow store: made once, opened by every stage, and no run in it left open by a kill."""
 
+import errno
 import gc
 import getpass
 import logging
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from stages.support import git
-from stages.support.errors import UserError
+from stages.support.errors import CURES, UserError
 from stages.support.params import Params
 from stages.tracking import tables
 
@@ -28,6 +29,13 @@ SQLITE = "sqlite:///"
 CONTENT_TAG = "predictflow.content"
 RESTORED_TAG = "predictflow.restored"
 MD5_PREFIX = "md5/"  # before a path, in the name of a tag
+# What SQLite says of a disk or of its permissions, not of the database.
+OF_THE_DISK = {
+    "disk is full": errno.ENOSPC,
+    "disk I/O error": errno.ENOSPC,
+    "readonly database": errno.EACCES,
+    "unable to open database": errno.EACCES,
+}
 HOST_TAG, PID_TAG, BEGAN_TAG = "predictflow.host", "predictflow.pid", "predictflow.began"
 
 
@@ -176,11 +184,13 @@ def own_artifacts() -> Path | None:
 
 def _unusable(where: str, error: Exception) -> UserError:
     where = re.sub("//[^@/]*@", "//…@", where)  # no password in a log
-    return UserError(
-        f"the tracking store {where} cannot be used: {error}\n"
-        "Cure: start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
-        " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again."
+    cure = (
+        "start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
+        " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again"
     )
+    by_disk = (CURES[number] for said, number in OF_THE_DISK.items() if said in str(error))
+    cure = CURES.get(getattr(error, "errno", None) or 0) or next(by_disk, cure)
+    return UserError(f"the tracking store {where} cannot be used: {error}\nCure: {cure}.")
 
 
 def _write_ahead(database: Path) -> None:
