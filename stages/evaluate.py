@@ -11,6 +11,7 @@ from stages.support import files, params
 from stages.support.hashes import ensure_unchanged, md5s
 from stages.support.parallel import beside, finish
 from stages.support.paths import MEASURED, MODEL_FOLDER, PLOTS, PREPARED, PROVENANCE, TEST
+from stages.support.progress import progress
 from stages.tracking.runs import complete, resumed
 from stages.tracking.store import open_store, reach
 
@@ -20,7 +21,7 @@ def main() -> None:
     reach()
     model = sorted(path for path in MODEL_FOLDER.iterdir() if path.is_file())
     inputs = md5s(TEST, PREPARED, PROVENANCE, *model)
-    with beside(evaluate, settings) as told:
+    with beside(evaluate, settings) as told, progress("measuring"):
         store = open_store(settings)
         with resumed(store) as run_id:
             print(finish(told))
@@ -36,10 +37,11 @@ def used(settings: params.Params) -> dict[str, Any]:
 
 def evaluate(settings: params.Params) -> str:
     """Score the test customers, write what the model is worth, and say it in a sentence."""
+    import numpy as np
     import pandas as pd
 
-    from stages.model import measures
-    from stages.model.serving import Model, features
+    from stages.model import measures, prepared
+    from stages.model.serving import Model
 
     campaign = measures.Campaign(
         settings["evaluate.contact_cost"],
@@ -49,10 +51,14 @@ def evaluate(settings: params.Params) -> str:
     bins, confidence = settings["evaluate.calibration_bins"], settings["evaluate.confidence"]
     target_of = settings["data.target"]
 
-    test, model = pd.read_parquet(TEST), Model(MODEL_FOLDER)
-    target = test[target_of["column"]].to_numpy()
-    frame = features(test, model.columns)
-    probabilities = model.score(frame).round(measures.DECIMALS)
+    model = Model(MODEL_FOLDER)
+    parts = [
+        (features, others[target_of["column"]], model.score(features))
+        for features, others in prepared.read(TEST, model.columns, (target_of["column"],))
+    ]
+    frames, targets, scores = zip(*parts, strict=True)
+    frame, target = pd.concat(frames, ignore_index=True), np.concatenate(targets)
+    probabilities = np.concatenate(scores).round(measures.DECIMALS)
 
     numbers = measures.numbers(target, probabilities, campaign, confidence, bins)
     labels = (str(target_of["negative"]), str(target_of["positive"]))

@@ -20,6 +20,7 @@ from stages.data.split import held_out
 from stages.support import files, params
 from stages.support.hashes import md5, unchanged
 from stages.support.paths import CUSTOMERS, PREPARED, TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
+from stages.support.progress import progress
 
 INDEXES = {TRAIN: TRAIN_INDEX, TEST: TEST_INDEX}
 
@@ -28,7 +29,7 @@ class SplitSide:
     """One side of the split, written batch by batch.
 
     Attributes:
-        digests: of its customers, for its index.
+        digests: of its customers, for its index; those of a batch are joined.
     """
 
     def __init__(self, path: Path, schema: Schema, id_salt: str) -> None:
@@ -44,7 +45,8 @@ class SplitSide:
         self._writer.write_table(table)
         self.rows += len(frame)
         self.positives += int(frame[self.schema.target].sum())
-        self.digests += customer_index.digests(frame[self.schema.id].tolist(), self.id_salt)
+        ids = frame[self.schema.id].tolist()
+        self.digests.append(b"".join(customer_index.digests(ids, self.id_salt)))
 
     def close(self) -> None:
         if self._writer is not None:
@@ -70,19 +72,18 @@ def main() -> None:
             " `python -m predictflow.telco`."
         )
     files.ensure_file(CUSTOMERS)
-    with unchanged(CUSTOMERS) as inputs, ExitStack() as stack:
+    with unchanged(CUSTOMERS) as inputs, progress("checking the customers") as tell, ExitStack() as stack:
         sides = {
             path: SplitSide(stack.enter_context(files.atomic_write(path)), schema, id_salt)
             for path in INDEXES
         }
         for side in sides.values():
             stack.callback(side.close)
-        for batch, frame in enumerate(CustomerFile(CUSTOMERS, schema).batches()):
+        for frame in CustomerFile(CUSTOMERS, schema).batches():
             test = held_out(frame[schema.id], salt, share)
             sides[TEST].write(frame[test])
             sides[TRAIN].write(frame[~test])
-            if batch:  # a file of one batch is done at once
-                print(f"{sum(side.rows for side in sides.values()):,} customers checked", flush=True)
+            tell(f"{sum(side.rows for side in sides.values()):,} customers checked")
         for path, side in sides.items():
             if not 0 < side.positives < side.rows:
                 raise errors.UserError(

@@ -18,17 +18,19 @@ import pandas as pd
 
 from stages.data.split import held_out
 from stages.model import folder as model_folder
+from stages.model import prepared
 from stages.model.families import FAMILIES, Family, Sample
-from stages.model.serving import features
 from stages.support import files, git, params
 from stages.support.hashes import ensure_unchanged, md5, md5s
 from stages.support.parallel import beside, finish
 from stages.support.paths import MODEL_FOLDER, PREPARED, PROVENANCE, TRAIN
+from stages.support.progress import progress
 from stages.tracking import provenance
 from stages.tracking.runs import autolog, complete
 from stages.tracking.store import open_store, reach
 
 LIVE = Path("metrics/train")
+ON_THE_CURVE = 200_000  # customers, about: drawn from all of them, it would take longer than the model
 
 
 def main() -> None:
@@ -46,8 +48,9 @@ def main() -> None:
         with store.running(run_id):
             autolog(family.flavor)
             learn, _ = samples(settings)
-            print(f"{settings['train.model']} learns from {len(learn.target)} customers", flush=True)
-            with settings_refused(settings):
+            told = f"{settings['train.model']} learns from {len(learn.target)} customers"
+            print(told, flush=True)
+            with progress(told), settings_refused(settings):
                 model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
                 finish(curve)
             write(family, model, settings)
@@ -57,25 +60,19 @@ def main() -> None:
     print(f"content {md5(PROVENANCE)}: the model, its data, environment and params")
 
 
-def samples(settings: params.Params) -> tuple[Sample, np.ndarray]:
-    """The training customers, and True for those of the fixed fold that the curve is measured on.
-
-    Their rows are converted as serving converts them: Parquet brings a category back in another dtype.
-    """
-    frame = pd.read_parquet(TRAIN)
-    learn = Sample(features(frame, columns(settings)), frame[settings["data.target.column"]].to_numpy())
-    validation = held_out(
-        frame[settings["data.id"]],
-        f"{settings['prepare.split_salt']} validation ",
-        settings["train.validation_share"],
-    )
-    for side in (learn[validation], learn[~validation]):
-        if not 0 < side.target.sum() < len(side.target):
-            raise errors.UserError(
-                "the customers of the learning curve would not hold both classes.\n"
-                "Cure: more customers, or another train.validation_share in params.yaml."
-            )
-    return learn, validation
+def samples(settings: params.Params, share: float = 1) -> tuple[Sample, np.ndarray]:
+    """The training customers, or a share of them that their ids choose, and True for those of the fixed fold
+    that the curve is measured on."""
+    id_, target = settings["data.id"], settings["data.target.column"]
+    salt = settings["prepare.split_salt"]
+    parts = []
+    for frame, others in prepared.read(TRAIN, columns(settings), (id_, target)):
+        chosen = held_out(others[id_], f"{salt} curve ", share)
+        validation = held_out(others[id_], f"{salt} validation ", settings["train.validation_share"])
+        parts.append((frame[chosen], others[target][chosen], validation[chosen]))
+    frames, targets, validations = zip(*parts, strict=True)
+    learn = Sample(pd.concat(frames, ignore_index=True), np.concatenate(targets))
+    return learn, np.concatenate(validations)
 
 
 def columns(settings: params.Params) -> dict[str, dict[str, Any]]:
@@ -83,10 +80,19 @@ def columns(settings: params.Params) -> dict[str, dict[str, Any]]:
 
 
 def draw_curve(settings: params.Params) -> None:
-    """Write the learning curve with dvclive: rounded, so that no number of threads shows in it."""
+    """Write the learning curve with dvclive: rounded, so that no number of threads shows in it.
+
+    Of more customers than ON_THE_CURVE it is that of a model that learns from so many.
+    """
     from dvclive import Live
 
-    learn, validation = samples(settings)
+    learn, validation = samples(settings, min(1, ON_THE_CURVE / files.read_json(PREPARED)["train"]["rows"]))
+    for side in (learn[validation], learn[~validation]):
+        if not 0 < side.target.sum() < len(side.target):
+            raise errors.UserError(
+                "the customers of the learning curve would not hold both classes.\n"
+                "Cure: more customers, or another train.validation_share in params.yaml."
+            )
     name = settings["train.model"]
     points = FAMILIES[name].curve(
         learn[~validation], learn[validation], settings[f"models.{name}"], settings["seed"]

@@ -1,5 +1,6 @@
 """A customer file, read batch by batch and held to the schema."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pyarrow.csv
+from pandas.util import hash_array
 
 from stages.data import csv_text
 from stages.data.schema import SHOWN, Schema, Violation, shorten
 from stages.support.errors import UserError
+from stages.support.parallel import ahead
 
-BLOCK = 16 << 20  # bytes of CSV read at a time: some 100,000 customers
+BLOCK = 4 << 20  # bytes of CSV parsed at a time; pyarrow reads 32 of them ahead
+BATCH = 4  # blocks worked on at a time: some 100,000 customers
 
 
 class CustomerFile:
@@ -29,6 +33,9 @@ class CustomerFile:
         self._violations: dict[tuple[str, str], Violation] = {}
         self._odd_rows: list[int] = []
         self._ids: list[pd.Series] = []
+        self._hashes: list[
+            np.ndarray
+        ] = []  # of the ids, and of the normalized form of those that have another
         self._classes: set[str] = set()
         self._hollow: list[int] = []  # as _text counts them
         quoted, last = csv_text.scan(path, schema.encoding)
@@ -77,15 +84,38 @@ class CustomerFile:
     def _text(self) -> Iterator[pd.DataFrame]:
         """Frames of text, missing values as nulls; the index counts the well-formed rows from 0."""
 
-        def odd(row: pyarrow.csv.InvalidRow) -> str:
-            self._odd_rows.append(row.number)
-            fields = f"{row.actual_columns} of {row.expected_columns} fields"
-            self._violation("the file", "fields", "data").add(1, [row.number], [fields])
+        odd: list[pyarrow.csv.InvalidRow] = []  # since the last batch
+
+        def skip(row: pyarrow.csv.InvalidRow) -> str:
+            odd.append(row)
             return "skip"
+
+        def parsed(reader: pyarrow.csv.CSVStreamingReader) -> Iterator[tuple[pyarrow.Table, list]]:
+            blocks: list[pyarrow.RecordBatch] = []
+            try:
+                for block in reader:
+                    blocks.append(block)
+                    if len(blocks) == BATCH:
+                        yield joined(blocks)
+                        blocks = []
+            except pyarrow.ArrowInvalid:
+                if blocks:
+                    yield joined(blocks)
+                raise
+            if blocks:
+                yield joined(blocks)
+
+        def joined(blocks: list[pyarrow.RecordBatch]) -> tuple[pyarrow.Table, list[pyarrow.csv.InvalidRow]]:
+            new, odd[:] = odd[:], []
+            return pyarrow.Table.from_batches(blocks).unify_dictionaries(), new
 
         read, last = 0, pd.DataFrame()
         # Columns go by their place: a name may stand in the header twice.
         wanted = {name: str(self._names.index(name)) for name in self.schema.names if name in self._names}
+        repeating = {
+            name: pyarrow.dictionary(pyarrow.int32(), pyarrow.string()) for name in self.schema.repeating
+        }
+        kinds = {place: repeating.get(name, pyarrow.string()) for name, place in wanted.items()}
         try:
             reader = pyarrow.csv.open_csv(
                 self.path,
@@ -100,26 +130,27 @@ class CustomerFile:
                     delimiter=self.schema.delimiter,
                     newlines_in_values=True,
                     ignore_empty_lines=False,  # they count as rows
-                    invalid_row_handler=odd,
+                    invalid_row_handler=skip,
                 ),
                 pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(wanted.values(), pyarrow.string()),
+                    column_types=kinds,
                     include_columns=list(wanted.values()),
                     strings_can_be_null=True,
                     null_values=self.schema.missing,
                 ),
             )
-            for batch in reader:
+            for batch, before in ahead(parsed(reader)):
+                self._add_odd(before)
                 text = batch.rename_columns(list(wanted)).to_pandas()
                 text.index += read
                 read += len(text)
-                hollow = (text.isna() | (text == "")).all(axis=1)
-                self._hollow += text.index[hollow].tolist()
                 last = text.tail(1) if len(text) else last
-                yield text[~hollow]
+                yield self._without_hollow(text)
+            self._add_odd(odd)
             if self._may_be_cut:
                 self._check_end(last)
         except pyarrow.ArrowInvalid as error:
+            self._add_odd(odd)
             # pyarrow finds no block in a header without a line feed: no customer, told of at the end.
             alone = "straddling" in str(error) and self.path.stat().st_size < BLOCK
             if alone or self._problems:  # a quote that is never closed has been told of
@@ -133,6 +164,26 @@ class CustomerFile:
                 )
             self._problems.append(f"the file: {what}")
 
+    def _add_odd(self, rows: list[pyarrow.csv.InvalidRow]) -> None:
+        for row in rows:
+            self._odd_rows.append(row.number)
+            fields = f"{row.actual_columns} of {row.expected_columns} fields"
+            self._violation("the file", "fields", "data").add(1, [row.number], [fields])
+
+    def _without_hollow(self, text: pd.DataFrame) -> pd.DataFrame:
+        """The rows that hold a value; most rows hold an id, so only the others are looked at whole."""
+        nameless = text
+        if self.schema.id in text:
+            ids = text[self.schema.id]
+            nameless = text[ids.isna() | (ids == "")]
+        hollow = nameless.index[(nameless.isna() | (nameless == "")).all(axis=1)]
+        if hollow.empty:
+            return text
+        self._hollow += hollow.tolist()
+        kept = text.drop(hollow)
+        shared = [name for name in self.schema.repeating if name in kept]
+        return kept.assign(**{name: kept[name].cat.remove_unused_categories() for name in shared})
+
     def _violation(self, column: str, rule: str, key: str) -> Violation:
         return self._violations.setdefault((column, rule), Violation(column, rule, key))
 
@@ -144,7 +195,7 @@ class CustomerFile:
 
     def _check(self, rules: pa.DataFrameSchema, rows: pd.DataFrame, text: pd.DataFrame) -> None:
         if self.schema.id in text:
-            self._ids.append(text[self.schema.id])
+            self._note_ids(text[self.schema.id].dropna())
         if self.schema.target in text:
             self._classes.update(text[self.schema.target].dropna().unique())
         for column, unfit in self.schema.marked(text, rows).items():
@@ -182,11 +233,21 @@ class CustomerFile:
                 shown = rows[:SHOWN]
                 self._violation("the file", "hollow", "data").add(len(rows), shown, [""] * len(shown))
 
+    def _note_ids(self, ids: pd.Series) -> None:
+        written = ids.to_numpy(dtype=object)
+        other = [normal for id_ in written if (normal := unicodedata.normalize("NFC", id_)) != id_]
+        self._ids.append(ids)
+        self._hashes += [
+            hash_array(np.array(texts, dtype=object), categorize=False) for texts in (written, other)
+        ]
+
     def _check_ids(self) -> None:
-        if not self._ids:
+        """No customer twice. Equal ids have equal hashes: only of those is an id looked at."""
+        hashes = np.concatenate([np.empty(0, "uint64"), *self._hashes])
+        hashes.sort()
+        if not (hashes[1:] == hashes[:-1]).any():
             return
         ids = pd.concat(self._ids)
-        ids = ids[ids.notna()]
         repeated = ids.duplicated(keep=False)
         alike = ids.str.normalize("NFC").duplicated(keep=False) & ~repeated
         for rule, unfit in {"unique": repeated, "alike": alike}.items():

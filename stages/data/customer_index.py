@@ -4,28 +4,38 @@ It answers "was this customer in the training set of that model?" without a list
 salt stands in params.yaml, so the index is pseudonymous and not anonymous: whoever can guess an id can
 look it up.
 
-The standard library alone is imported here, so that a command which only asks starts at once.
+The standard library alone is imported to ask it, so that a command which only asks starts at once.
 """
 
-import hmac
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from stages.support import files
 from stages.support.errors import UserError
 
 RECORD = 16  # bytes of a customer
+BLOCK = 64  # bytes that SHA-256 takes at a time
 
 
 def digests(ids: Iterable[str], salt: str) -> Iterator[bytes]:
-    """The first 16 bytes of HMAC-SHA256 (RFC 2104) of each id, with the salt as its key; both as UTF-8."""
-    keyed = hmac.new(salt.encode(), digestmod="sha256")
+    """The first 16 bytes of HMAC-SHA256 (RFC 2104) of each id, with the salt as its key; both as UTF-8.
+
+    The module hmac gives the same in twice the time: of millions it is what a stage waits for.
+    """
+    key = salt.encode()
+    if len(key) > BLOCK:
+        key = sha256(key).digest()
+    keyed_inner, keyed_outer = (
+        sha256(bytes(byte ^ pad for byte in key.ljust(BLOCK, b"\0"))) for pad in (0x36, 0x5C)
+    )
     for id_ in ids:
-        one = keyed.copy()  # half the time of a new one
-        one.update(id_.encode())
-        yield one.digest()[:RECORD]
+        inner, outer = keyed_inner.copy(), keyed_outer.copy()
+        inner.update(id_.encode())
+        outer.update(inner.digest())
+        yield outer.digest()[:RECORD]
 
 
 def digest(id_: str, salt: str) -> bytes:
@@ -34,9 +44,12 @@ def digest(id_: str, salt: str) -> bytes:
 
 
 def write(path: Path, digests: Iterable[bytes]) -> None:
-    """Write digests, in any order, as an index: sorted, one after the other, no header."""
+    """Write digests, in any order, alone or joined, as an index: sorted, one after the other, no header."""
+    import numpy as np  # a list of them would take four times the memory
+
+    records = np.frombuffer(b"".join(digests), f"S{RECORD}")
     with files.atomic_write(path) as temporary:
-        temporary.write_bytes(b"".join(sorted(digests)))
+        np.sort(records).tofile(temporary)
 
 
 def holds(path: Path, wanted: bytes) -> bool:

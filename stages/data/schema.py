@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from stages.model.serving import features
+from stages.model.prepared import by_value, features
 from stages.support.params import Params
 from stages.support.params_schema import EXACT, LARGEST
 
@@ -107,6 +107,11 @@ class Schema:
         return {name: spec for name, spec in self.all.items() if spec["type"] != "ignored"}
 
     @property
+    def repeating(self) -> list[str]:
+        """The columns whose values many customers share: they are read, and worked on, value by value."""
+        return [*self.columns, self.target]
+
+    @property
     def names(self) -> list[str]:
         return [self.id, *self.all, self.target]
 
@@ -114,7 +119,11 @@ class Schema:
         """The frame with its number columns as float64: NaN where missing, infinity where no number."""
         kinds = {name: spec["type"] for name, spec in self.columns.items() if name in text}
         return text.assign(
-            **{name: self._numbers(text[name]) for name, kind in kinds.items() if kind != "category"}
+            **{
+                name: by_value(text[name], self._numbers)
+                for name, kind in kinds.items()
+                if kind != "category"
+            }
         )
 
     def _numbers(self, text: pd.Series) -> pd.Series:
@@ -131,8 +140,12 @@ class Schema:
 
         1.000 is a thousand to one writer and one to another.
         """
+
+        def has_mark(values: pd.Series) -> pd.Series:
+            return values.str.contains(self.decimal, regex=False, na=False)
+
         return {
-            name: text[name].str.contains(self.decimal, regex=False, na=False) & (rows[name] % 1 == 0)
+            name: by_value(text[name], has_mark) & (rows[name] - np.trunc(rows[name]) == 0)
             for name, spec in self.columns.items()
             if name in text and spec["type"] == "integer"
         }
@@ -174,7 +187,7 @@ class Schema:
             return fits | np.isinf(numbers)
 
         def whole(numbers: pd.Series) -> pd.Series:
-            return np.isinf(numbers) | (numbers % 1 == 0)
+            return numbers == np.trunc(numbers)  # infinity is told of as no number
 
         def exact(numbers: pd.Series) -> pd.Series:
             return np.isinf(numbers) | (numbers.abs() <= EXACT)

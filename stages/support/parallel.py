@@ -1,16 +1,18 @@
-"""Work done in a process of its own while this one does something else."""
+"""Work done in a process, or a thread, of its own while this one does something else."""
 
 import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from stages.support.errors import UserError
+
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -37,6 +39,18 @@ def finish(work: Future) -> Any:
         raise UserError(
             "a process of this stage was killed, perhaps for want of memory.\nCure: `dvc repro` again."
         ) from error
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; a thread makes the next one while this one is worked on.
+
+    It is worth it where that lets go of Python's lock, as pyarrow's readers do.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def _end_with(parent: int) -> None:

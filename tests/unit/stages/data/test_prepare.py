@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,7 +161,7 @@ def test_a_salt_that_is_empty_or_no_text_is_refused(project, prepare, salt):
 def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeypatch):
     expected = prepare()
     indexes = [md5(path) for path in stage.INDEXES.values()]
-    monkeypatch.setattr("stages.data.customer_file.BLOCK", 30_000)
+    monkeypatch.setattr("stages.data.customer_file.BLOCK", 8_000)
     found = prepare()
     assert pyarrow.parquet.ParquetFile(TRAIN).num_row_groups > 20
     for side, same in zip(found, expected, strict=True):
@@ -212,6 +215,31 @@ def test_a_broken_file_ends_the_stage_with_a_message_alone_and_leaves_nothing(pr
     assert "row 4 'Weekly'" in done.stderr
     assert "Traceback" not in done.stderr
     assert written(project) == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_killed_while_it_writes_has_written_nothing_and_the_next_run_writes_it_whole(project, sign):
+    project.run("python", "-m", "stages.prepare")
+    whole = {name: md5(project.folder / "data/prepared" / name) for name in written(project)}
+    for name in whole:
+        (project.folder / "data/prepared" / name).unlink()
+    killed = subprocess.Popen(
+        [project.python, "-m", "stages.prepare"],
+        cwd=project.folder,
+        env=project.env,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (begun := written(project)) and killed.poll() is None:
+        time.sleep(0.001)
+    killed.send_signal(sign)
+    assert killed.wait(60) != 0
+    assert begun
+    assert all(name.startswith(".") for name in begun)
+    # What nobody could tidy up has a name that Git ignores and the next run takes.
+    left = written(project)
+    assert left == [] if sign == signal.SIGTERM else all(name.endswith(".tmp") for name in left)
+    project.run("python", "-m", "stages.prepare")
+    assert {name: md5(project.folder / "data/prepared" / name) for name in written(project)} == whole
 
 
 def test_a_wrong_encoding_ends_the_stage_with_a_message_alone(project):

@@ -442,6 +442,12 @@ def test_quoted_delimiters_and_newlines_are_values(read):
     assert len(frame) == 40
 
 
+def test_an_empty_line_is_no_customer_where_an_empty_value_is_no_missing_one(read):
+    lines = text(telco()).splitlines()
+    content = "\n".join([*lines[:20], "", *lines[20:], ""])
+    pd.testing.assert_frame_equal(read(content, missing=["n/a"]), read(telco()))
+
+
 def test_columns_in_another_order_give_the_same_rows(read):
     frame = telco()
     pd.testing.assert_frame_equal(read(frame[sorted(frame, reverse=True)]), read(frame))
