@@ -2,13 +2,12 @@
 
 import re
 import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 
+from benchmarks import queue as queue_of_dvc
 from tests.people.project import WAIT, Project
 
 MODEL = "churn-predictor"
@@ -22,28 +21,11 @@ def queue(members):
 
 
 def start_workers(project: Project) -> None:
-    """Two; they inherit where the command writes to, so nobody may read that to its end."""
-    words, null = ["dvc", "queue", "start", "-j", "2"], subprocess.DEVNULL
-    subprocess.run(
-        words, cwd=project.folder, env=project.env, timeout=60, check=True, stdout=null, stderr=null
-    )
+    queue_of_dvc.start_workers(project.folder, project.env, 2)
 
 
-def stop_queue(project) -> None:
-    subprocess.run(
-        ["dvc", "queue", "stop", "--kill"], cwd=project.folder, env=project.env, timeout=60, check=False
-    )
-    mine = []
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-            if process.cwd().startswith(str(project.folder)) or str(project.folder) in " ".join(words):
-                mine.append(process)
-        except psutil.Error:
-            continue
-    for process in mine:
-        process.kill()
-    psutil.wait_procs(mine, timeout=30)
+def stop_queue(project: Project) -> None:
+    queue_of_dvc.stop_workers(project.folder, project.env)
 
 
 def wait_for_queue(project, seconds: float) -> None:
