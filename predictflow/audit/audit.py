@@ -8,7 +8,7 @@ from predictflow.audit.bytes import check_cache, check_runs, check_version
 from predictflow.audit.file_fixes import DropIndex
 from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
 from predictflow.audit.fixes import Fix, FixContext
-from predictflow.audit.receipts import receipt_findings
+from predictflow.audit.receipts import of_rebuilds, receipt_findings
 from predictflow.audit.told import check_told
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import some_of
@@ -39,6 +39,7 @@ class Mended:
 def find_all(project: Project, model: str) -> list[Finding]:
     """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
     chain, findings, ledger_is_whole = receipt_findings(project, model)
+    findings += of_rebuilds(project, chain)
     if project.registry_answers:
         for stage in STAGES:
             findings += registry.check_stage(project, chain, stage, ledger_is_whole)

@@ -11,13 +11,13 @@ from predictflow.audit.fixes import BringBack, Fetch, Fix, Push
 from predictflow.ledger.chain import GTO_NAME, UNPROVEN, UNSIGNED, Chain
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text, unwritten
 from predictflow.ledger.proof import read_both
-from predictflow.ledger.receipts import Tag, in_tag
+from predictflow.ledger.rebuilds import read_rebuilds
+from predictflow.ledger.receipts import CLOCKS_DIFFER, Tag, in_tag
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES
 
 DECLARE = "`predictflow audit --declare-gap --reason TEXT`"
 OF_ITS_OWN = ("lightweight", "unreadable", "moved", UNPROVEN, UNSIGNED)  # no other tag brings that in order
-CLOCKS_DIFFER = 300  # seconds
 Recoverable = Mapping[str, Fix]  # {name of a lost receipt: what brings it back}
 
 
@@ -107,6 +107,18 @@ def _notes(chain: Chain) -> Iterator[Finding]:
         if link.time > time.time() + CLOCKS_DIFFER:
             message = f"{link.name} is dated {link.when}, which is still to come"
             yield Finding("receipt", link.name, message, None, note=True)
+
+
+def of_rebuilds(project: Project, chain: Chain) -> Iterator[Finding]:
+    """Receipts of rebuilds that count for nothing."""
+    for receipt in read_rebuilds(project.repository, chain):
+        name = receipt.name
+        if receipt.broken:
+            cure = f"`git tag -d {shlex.quote(name)}`, here and on origin"
+            yield Finding("receipt", name, f"{name}: {receipt.broken[0]}", cure)
+        elif receipt.unsigned:
+            message = f"{name} does not count, by promote.signers: {receipt.unsigned[0]}"
+            yield Finding("receipt", name, message, None, note=True)
 
 
 def last_evidence(

@@ -78,7 +78,8 @@ def _draw(answer: Json) -> None:
     if not answer["receipts"]:
         console.print(f"no receipt{' until then' if answer['at'] else ': nothing was promoted yet'}")
     for rebuild in _last(answer["rebuilds"]):
-        what = f"version {rebuild['version']} rebuilt"
+        version, content = rebuild["version"], rebuild["content"]
+        what = f"{f'content {content}' if version is None else f'version {version}'} rebuilt"
         console.print(fact(rebuild["when"], what, rebuild["verdict"], rebuild["who"]))
         console.print(f"  {rebuild['tag']} · commit {rebuild['commit'][:10]}", markup=False)
         for broken in rebuild["broken"]:
@@ -102,10 +103,10 @@ def _draw(answer: Json) -> None:
 
 
 def _last(rebuilds: list[Json]) -> list[Json]:
-    """The newest rebuild of each version; `--json` has them all."""
-    newest: dict[int, Json] = {}
+    """The newest rebuild of each content; `--json` has them all."""
+    newest: dict[str, Json] = {}
     for rebuild in rebuilds:
-        newest.setdefault(rebuild["version"], rebuild)
+        newest.setdefault(rebuild["content"], rebuild)
     return list(newest.values())
 
 

@@ -60,8 +60,8 @@ def command(
     a Git worktree with a store of its own: your files, your store and dvc.lock stay as they are.
 
     The verdict is identical (all of dvc.lock up to evaluate), same predictions (within 0.000001 on the test
-    customers) or different, with the first input that differs. A registered version gets it as a tag in
-    MLflow, one with a receipt gets a receipt of it too.
+    customers) or different, with the first input that differs. A registered version gets a receipt of it, and
+    a tag in MLflow.
 
     Exit codes: 0 identical, or what --at-least asks for; 1 not; 2 it could not be made again.
 

@@ -24,6 +24,7 @@ OF_TRANSITION = {"action", "model", "version", "stage", "from", "commit", "why"}
 RECEIPT_KEYS = VERSION_KEYS | OF_TRANSITION | {"receipt", "who", "when", "previous"}
 # What GTO allows as a name, and what it reads as its tag behind the name.
 NAME = re.compile(r"([A-Za-z0-9_./-]+:)?[A-Za-z0-9]([A-Za-z0-9/_-]*[A-Za-z0-9])?")
+CLOCKS_DIFFER = 300  # seconds
 LOOKS_LIKE_ONE = re.compile(r"^\{", re.MULTILINE)  # a message that was not GTO's own
 
 

@@ -66,7 +66,9 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "branches": [ref.name for ref in at if ref.kind == "branch"],
         "tags": [ref.name for ref in at if ref.kind == "tag" and not ref.name.startswith(of_rebuilds)],
         "experiments": [ref.name for ref in at if ref.kind == "experiment"],
-        "earlier_in": [ref.name for ref in once if ref.name not in of_chain],  # a receipt stays
+        "earlier_in": [  # a receipt stays
+            ref.name for ref in once if ref.name not in of_chain and not ref.name.startswith(of_rebuilds)
+        ],
         "metrics": model.metrics,
         "params": params,
         "code": model.code,
@@ -208,10 +210,11 @@ def receipt_entries(project: Project, content: str) -> list[Json]:
 
 def rebuild_entries(project: Project, content: str) -> list[Json]:
     """The receipts of a content's rebuilds, the newest first."""
-    receipts = read_rebuilds(project.repository, project.model) if project.model else []
+    receipts = read_rebuilds(project.repository, project.chain(project.model)) if project.model else []
     keys = ("verdict", "when", "who")
     return [
-        {key: receipt.body[key] for key in keys} | {"tag": receipt.name, "broken": receipt.broken}
+        {key: receipt.body[key] for key in keys}
+        | {"tag": receipt.name, "broken": receipt.broken + receipt.unsigned}
         for receipt in reversed(receipts)
         if receipt.content == content
     ]

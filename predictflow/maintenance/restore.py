@@ -16,11 +16,11 @@ from predictflow.audit.receipts import last_evidence
 from predictflow.audit.registry import versions_of
 from predictflow.console import track
 from predictflow.errors import masked
-from predictflow.formatting import Json
+from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.origin import fetch_receipts
 from predictflow.ledger.proof import read_both
-from predictflow.ledger.rebuilds import RebuildReceipt, read_rebuilds
+from predictflow.ledger.rebuilds import newest_verdict, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
 from predictflow.maintenance.broken_database import put_aside
@@ -225,16 +225,16 @@ class Restorer:
     ) -> dict[str, str]:
         """{name: content} of the versions that were not there, and are now."""
         there = {version.content for version in versions_of(self.project, self.model)}
-        rebuilds = read_rebuilds(self.project.repository, self.model)
+        rebuilds = read_rebuilds(self.project.repository, self.project.chain(self.model))
         versions = {}
         for entry in entries:
             if entry.registered is None or entry.content in there:
                 continue
             if entry.content in incomplete and not entry.receipts:
                 continue  # nobody could load it, and no receipt asks for it; its number stays free
-            own = (rebuild for rebuild in rebuilds if rebuild.content == entry.content)
-            whole = [rebuild for rebuild in own if not rebuild.broken]
-            tags, text = _described(entry, whole)
+            tags, text = _described(entry)
+            if newest := newest_verdict(rebuilds, entry.content):
+                tags[mlflow_entities.REBUILT_TAG] = f"{newest[0]} {moment(newest[1])}"
             runs = self.project.runs[entry.content]
             run = next((run for run in runs if run.id == entry.recorded_run.get("id")), runs[0])
             registered = registry.register(self.store, self.model, entry.content, run.id, tags, text)
@@ -264,12 +264,8 @@ class Restorer:
         return put
 
 
-def _described(entry: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dict[str, str], str]:
-    """The tags and the description of a version: its receipts', else as register writes them.
-
-    Args:
-        rebuilds: the receipts of its rebuilds, the newest last.
-    """
+def _described(entry: RestoreEntry) -> tuple[dict[str, str], str]:
+    """The tags and the description of a version: its receipts', else as register writes them."""
     from stages import register
     from stages.tracking import provenance
 
@@ -280,8 +276,6 @@ def _described(entry: RestoreEntry, rebuilds: list[RebuildReceipt]) -> tuple[dic
         tags = last.body["tags"] | md5s
         tags[mlflow_entities.VERSION_TAG] = f"v{last.version}.0.0"
         tags[mlflow_entities.RECEIPT_TAG] = last.name
-        if rebuilds:
-            tags[mlflow_entities.REBUILT_TAG] = f"{rebuilds[-1].body['verdict']} {rebuilds[-1].body['when']}"
         return tags, last.body["description"]
     tags = md5s | {mlflow_entities.COMMIT_TAG: entry.commit.sha, mlflow_entities.DIRTY_TAG: "false"}
     if entry.experiments and not entry.on_branch:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from predictflow.adapters.dvc_files import TEST
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.errors import Unreachable
-from predictflow.ledger.rebuilds import newest_verdict
+from predictflow.ledger.rebuilds import fetch_rebuilds, newest_verdict, read_rebuilds
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
@@ -62,13 +62,14 @@ def gather_evidence(project: Project, version: Version, stage: str, settings: Se
         missing=missing,
         remote_unseen=remote_unseen,
         comparison=_comparison(project, version, settings, bool(disagreements)),
-        rebuilt=_rebuilt(project, version),
+        rebuilt=None if settings.rebuilt_within_days is None else _rebuilt(project, version),
     )
 
 
 def _rebuilt(project: Project, version: Version) -> tuple[str, float] | None:
     """The verdict of a version's last rebuild, and how many days ago; None where nobody has rebuilt it."""
-    newest = newest_verdict(project.repository, version)
+    project.look(lambda: fetch_rebuilds(project.repository, version.model), None)
+    newest = newest_verdict(read_rebuilds(project.repository, project.chain(version.model)), version.content)
     return newest and (newest[0], (time.time() - newest[1]) / 86_400)
 
 

@@ -24,7 +24,7 @@ def history_answer(repository: Repository, chain: Chain, at: int | None = None) 
         "receipts": [_receipt(repository, chain, receipt) for receipt in reversed(chain.until(at))],
         "rebuilds": [
             _rebuilt(rebuild)
-            for rebuild in reversed(read_rebuilds(repository, chain.model))
+            for rebuild in reversed(read_rebuilds(repository, chain))
             if at is None or rebuild.time <= at
         ],
         "foreign": [
@@ -71,7 +71,8 @@ def _receipt(repository: Repository, chain: Chain, receipt: Receipt) -> Json:
 
 def _rebuilt(rebuild: RebuildReceipt) -> Json:
     keys = ("version", "verdict", "when", "who", "commit", "content", "inputs", "environment", "machine")
-    return {key: rebuild.body[key] for key in keys} | {"tag": rebuild.name, "broken": rebuild.broken}
+    broken = rebuild.broken + rebuild.unsigned
+    return {key: rebuild.body[key] for key in keys} | {"tag": rebuild.name, "broken": broken}
 
 
 def _headline(record: Any) -> dict[str, float]:

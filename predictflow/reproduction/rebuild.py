@@ -90,7 +90,8 @@ def rebuild_all(
 ) -> Iterator[RebuildResult]:
     """What came of each, recorded, as soon as it is done; `follow` gives who is told the steps of a model."""
     running = Children()
-    receipts = rebuilds.read_rebuilds(project.repository, project.model) if project.model else []
+    chain = project.chain(project.model) if project.model else None
+    receipts = rebuilds.read_rebuilds(project.repository, chain) if chain else []
     with ThreadPoolExecutor(jobs) as pool:
         try:
             futures = [
@@ -139,9 +140,10 @@ def record(project: Project, result: RebuildResult) -> RebuildResult:
     request, receipt = result.request, None
     for reason in result.outcome.unseen:
         project.gaps.note(f"{request.named}: {reason}")
-    if request.registered:
+    if request.recorded and request.commit and project.model:
+        chain, told = project.chain(project.model), result.as_json()
         try:
-            receipt = rebuilds.write_rebuild(project.repository, request.registered, result.as_json())
+            receipt = rebuilds.write_rebuild(project.repository, chain, request.content, request.commit, told)
             project.look(partial(rebuilds.push_rebuilds, project.repository, [receipt]), None)
         except UserError as error:
             project.gaps.note(str(error).splitlines()[0])

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.formatting import SHORT
-from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
@@ -18,14 +17,14 @@ class RebuildRequest:
         named: what was asked for, or a version's name.
         commit: where it is made; None where no commit holds it.
         versions: registered versions that the verdict is about; empty where it is about another commit.
-        registered: the receipt that registers it; None likewise, or where it was never promoted.
+        recorded: whether the verdict becomes a receipt; not likewise, nor where an experiment alone holds it.
     """
 
     named: str
     content: str
     commit: str | None
     versions: list[Version]
-    registered: Receipt | None
+    recorded: bool
 
 
 def select_models(
@@ -81,7 +80,9 @@ def _request(project: Project, named: str, content: str, commit: str | None) -> 
     holder = registered.commit if registered else first.sha if first else None
     commit = commit or holder
     if commit != holder:  # the verdict on another commit with this model is no word about the version
-        return RebuildRequest(named, content, commit, [], None)
+        return RebuildRequest(named, content, commit, [], recorded=False)
     versions = project.versions_with.get(content, [])
     own = [version for version in versions if version.model == project.model]
-    return RebuildRequest(named, content, commit, own, registered)
+    # A tag on an experiment's commit would make it one that a tag holds.
+    recorded = bool(registered or (own and first and project.history.is_on_branch(content)))
+    return RebuildRequest(named, content, commit, own, recorded)

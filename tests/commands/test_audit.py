@@ -7,15 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from predictflow.adapters.git import Repository
 from predictflow.formatting import moment
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.rebuilds import write_rebuild
 from predictflow.ledger.tags import canonical
 from tests.commands.test_evidence import artifacts, cache, folder_md5, spoil, sql
 from tests.people.history import History
 from tests.people.history import opened as history_in
 from tests.people.killer import POINTS, PROMOTING, kill
+from tests.people.ledger import REBUILD
 from tests.people.releases import in_gto, stages, tags
 
 MODEL = "churn-predictor"
@@ -492,6 +497,20 @@ def test_a_forged_promotion_is_told_by_its_field_and_no_fix_follows_it(history: 
         assert history.answer("history", code=1)["standing"]["production"]["tag"] == LAST, form
         git(history, "tag", "-d", forged)
     audit(history)
+
+
+def test_a_receipt_of_a_rebuild_that_was_moved_is_told_and_speaks_against_no_deployment(history: History):
+    made = history.made[NEWEST]
+    with mock.patch.dict(os.environ, history.project.env, clear=True):
+        repository = Repository(history.project.folder)
+        chain = read_chain(repository, MODEL)
+        name = write_rebuild(repository, chain, made.content, made.commit, REBUILD).name
+    audit(history)
+    rewrite(history, name, f"object {made.commit}", f"object {history.made['first'].commit}")
+    (found,) = audit(history, code=1)["findings"]
+    assert found["told"].startswith(f"{name}: its commit is {history.made['first'].commit}")
+    assert found["cure"].startswith(f"`git tag -d {name}`")
+    history.told("gate", GATE)
 
 
 def test_a_receipt_by_hand_that_git_cannot_tell_from_a_real_one_is_pushed_by_nobody(history: History):

@@ -17,8 +17,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from predictflow.adapters.git import Repository
 from predictflow.adapters.mlflow_entities import REBUILT_TAG
 from predictflow.formatting import moment
+from predictflow.ledger.chain import read_chain
+from predictflow.ledger.rebuilds import write_rebuild
 from predictflow.lineage.project import Project
 from predictflow.promotion import policy
 from predictflow.promotion.evidence import gather_evidence
@@ -27,6 +30,7 @@ from stages.data import customer_index
 from stages.model.serving import Model
 from stages.support.paths import TRAIN_INDEX
 from tests.people.history import History, Made
+from tests.people.ledger import REBUILD
 
 SETTINGS = Settings({"minimum": {"roc_auc": 0.6}}, 0.01, 0.95, 300, False, None, 7)
 FOLDER = "models/churn-predictor"
@@ -408,10 +412,16 @@ def test_a_rebuild_counts_where_params_ask_for_one(history: History):
     assert found.rebuilt is None and decision.against == [
         "nobody has rebuilt it yet (`predictflow rebuild churn-predictor/6`)"
     ]
-    for days, passed in ((6.9, True), (7.1, False)):
-        when = moment(time.time() - days * 86_400)
-        told = (REBUILT_TAG, f"identical {when}", "churn-predictor", 6, "default")
-        sql(history, ("INSERT OR REPLACE INTO model_version_tags VALUES (?, ?, ?, ?, ?)", told))
+    told = (REBUILT_TAG, f"identical {moment(time.time())}", "churn-predictor", 6, "default")
+    sql(history, ("INSERT INTO model_version_tags VALUES (?, ?, ?, ?, ?)", told))
+    assert gather(history, NEWEST, settings=asked)[0].rebuilt is None, "MLflow's tag decides nothing"
+    made = history.made[NEWEST]
+    for days, passed in ((7.1, False), (6.9, True)):
+        with mock.patch.dict(os.environ, history.project.env, clear=True):
+            repository = Repository(history.project.folder)
+            chain = read_chain(repository, "churn-predictor")
+            with mock.patch.object(time, "time", return_value=time.time() - days * 86_400):
+                write_rebuild(repository, chain, made.content, made.commit, REBUILD)
         found, decision, _ = gather(history, NEWEST, settings=asked)
         assert found.rebuilt == ("identical", pytest.approx(days, abs=0.01))
         assert decision.passed == passed

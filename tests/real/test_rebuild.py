@@ -123,7 +123,8 @@ def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm
 
     (version,) = warm.versions()
     assert re.fullmatch(r"identical \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", version.tags[REBUILT_TAG])
-    (receipt,) = read_rebuilds(Repository(warm.folder), MODEL)
+    repository = Repository(warm.folder)
+    (receipt,) = read_rebuilds(repository, read_chain(repository, MODEL))
     assert told["receipt"] == receipt.name == f"{MODEL}/rebuilt/v1.0.0/1"
     assert version.tags[REBUILT_TAG] == f"identical {receipt.body['when']}"
     assert receipt.broken == [] and receipt.body["machine"] == told["machine"]

@@ -3,13 +3,14 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from predictflow.adapters.git import Repository
-from tests.people.ledger import commit_model, put
+from tests.people.ledger import commit_model, git, put
 from tests.people.project import environment
 
 
@@ -49,3 +50,20 @@ def here(person: Path, templates: Path) -> Repository:
     """A repository of three commits."""
     shutil.copytree(templates / "here", person / "here")
     return Repository(person / "here")
+
+
+@pytest.fixture
+def sign(here: Repository, person: Path) -> Callable[[str], None]:
+    """Let Git sign with a key of this name; it is made on the first use."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("no ssh-keygen to make a key with")
+    git(here, "config", "gpg.format", "ssh")
+
+    def use(name: str) -> str:
+        key = person / name
+        if not key.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key], check=True)
+        git(here, "config", "user.signingkey", str(key))
+        return key.with_suffix(".pub").read_text()
+
+    return use

@@ -4,7 +4,6 @@ Where signers are listed, only their receipts count. A declared gap lets a broke
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from predictflow.ledger.proof import read_proven
 from predictflow.ledger.receipts import Receipt
 from predictflow.promotion.policy import Comparison
 from stages.support.errors import UserError
-from tests.people.ledger import MODEL, PARAMS, append, draft, git, put, rewrite
+from tests.people.ledger import MODEL, PARAMS, append, draft, git, list_signers, put, rewrite
 
 LAST = "churn-predictor#production#2"
 NOT_FORCED = {"passed": False, "against": ["all is well"]}
@@ -138,33 +137,6 @@ def test_the_fields_of_a_comparison_are_those_that_a_promotion_writes():
 # --- Signatures -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def sign(here: Repository, person: Path) -> Callable[[str], None]:
-    """Let Git sign with a key of this name; it is made on the first use."""
-    git(here, "config", "gpg.format", "ssh")
-
-    def use(name: str) -> str:
-        key = person / name
-        if not key.exists():
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", key], check=True)
-        git(here, "config", "user.signingkey", str(key))
-        return key.with_suffix(".pub").read_text()
-
-    return use
-
-
-def list_signers(here: Repository, text: str) -> None:
-    (here.root / "signers").write_text(text)
-    (here.root / "params.yaml").write_text(f"{PARAMS}  signers: signers\n")
-    git(here, "add", "--all")
-    git(here, "commit", "--quiet", "-m", "whose receipts count")
-    here.__dict__.pop("head", None)  # as a new command finds it
-
-
-needs_keys = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen to make a key with")
-
-
-@needs_keys
 def test_where_signers_are_listed_only_their_receipts_count(here: Repository, sign):
     list_signers(here, f"ada@example.com {sign('ada')}")
     put(here, "registered", 1, sign=True)
@@ -181,7 +153,6 @@ def test_where_signers_are_listed_only_their_receipts_count(here: Repository, si
     assert [one.kind for one in read_proven(here, MODEL).damage] == ["unsigned"]
 
 
-@needs_keys
 def test_a_receipt_is_signed_where_signers_are_listed_and_by_another_key_it_is_not_written(
     here: Repository, sign
 ):
@@ -194,7 +165,6 @@ def test_a_receipt_is_signed_where_signers_are_listed_and_by_another_key_it_is_n
     assert len(read_proven(here, MODEL).receipts) == 1
 
 
-@needs_keys
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -213,7 +183,6 @@ def test_signers_that_cannot_be_read_let_no_receipt_count(here: Repository, sign
     assert [one.kind for one in read_proven(here, MODEL).damage] == ["unsigned"]
 
 
-@needs_keys
 def test_signers_are_those_of_origins_default_branch_whatever_lies_here(here: Repository, person: Path, sign):
     key = sign("ada")
     subprocess.run(["git", "clone", "--quiet", "--bare", here.root, person / "origin.git"], check=True)
@@ -294,7 +263,6 @@ def test_a_gap_is_declared_only_where_one_is(here: Repository, chain: Chain):
         declare_gap(here, MODEL, "its tag is lost, and Git still has it")
 
 
-@needs_keys
 def test_a_declared_gap_is_signed_where_signers_are_listed(here: Repository, chain: Chain, sign):
     """Receipts from before there were signers are declared, once; then those are written anew that matter."""
     list_signers(here, f"ada@example.com {sign('ada')}")

@@ -1,4 +1,5 @@
-"""Receipts of rebuilds: one a verdict, numbered by version, told apart from what was tampered with."""
+"""Receipts of rebuilds: one a verdict, numbered by version, told apart from what was tampered with, and
+signed where only some people's count."""
 
 import json
 import subprocess
@@ -6,9 +7,10 @@ import subprocess
 import pytest
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.mlflow_entities import REBUILT_TAG, Version
 from predictflow.errors import Unreachable
+from predictflow.formatting import moment
 from predictflow.ledger.chain import read_chain
+from predictflow.ledger.proof import read_proven
 from predictflow.ledger.rebuilds import (
     RebuildReceipt,
     fetch_rebuilds,
@@ -20,20 +22,10 @@ from predictflow.ledger.rebuilds import (
 )
 from predictflow.ledger.receipts import Receipt
 from predictflow.ledger.tags import canonical
-from tests.people.ledger import MODEL, content_of, put
+from stages.support.errors import UserError
+from tests.people.ledger import MODEL, REBUILD, content_of, git, list_signers, put
 
 CONTENT = content_of(1)
-
-GIVEN = {
-    "verdict": "identical",
-    "entries": 140,
-    "differs": [],
-    "predictions": {"customers": None, "largest": 0.0},
-    "inputs": [],
-    "environment": "own",
-    "requirements": "e" * 32,
-    "machine": {"python": "3.11.7", "cpu": "x86_64 Haswell", "threads": "2"},
-}
 
 
 @pytest.fixture
@@ -42,27 +34,34 @@ def registered(here: Repository) -> Receipt:
 
 
 def rewrite(here: Repository, one: RebuildReceipt, name: str | None = None, at: str = "", **changed) -> None:
+    date = changed.pop("date", one.time)
     body = canonical(one.body | changed)
     done = here.git(
         *("tag", "--force", "-a", "-F", "-", "--cleanup=verbatim", name or one.name, at or one.commit),
         given=f"words\n\n{body}\n",
-        env={"GIT_COMMITTER_DATE": f"@{one.time} +0000"},
+        env={"GIT_COMMITTER_DATE": f"@{date} +0000"},
     )
     assert done.returncode == 0, done.stderr
 
 
-def version(content: str = CONTENT, tag: str = "") -> Version:
-    tags = {REBUILT_TAG: tag} if tag else {}
-    return Version(MODEL, 1, "None", (), None, 0, tags | {"predictflow.content": content}, "", "")
+def write(here: Repository, number: int = 1, **changed: object) -> RebuildReceipt:
+    """A receipt of a rebuild of the model of a commit."""
+    chain = read_proven(here, MODEL)
+    commit = git(here, "rev-list", "--reverse", "main").split()[number - 1]
+    return write_rebuild(here, chain, content_of(number), commit, REBUILD | changed)
+
+
+def read(here: Repository) -> list[RebuildReceipt]:
+    return read_rebuilds(here, read_proven(here, MODEL))
 
 
 def test_each_verdict_is_a_tag_on_the_versions_commit_and_no_link_of_the_chain(here, registered):
-    second = put(here, "registered", 2)
+    put(here, "registered", 2)
     before = read_chain(here, MODEL)
-    first = write_rebuild(here, registered, GIVEN)
-    write_rebuild(here, registered, GIVEN | {"verdict": "different"})
-    write_rebuild(here, second, GIVEN)
-    told = read_rebuilds(here, MODEL)
+    first = write(here)
+    write(here, verdict="different")
+    write(here, 2)
+    told = read(here)
     names = ["v1.0.0/1", "v1.0.0/2", "v2.0.0/1"]
     assert sorted(one.name for one in told) == [f"{MODEL}/rebuilt/{name}" for name in names]
     assert {(one.name, one.commit) for one in told} >= {(first.name, registered.commit)}
@@ -82,7 +81,7 @@ def test_gto_does_not_take_them_for_its_own(here, registered):
     put(here, "promoted", 1, "production")
     shown = [["gto", "show", "--json"], ["gto", "history", MODEL, "--json"]]
     before = [subprocess.check_output(words, cwd=here.root) for words in shown]
-    write_rebuild(here, registered, GIVEN)
+    write(here)
     assert [subprocess.check_output(words, cwd=here.root) for words in shown] == before
     assert MODEL in json.loads(before[0])
 
@@ -91,54 +90,114 @@ def test_gto_does_not_take_them_for_its_own(here, registered):
     ("changed", "told"),
     [
         ({"version": 3}, "its body is of version 3"),
+        ({"content": content_of(2)}, "its content is "),
+        ({"content": content_of(2), "commit": "main~1", "at": "main~1"}, "version 1 is content "),
         ({"who": "Eve <eve@example.com>"}, "its who is Ada"),
         ({"when": "2020-01-01T00:00:00Z"}, "its when is 20"),
         ({"at": "HEAD"}, "its commit is "),
         ({"name": f"{MODEL}/rebuilt/v2.0.0/1"}, "its body is of version 1"),
     ],
-    ids=["another version", "another writer", "another date", "moved", "renamed"],
+    ids=[
+        "another version",
+        "another content",
+        "the commit of another",
+        "another writer",
+        "another date",
+        "moved",
+        "renamed",
+    ],
 )
 def test_one_that_was_edited_is_told_and_counts_for_nothing(here, registered, changed, told):
-    one = write_rebuild(here, registered, GIVEN)
+    one = write(here)
     here.git("tag", "-d", one.name)
+    if "commit" in changed:
+        changed |= {"commit": git(here, "rev-parse", changed["commit"])}
     rewrite(here, one, **changed)
-    (read,) = read_rebuilds(here, MODEL)
-    assert read.broken[0].startswith(told)
-    assert newest_verdict(here, version()) is None
-    assert recorded_machine([read], CONTENT) == {}
+    (rebuilt,) = read(here)
+    assert rebuilt.broken[0].startswith(told)
+    assert newest_verdict([rebuilt], CONTENT) is None
+    assert recorded_machine([rebuilt], CONTENT) == {}
 
 
 def test_a_tag_that_is_none_is_passed_over(here, registered):
     here.git("tag", f"{MODEL}/rebuilt/v1.0.0/1")
     here.git("tag", "-a", "-m", "words", f"{MODEL}/rebuilt/v1.0.0/7")
-    assert read_rebuilds(here, MODEL) == []
-    assert write_rebuild(here, registered, GIVEN).name == f"{MODEL}/rebuilt/v1.0.0/8"
+    assert read(here) == []
+    assert write(here).name == f"{MODEL}/rebuilt/v1.0.0/8"
 
 
-def test_the_last_verdict_counts_wherever_it_is_written(here, registered):
-    assert newest_verdict(here, version()) is None
-    assert newest_verdict(here, version(tag="by hand")) is None
-    assert newest_verdict(here, version(tag="identical yesterday")) is None
-    of_tag = ("same predictions", 1767225600)
-    assert newest_verdict(here, version(tag="same predictions 2026-01-01T00:00:00Z")) == of_tag
-    one = write_rebuild(here, registered, GIVEN)
-    assert newest_verdict(here, version(tag="different 2020-01-01T00:00:00Z")) == ("identical", one.time)
-    assert newest_verdict(here, version(tag="different 2090-01-01T00:00:00Z"))[0] == "different"
-    assert newest_verdict(here, version("another content")) is None
+def test_the_last_verdict_counts(here, registered):
+    assert newest_verdict(read(here), CONTENT) is None
+    one = write(here)
+    assert newest_verdict(read(here), CONTENT) == ("identical", one.time)
+    rewrite(
+        here,
+        one,
+        f"{MODEL}/rebuilt/v1.0.0/2",
+        verdict="different",
+        when=moment(one.time + 9),
+        date=one.time + 9,
+    )
+    assert newest_verdict(read(here), CONTENT) == ("different", one.time + 9)
+    assert newest_verdict(read(here), "another content") is None
+
+
+def test_a_date_that_is_still_to_come_counts_for_nothing(here, registered):
+    one = write(here)
+    ahead = one.time + 86_400
+    rewrite(here, one, f"{MODEL}/rebuilt/v1.0.0/2", when=moment(ahead), date=ahead)
+    assert [receipt.broken for receipt in read(here)] == [
+        [],
+        [f"its date, {moment(ahead)}, is still to come"],
+    ]
+    assert newest_verdict(read(here), CONTENT) == ("identical", one.time)
+
+
+def test_a_version_that_no_receipt_registers_has_receipts_by_its_content(here):
+    one = write(here)
+    assert (one.name, one.body["version"], one.body["registered"]) == (
+        f"{MODEL}/rebuilt/{CONTENT}/1",
+        None,
+        None,
+    )
+    put(here, "registered", 1)
+    assert write(here).name == f"{MODEL}/rebuilt/v1.0.0/1"
+    assert [receipt.broken for receipt in read(here)] == [[], []]
+    assert newest_verdict(read(here)[:1], CONTENT) == ("identical", one.time), "it counts as before"
+
+
+def test_one_whose_commit_holds_another_content_is_not_written(here):
+    with pytest.raises(UserError, match="would not count: its content is "):
+        write_rebuild(here, read_proven(here, MODEL), content_of(2), git(here, "rev-parse", "main"), REBUILD)
+    assert read(here) == []
+
+
+def test_where_signers_are_listed_only_theirs_count(here, sign):
+    unsigned = write(here)
+    list_signers(here, f"ada@example.com {sign('ada')}")
+    sign("eve")
+    with pytest.raises(UserError, match="would not count: "):
+        write(here)
+    sign("ada")
+    signed = write(here)
+    assert [(one.name, one.counts) for one in read(here)] == [(unsigned.name, False), (signed.name, True)]
+    assert newest_verdict(read(here), CONTENT) == ("identical", signed.time)
+    here.git("tag", "-d", signed.name)
+    assert newest_verdict(read(here), CONTENT) is None and recorded_machine(read(here), CONTENT) == {}
 
 
 def test_a_machine_is_that_of_the_last_rebuild_that_was_identical(here, registered):
-    write_rebuild(here, registered, GIVEN)
-    write_rebuild(here, registered, GIVEN | {"verdict": "different", "machine": {"threads": "8"}})
-    told = read_rebuilds(here, MODEL)
-    assert recorded_machine(told, CONTENT) == GIVEN["machine"]
+    write(here)
+    write(here, verdict="different", machine={"threads": "8"})
+    told = read(here)
+    assert recorded_machine(told, CONTENT) == REBUILD["machine"]
     assert recorded_machine(told, "content 2") == {}
 
 
 def test_origin_gets_and_gives_them_and_a_refusal_leaves_them_here(here, registered, person):
-    one = write_rebuild(here, registered, GIVEN)
+    one = write(here)
     push_rebuilds(here, [one])  # without an origin there is nothing to do
-    rebuilt_here = read_rebuilds(here, MODEL)
+    rebuilt_here = read(here)
     subprocess.run(["git", "init", "--quiet", "--bare", person / "origin.git"], check=True)
     here.git("remote", "add", "origin", str(person / "origin.git"))
     hook = person / "origin.git/hooks/update"
@@ -146,10 +205,10 @@ def test_origin_gets_and_gives_them_and_a_refusal_leaves_them_here(here, registe
     hook.chmod(0o755)
     with pytest.raises(Unreachable, match=f"origin does not take {one.name}"):
         push_rebuilds(here, [one])
-    assert read_rebuilds(here, MODEL) == rebuilt_here
+    assert read(here) == rebuilt_here
 
     hook.unlink()
     push_rebuilds(here, [one])
     here.git("tag", "-d", one.name)
     fetch_rebuilds(here, MODEL)
-    assert read_rebuilds(here, MODEL) == rebuilt_here
+    assert read(here) == rebuilt_here
