@@ -44,6 +44,7 @@ def find_all(project: Project, model: str) -> list[Finding]:
         for stage in STAGES:
             findings += registry.check_stage(project, chain, stage, ledger_is_whole)
         findings += registry.check_tags(project, chain, ledger_is_whole)
+        findings += registry.check_numbers(project, chain)
         for version in registry.versions_of(project, model):
             findings += check_version(project, chain, version)
         findings += registry.check_duplicates(project, model)

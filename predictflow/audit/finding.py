@@ -18,6 +18,7 @@ FINDING_KINDS = {
     "stage": "stages",
     "alias": "aliases",
     "tag": "tags of versions",
+    "number": "numbers of versions",
     "told": "what the store tells of runs and versions",
     "version": "versions that the registry does not have",
     "run": "versions without a run",

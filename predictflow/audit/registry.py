@@ -11,7 +11,7 @@ from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES, RegistryStage
-from stages.tracking.store import tracking_uri
+from stages.tracking.store import own_artifacts, tracking_uri
 
 
 def check_stage(project: Project, chain: Chain, stage: str, ledger_is_whole: bool) -> Iterator[Finding]:
@@ -102,6 +102,17 @@ def check_tags(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
                 has, said = version.tags.get(tag) or "none", value or "none"
                 message = f"the tag {tag} of {version.name} is {has}, by the receipts {said}"
                 yield new_finding("tag", version.name, message, "", [tag_fix(version, tag, value)])
+
+
+def check_numbers(project: Project, chain: Chain) -> Iterator[Finding]:
+    """Versions that have another number than their receipts tell. A server gives out its own."""
+    for content, versions in project.versions_with.items():
+        receipts = chain.by_content.get(content or "", [])
+        own = [version for version in versions if version.model == chain.model]
+        if own and receipts and receipts[0].version not in {version.number for version in own}:
+            message = f"{own[0].name} is version {receipts[0].version} by its receipts"
+            cure = RESTORE if own_artifacts() else None
+            yield Finding("number", own[0].name, message, cure, note=cure is None)
 
 
 def _receipt_tags(

@@ -90,6 +90,8 @@ def read_rebuilds(repository: Repository, chain: Chain) -> list[RebuildReceipt]:
         body = parse_message(text, REBUILD_KEYS, REBUILD_LAYOUT)
         if body and _typed(body):
             found.append((Tag.from_fields(fields), body))
+    if not found:
+        return []
     records = repository.ids([f"{tag.commit}:{PROVENANCE}" for tag, _ in found])
     texts = dict(repository.blobs(list({record for record in records if record})))
     receipts = []

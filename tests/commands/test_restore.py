@@ -274,7 +274,11 @@ def test_a_store_that_somebody_else_numbered_takes_the_receipts_numbers(promoted
     clone = elsewhere(promoted)
     clone.project.run("dvc", "repro", "--quiet", "--force", "--single-item", "register")
     assert {number: one["stage"] for number, one in versions(clone).items()} == {1: "Staging"}
+    numbered = {"kind": "number", "about": f"{MODEL}/1", "cure": "`predictflow restore`", "fixable": False}
+    numbered["told"] = f"{MODEL}/1 is version 6 by its receipts"
+    assert numbered in clone.answer("audit", code=1)["findings"]
     assert clone.answer("restore")["renumbered"] == [{"from": 1, "to": 6}]
+    assert "number" not in {one["kind"] for one in clone.answer("audit", code=1)["findings"]}
     before, after = versions(promoted), versions(clone)
     assert {n: after[n]["stage"] for n in after} == {n: before[n]["stage"] for n in before if n < 7}
     assert after[6]["run"] != before[6]["run"], "the run that made it here stays"
