@@ -3,11 +3,12 @@
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG
+from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.audit.finding import FIX, Finding, new_finding
 from predictflow.audit.fixes import BringBack, Fetch, Fix, Push
+from predictflow.ledger import ledger
 from predictflow.ledger.chain import GTO_NAME, UNPROVEN, UNSIGNED, Chain
 from predictflow.ledger.origin import Origin, ask_origin, lost_receipts, tag_text, unwritten
 from predictflow.ledger.proof import read_both
@@ -126,20 +127,38 @@ def last_evidence(
 ) -> Iterator[Finding]:
     """Receipts that a version of MLflow's names and Git has no more: what is left of a chain whose end was
     deleted everywhere. The tag stays, and MLflow does not follow what is left of the chain."""
-    model = in_tag(chain.model)
-    known = {*chain.names, *back, *(origin.tags if origin else [])}
+    where = "here, and from origin" if origin else "here"
+    for name, version in _only_named(project, chain, {*back, *(origin.tags if origin else [])}).items():
+        message = f"the receipt {name}, which {version.name} names, is gone: {where}"
+        fetch = "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it"
+        cure = f"{fetch}; where nobody ever wrote it, take the tag off {version.name}; else {DECLARE}"
+        yield new_finding("receipt", name, message, cure)
+
+
+def _only_named(project: Project, chain: Chain, elsewhere: Iterable[str]) -> dict[str, Version]:
+    """{name of a receipt: the version of MLflow's that names it} of those that Git has no more."""
+    model, named = in_tag(chain.model), {}
+    known = {*chain.names, *elsewhere}
     behind = {found.tag for found in chain.declared if found.kind == "gap"}
     known |= {link.previous["tag"] for link in chain.links if link.previous and link.name in behind}
-    where = "here, and from origin" if origin else "here"
     for version in project.versions:
-        registered, named = version.tags.get(VERSION_TAG, ""), version.tags.get(RECEIPT_TAG, "")
-        for end in (f"@{registered}", named.removeprefix(model)) if version.model == chain.model else ():
+        registered, receipt = version.tags.get(VERSION_TAG, ""), version.tags.get(RECEIPT_TAG, "")
+        for end in (f"@{registered}", receipt.removeprefix(model)) if version.model == chain.model else ():
             name = f"{model}{end}"
-            if GTO_NAME.fullmatch(end) and name not in known:
-                message = f"the receipt {name}, which {version.name} names, is gone: {where}"
-                fetch = "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it"
-                cure = f"{fetch}; where nobody ever wrote it, take the tag off {version.name}"
-                yield new_finding("receipt", name, message, cure)
+            if GTO_NAME.fullmatch(end) and name not in known and not chain.declares_gone(name):
+                named[name] = version
+    return named
+
+
+def declare_gap(project: Project, model: str, why: str) -> None:
+    """Let receipts that are broken for good go on, those too which only MLflow's versions still name.
+
+    Raises UserError as the ledger's does.
+    """
+    read = project.look(lambda: read_both(project.repository, model, ask_origin), None)
+    chain, origin = read or (project.chain(model), None)
+    gone = _only_named(project, chain, origin.tags if origin else ())
+    ledger.declare_gap(project.repository, model, why, gone)
 
 
 def _of_foreign_tag(tag: Tag) -> Finding:

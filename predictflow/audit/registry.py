@@ -8,7 +8,7 @@ from predictflow.audit.fixes import DropAlias, DropTag, Fix, Move, SetTag
 from predictflow.errors import masked
 from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain
-from predictflow.ledger.receipts import Receipt
+from predictflow.ledger.receipts import Receipt, in_tag
 from predictflow.lineage.project import Project
 from stages.tracking.registry import STAGES, RegistryStage
 from stages.tracking.store import own_artifacts, tracking_uri
@@ -98,10 +98,15 @@ def check_tags(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
         content = version.content or ""
         wanted = _receipt_tags(version, receipts.get(content, []), standing.get(content))
         for tag, value in wanted.items():
-            if version.tags.get(tag) != value:
+            if version.tags.get(tag) != value and not _of_gone(chain, tag, version.tags.get(tag, "")):
                 has, said = version.tags.get(tag) or "none", value or "none"
                 message = f"the tag {tag} of {version.name} is {has}, by the receipts {said}"
                 yield new_finding("tag", version.name, message, "", [tag_fix(version, tag, value)])
+
+
+def _of_gone(chain: Chain, tag: str, value: str) -> bool:
+    """Whether a tag of a version names a receipt that a gap was declared for: that evidence stays."""
+    return chain.declares_gone(f"{in_tag(chain.model)}@{value}" if tag == VERSION_TAG else value)
 
 
 def check_numbers(project: Project, chain: Chain) -> Iterator[Finding]:

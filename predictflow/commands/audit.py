@@ -5,11 +5,11 @@ from operator import itemgetter
 
 import click
 
+from predictflow.audit import receipts
 from predictflow.audit.audit import Mended, find_all, mend
 from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.console import exit_code, open_console, print_gaps, print_json
 from predictflow.formatting import Json
-from predictflow.ledger.ledger import declare_gap as declare
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
 
@@ -39,7 +39,7 @@ def command(context: click.Context, fix: bool, declare_gap: bool, why: str | Non
     if declare_gap and not why:
         raise UserError("--declare-gap goes with a reason, which it keeps.\nCure: --reason TEXT.")
     if declare_gap and why:
-        declare(project.repository, model, why)
+        receipts.declare_gap(project, model, why)
     done = mend(project, model) if fix else Mended(project, find_all(project, model), [], [])
     answer = {
         "model": model,

@@ -14,6 +14,7 @@ from predictflow.ledger.signatures import Signers
 from predictflow.ledger.tags import Tag, read_tags
 
 UNPROVEN, UNSIGNED = "unproven", "unsigned"  # the damage that `proof` finds
+GONE = "gone"  # that of a receipt which only MLflow's versions still name
 # Damage of where a receipt stands in the chain, not of what it says.
 OF_PLACE = ("gap", "misdated", "unregistered")
 GTO_NAME = re.compile(
@@ -70,6 +71,10 @@ class Chain:
         damaged = {found.tag for found in [*self.damage, *self.declared]}
         return any(gap.names(damage, object) for gap in self.gaps if gap.name not in damaged)
 
+    def declares_gone(self, name: str) -> bool:
+        """Whether a gap was declared for a receipt which only MLflow's versions still name."""
+        return self.declares(Damage(GONE, name, ""), None)
+
     def until(self, at: float | None) -> list[Receipt]:
         """The receipts up to a moment, in seconds since 1970; that second counts.
 
@@ -104,8 +109,9 @@ class Chain:
 
     @property
     def next_counter(self) -> int:
-        """One more than the highest of any tag, as GTO counts."""
-        return 1 + max(map(counter, self.names), default=0)
+        """One more than the highest of any tag, as GTO counts, also of those that a gap was declared for."""
+        declared = (entry["tag"] for gap in self.gaps for entry in gap.body["damage"])
+        return 1 + max(map(counter, [*self.names, *declared]), default=0)
 
     def next_time(self, now: float) -> int:
         """Now, and at least a second after every other tag: GTO goes by their dates. Seconds since 1970."""

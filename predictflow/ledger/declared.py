@@ -55,6 +55,7 @@ def _typed(body: Json) -> bool:
         body["action"] == GAP_DECLARED
         and all(isinstance(body[key], str) and body[key] for key in ("model", "who", "when", "why"))
         and all(isinstance(body[key], list) for key in ("damage", "lost"))
+        and all(isinstance(entry, dict) and isinstance(entry.get("tag"), str) for entry in body["damage"])
         and (previous is None or names_a_receipt(previous))
     )
 

@@ -10,7 +10,7 @@ from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
 from predictflow.formatting import moment
 from predictflow.ledger import receipts
-from predictflow.ledger.chain import Chain, read_chain
+from predictflow.ledger.chain import GONE, Chain, read_chain
 from predictflow.ledger.declared import GAP_DECLARED, GAP_LAYOUT, DeclaredGap, gap_prefix
 from predictflow.ledger.origin import (
     WRITTEN,
@@ -24,7 +24,7 @@ from predictflow.ledger.origin import (
     tag_text,
 )
 from predictflow.ledger.proof import read_both
-from predictflow.ledger.receipts import Receipt, ReceiptDraft
+from predictflow.ledger.receipts import Damage, Receipt, ReceiptDraft
 from predictflow.ledger.signatures import verify
 from predictflow.ledger.tags import Tag, format_message, identity, read_tags, write_tag
 from stages.support.errors import UserError
@@ -184,9 +184,12 @@ def ensure_signed(repository: Repository, tag: Tag, chain: Chain) -> None:
         )
 
 
-def declare_gap(repository: Repository, model: str, why: str) -> DeclaredGap:
+def declare_gap(repository: Repository, model: str, why: str, gone: Iterable[str] = ()) -> DeclaredGap:
     """Let a chain that is broken for good go on from here: what is wrong with it now is listed, and told as a
     note from then on.
+
+    Args:
+        gone: the names of receipts which only MLflow's versions still name.
 
     Raises UserError where nothing is broken, where what is lost can be brought back, or where Git or origin
     does not take it: then nothing was written.
@@ -196,6 +199,7 @@ def declare_gap(repository: Repository, model: str, why: str) -> DeclaredGap:
         known = {link.object for link in chain.links}
         lost = [origin.head] if origin and origin.head and origin.head not in known else []
         damage = [*chain.damage, *(origin.damage if origin else ())]
+        damage += [Damage(GONE, name, "") for name in gone]
         back = lost_receipts(repository, chain, origin)
         if any(tag_text(repository, object) for object in back.values()):
             raise UserError("what is missing can be brought back.\nCure: `predictflow audit --fix`.")

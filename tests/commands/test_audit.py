@@ -542,6 +542,29 @@ def test_receipts_that_are_broken_for_good_go_on_behind_a_declared_gap(history: 
     assert "gap declared: a disk was lost" in history.told("history")
 
 
+def test_a_declared_gap_excuses_receipts_that_only_mlflow_still_names_and_their_names_stay(history: History):
+    """The last promotion is gone wherever Git could have it: somebody says so, and the receipts go on."""
+    before = history.project.store.get_model_version(MODEL, "6").tags
+    the_last_receipts_deleted_here_and_on_origin(history)
+    git(history, "push", "--quiet", "origin", f":refs/receipts/{MODEL}")
+    for name in git(history, "for-each-ref", "--format=%(refname)", "refs/receipts").splitlines():
+        git(history, "update-ref", "-d", name)
+    git(history, "reflog", "expire", "--expire=now", "--all")
+    git(history, "gc", "--quiet", "--prune=now")
+    answer = audit(history, "--fix", code=1)
+    told = {one["about"] for one in answer["findings"] if one["kind"] == "receipt"}
+    assert (told, answer["mended"]) == ({LAST, f"{MODEL}@v6.0.0"}, [])
+    audit(history, "--declare-gap", "--reason", "a disk was lost", code=1)  # who stands where is to be mended
+    assert stages(history)["Production"] == (6,)
+    audit(history, "--fix")
+    assert stages(history)["Production"] == (3,), "what the receipts have left"
+    assert history.project.store.get_model_version(MODEL, "6").tags == before, "no evidence is erased"
+    history.told("promote", number(history, NEWEST), "--to", "production")
+    assert history.answer("history")["standing"]["production"]["tag"] == f"{MODEL}#production#4", "a new name"
+    audit(history)
+    history.told("gate", GATE)
+
+
 def test_without_an_origin_a_receipt_is_proven_by_the_one_behind_it_and_the_last_by_nothing(history: History):
     before = git(history, "for-each-ref", "refs/tags")
     git(history, "remote", "remove", "origin")
