@@ -33,6 +33,7 @@ class Chain:
         damage: what is wrong; empty for a chain that holds.
         declared: what is wrong before a declared gap, and named by it.
         signers: whose receipts count; None where anybody's do.
+        noted: the id of the last receipt that this clone has written, or read when all was whole.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Chain:
     damage: list[Damage]
     declared: list[Damage] = field(default_factory=list)
     signers: Signers | None = None
+    noted: str | None = None
 
     @cached_property
     def receipts(self) -> list[Receipt]:
@@ -184,8 +186,12 @@ def read_chain(repository: Repository, model: str) -> Chain:
     foreign: list[Tag] = []
     links: list[Receipt | DeclaredGap] = []
     damage: list[Damage] = []
-    for fields in read_tags(repository, *tag_patterns(model)):
+    noted = ""
+    for fields in read_tags(repository, *tag_patterns(model), last_ref(model)):
         tag = Tag.from_fields(fields)
+        if tag.name == in_tag(model):
+            noted, named = tag.object, fields["tag"]
+            continue
         of_gap = tag.name.startswith(gap_prefix(model))
         if not (of_gap or GTO_NAME.fullmatch(tag.name.removeprefix(in_tag(model)))):
             continue
@@ -205,7 +211,15 @@ def read_chain(repository: Repository, model: str) -> Chain:
             case None:
                 foreign.append(tag)
     links = _ordered(links)
-    return Chain(model, links, foreign, names, damage + damage_of(model, links, names))
+    if noted and noted not in {link.object for link in links}:
+        kind, now = ("altered", "was written anew") if named in names else ("gap", "is missing")
+        damage.append(Damage(kind, named, f"the last receipt that this clone knew, {named}, {now}"))
+    return Chain(model, links, foreign, names, damage + damage_of(model, links, names), noted=noted)
+
+
+def last_ref(model: str) -> str:
+    """The ref that holds the last receipt, here and on origin."""
+    return f"refs/receipts/{in_tag(model)}"
 
 
 def tag_patterns(model: str) -> list[str]:

@@ -10,7 +10,7 @@ from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable
 from predictflow.formatting import moment
 from predictflow.ledger import receipts
-from predictflow.ledger.chain import GONE, Chain, read_chain
+from predictflow.ledger.chain import GONE, Chain, last_ref, read_chain
 from predictflow.ledger.declared import GAP_DECLARED, GAP_LAYOUT, DeclaredGap, gap_prefix
 from predictflow.ledger.origin import (
     WRITTEN,
@@ -63,6 +63,8 @@ class Ledger:
                 ledger.fetch()  # somebody was about to push them
                 if ledger.origin and ledger.chain.last:
                     ledger.origin = push_chain(repository, ledger.chain, ledger.origin)
+        with writers_lock(repository):
+            note_last(repository, ledger.chain)
         return ledger
 
     def fetch(self) -> None:
@@ -110,6 +112,7 @@ class Ledger:
                 begun.unlink()
                 if written and self.origin:
                     self.origin = push_chain(self.repository, chain, self.origin)
+                note_last(self.repository, chain)
             except BaseException:
                 remove_receipts(self.repository, {receipt.name: receipt.object for receipt in written})
                 begun.unlink(missing_ok=True)
@@ -235,6 +238,7 @@ def declare_gap(repository: Repository, model: str, why: str, gone: Iterable[str
             ensure_signed(repository, gap, chain)
             if origin:
                 push_chain(repository, chain.followed_by(gap), replace(origin, missing=[], damage=[]))
+            note_last(repository, chain.followed_by(gap))
         except BaseException:
             remove_receipts(repository, {gap.name: gap.object})
             raise
@@ -256,6 +260,17 @@ def remove_receipts(repository: Repository, written: Mapping[str, str]) -> None:
     """Take back what was just written, {name: id}: all of it or, where a tag is another by now, nothing."""
     lines = "".join(f"delete refs/tags/{name} {object}\n" for name, object in written.items())
     repository.read("update-ref", "--stdin", given=lines)
+
+
+def note_last(repository: Repository, chain: Chain) -> None:
+    """Remember the last receipt of a chain, which keeps it too: from now on it is told where it is gone.
+
+    Under the lock nobody takes it back meanwhile; one that was taken back before is not remembered.
+    """
+    if chain.last and chain.last.object != chain.noted:
+        lines = f"verify refs/tags/{chain.last.name} {chain.last.object}\n"
+        lines += f"update {last_ref(chain.model)} {chain.last.object}\n"
+        repository.git("update-ref", "--stdin", given=lines)
 
 
 def note_begun(repository: Repository, count: int) -> Path:

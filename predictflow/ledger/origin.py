@@ -9,7 +9,7 @@ from pathlib import Path
 from predictflow.adapters.git import Repository
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json
-from predictflow.ledger.chain import Chain, read_chain, tag_patterns
+from predictflow.ledger.chain import Chain, last_ref, read_chain, tag_patterns
 from predictflow.ledger.receipts import Damage, in_tag, names_a_receipt
 from predictflow.ledger.tags import MESSAGE, canonical
 from stages.support.errors import UserError
@@ -58,7 +58,7 @@ def ask_origin(repository: Repository, model: str) -> Origin | None:
     """How origin's tags differ from those here; None where there is no origin. Raises Unreachable."""
     if not has_origin(repository):
         return None
-    done = repository.git("ls-remote", "origin", "HEAD", _head(model), *tag_patterns(model))
+    done = repository.git("ls-remote", "origin", "HEAD", last_ref(model), *tag_patterns(model))
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["no answer"]
         raise Unreachable(f"origin cannot be read: {reason[0]}")
@@ -67,7 +67,7 @@ def ask_origin(repository: Repository, model: str) -> Origin | None:
         for object, ref in (line.split("\t") for line in done.stdout.decode().splitlines())
         if not ref.endswith("^{}")
     }
-    default, head = there.get("HEAD"), there.get(_head(model))
+    default, head = there.get("HEAD"), there.get(last_ref(model))
     if default and repository.commit(default) is None:
         repository.git("fetch", "--quiet", "--no-tags", "origin", "HEAD")
     prefix = "refs/tags/"
@@ -129,7 +129,7 @@ def push_chain(repository: Repository, chain: Chain, origin: Origin) -> Origin:
     lost = {object for gap in chain.gaps for object in gap.body["lost"]}
     if origin.missing or chain.last is None or origin.head not in {None, *known.values(), *lost}:
         raise chain.outdated_by(chain)
-    last, head = chain.last.object, _head(chain.model)
+    last, head = chain.last.object, last_ref(chain.model)
     new = {name: object for name, object in known.items() if name not in origin.tags}
     done = repository.git(
         *("push", "--quiet", "--atomic", f"--force-with-lease={head}:{origin.head or ''}", "origin"),
@@ -190,22 +190,19 @@ def push_receipts(repository: Repository, model: str) -> None:
         push_chain(repository, read_chain(repository, model), origin)
 
 
-def _head(model: str) -> str:
-    return f"refs/receipts/{in_tag(model)}"
-
-
 def lost_receipts(repository: Repository, chain: Chain, origin: Origin | None) -> dict[str, str]:
     """{name: id} of the receipts that were deleted here, moved or written anew, and are proven.
 
-    What proves a receipt is the one behind it, which names its id, and the id of the last one on origin.
-    Empty where the last one here and the last one on origin are of two chains: which is right, a person says.
+    What proves a receipt is the one behind it, which names its id, and the id of the last one that this clone
+    knew, or on origin. Empty where these and the last one here are of two chains: which is right, a person
+    says.
     """
     heads = {link.object for link in chain.links}
     if not chain.damage and (origin is None or (origin.head in {None, *heads} and not origin.damage)):
         return {}
     proven = _behind(repository, chain.last.object) if chain.last else {}
-    if origin and origin.head:
-        there = _behind(repository, origin.head)
+    for last in filter(None, (chain.noted, origin.head if origin else None)):
+        there = _behind(repository, last)
         if not there.items() <= proven.items():
             proven = there if proven.keys() <= there.keys() else {}
     held = tag_objects(repository, chain.model)
@@ -250,4 +247,4 @@ def bring_back(repository: Repository, name: str, object: str) -> None:
 
 def fetch_last(repository: Repository, model: str) -> None:
     """Bring the last receipt that was pushed to origin, also where its tag was deleted there."""
-    repository.git("fetch", "--quiet", "--no-tags", "origin", _head(model))
+    repository.git("fetch", "--quiet", "--no-tags", "origin", last_ref(model))

@@ -263,6 +263,13 @@ def the_last_receipts_deleted_here_and_on_origin(history: History) -> None:
         git(history, "push", "--quiet", "origin", f":refs/tags/{name}")
 
 
+def the_last_receipts_deleted_everywhere_but_in_what_this_clone_knows(history: History) -> None:
+    the_last_receipts_deleted_here_and_on_origin(history)
+    git(history, "push", "--quiet", "origin", f":refs/receipts/{MODEL}")
+    named = "'predictflow.version', 'predictflow.receipt'"
+    sql(history, (f"DELETE FROM model_version_tags WHERE version = 6 AND key IN ({named})",))
+
+
 def a_receipt_deleted_on_origin(history: History) -> None:
     git(history, "push", "--quiet", "origin", f":refs/tags/{SECOND}")
 
@@ -301,8 +308,9 @@ MENDED: list[tuple[Callable[[History], None], list[str], bool]] = [
     (a_receipt_without_its_body, ["receipt", "foreign tag"], True),
     (a_registration_deleted, ["receipt", "origin"], True),
     (the_last_receipt_in_other_words, ["receipt"], True),
-    (the_last_receipt_deleted, ["origin", "stage"], True),
+    (the_last_receipt_deleted, ["receipt", "origin", "stage"], True),
     (the_last_receipts_deleted_here_and_on_origin, ["receipt", "stage"], True),
+    (the_last_receipts_deleted_everywhere_but_in_what_this_clone_knows, ["receipt", "stage"], True),
     (a_receipt_deleted_on_origin, ["origin"], True),
 ]
 GROUPS = [MENDED[start : start + 6] for start in range(0, len(MENDED), 6)]
@@ -565,14 +573,18 @@ def test_a_declared_gap_excuses_receipts_that_only_mlflow_still_names_and_their_
     history.told("gate", GATE)
 
 
-def test_without_an_origin_a_receipt_is_proven_by_the_one_behind_it_and_the_last_by_nothing(history: History):
+def test_without_an_origin_a_receipt_is_proven_by_the_one_behind_it_and_the_last_by_what_the_clone_knows(
+    history: History,
+):
     before = git(history, "for-each-ref", "refs/tags")
     git(history, "remote", "remove", "origin")
-    for edit in (a_receipt_in_other_words, a_receipt_deleted, a_receipt_without_a_message):
+    edits = (a_receipt_in_other_words, a_receipt_deleted, a_receipt_without_a_message)
+    for edit in (*edits, the_last_receipt_in_other_words, the_last_receipt_deleted):
         edit(history)
         history.told("gate", GATE, code=1)
         audit(history, "--fix")
         assert git(history, "for-each-ref", "refs/tags") == before
+    git(history, "update-ref", "-d", f"refs/receipts/{MODEL}")
     rewrite(history, LAST, '"who":"Ada', '"who":"Eve')
     (found,) = audit(history, "--fix", code=1)["findings"]
     assert "its body says Eve <ada@example.com> wrote it" in found["told"]
@@ -639,6 +651,7 @@ def test_what_cannot_be_looked_at_is_no_agreement(history: History):
 def test_where_nothing_was_ever_promoted_nobody_is_put_out_of_production(history: History):
     git(history, "remote", "remove", "origin")
     git(history, "tag", "-d", *tags(history))
+    git(history, "update-ref", "-d", f"refs/receipts/{MODEL}")
     sql(
         history,
         ("DELETE FROM model_version_tags WHERE key IN ('predictflow.receipt', 'predictflow.version')",),

@@ -147,7 +147,9 @@ def append(repository: Repository, *drafts: tuple) -> Receipt:
 
 
 def rewrite(repository: Repository, name: str, to: str | None = None, message: str = "", **changed) -> None:
-    """Write a tag anew, under its own name or another, with changes to its body, its commit or its date."""
+    """Write a tag anew, under its own name or another, with changes to its body, its commit or its date, in a
+    clone that did not know it before."""
+    git(repository, "update-ref", "-d", f"refs/receipts/{MODEL}")
     one = {receipt.name: receipt for receipt in read_chain(repository, MODEL).receipts}[name]
     commit, date = changed.pop("at", one.commit), changed.pop("date", one.time)
     body = one.body | changed
