@@ -55,14 +55,17 @@ OWN_FOLDER_FIRST = import os, sys; os.environ["PATH"] = os.path.join(sys.prefix,
 # uv comes from the lock as well, by its hash; a pip.conf's mirror is handed on to it. One .pth file
 # puts the environment's own folder first on PATH, so that `.venv/bin/dvc repro` runs its Python. The
 # other one, which finds this project, and the commands name no absolute path: a clone may be moved, and
-# Python reads the file also where its path has letters that the locale does not know (LC_ALL=C).
+# Python reads the file also where its path has letters that the locale does not know (LC_ALL=C). So does
+# uv's activate, but for a shell that cannot tell which file it reads: that gets the path of today.
 $(INSTALLED): requirements.lock requirements-dev.lock Makefile
 	@echo '[1/3] the environment, from requirements.lock and requirements-dev.lock'
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: name another, make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	@$(PYTHON) -m venv .venv
-	@echo 'relocatable = true' >> .venv/pyvenv.cfg
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.lock > .venv/uv.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	@$(BIN)/uv venv --quiet --relocatable --allow-existing --python $(BIN)/python .venv
+	@{ echo 'SCRIPT_PATH="$(CURDIR)/$(BIN)/activate"'; cat $(BIN)/activate; } > .venv/activate
+	@mv .venv/activate $(BIN)/activate
 	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	    export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}"; \
 	    [ -n "$$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX; \

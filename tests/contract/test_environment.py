@@ -26,7 +26,8 @@ def test_a_moved_clone_finds_itself_also_where_the_locale_cannot_spell_its_name(
         shutil.copyfile(file, there / file.relative_to(here))
     (there / "bin").mkdir()
     (there / "bin/python").symlink_to(Path(sys.executable).resolve())
-    shutil.copy(here / "bin/predictflow", there / "bin/predictflow")
+    for name in ("predictflow", "activate"):
+        shutil.copy(here / "bin" / name, there / "bin" / name)
     for package in ("stages", "predictflow"):
         (there.parent / package).mkdir()
         (there.parent / package / "__init__.py").touch()
@@ -36,3 +37,6 @@ def test_a_moved_clone_finds_itself_also_where_the_locale_cannot_spell_its_name(
     done = subprocess.run([there / "bin/predictflow"], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout == ascii(f"{there.parent}/predictflow/cli.py") + "\n"
+
+    words = ["bash", "-c", '. "$0" && command -v predictflow', there / "bin/activate"]
+    assert subprocess.check_output(words, cwd=tmp_path, text=True) == f"{there}/bin/predictflow\n"
