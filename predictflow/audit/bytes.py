@@ -114,6 +114,7 @@ def _of_mismatch(
     path, cure = mismatch.path, RESTORE
     artifacts = Artifacts.of_version(project, version)
     mends: list[Fix] = []
+    first = project.history.first_with_model.get(version.content or "")
     match mismatch.kind:
         case "tags":
             if not {"content", "run", "commit", "git"} & {other.kind for other in mismatches}:
@@ -131,8 +132,12 @@ def _of_mismatch(
                 cure = f"`rm {shlex.quote(str(path))}`, then {FIX}"
             elif path and not mismatch.md5 and path.exists():
                 cure = f"`rm {shlex.quote(str(path))}`"
+            elif path is None and mismatch.md5 and first:
+                get = f"`dvc get . {MODEL_FOLDER} --rev {first.sha[:10]} --out right`"
+                cure = f"{get}, and who keeps the server's files copies it from there"
+            elif path is None:
+                cure = "who keeps the server's files takes it away"
         case "tree":
-            first = project.history.first_with_model.get(version.content or "")
             cure = f"`dvc checkout --force {MODEL_FOLDER}`"
             if first and path and path.name == PROVENANCE.name:
                 cure = f"`git checkout {first.sha[:10]} -- {PROVENANCE}`"
