@@ -47,7 +47,7 @@ def main() -> None:
         run_id = store.create(settings["train.model"])
         with store.running(run_id):
             autolog(family.flavor)
-            learn, _ = samples(settings)
+            learn = customers(settings)
             told = f"{settings['train.model']} learns from {len(learn.target)} customers"
             print(told, flush=True)
             with progress(told), settings_refused(settings):
@@ -60,19 +60,39 @@ def main() -> None:
     print(f"content {md5(PROVENANCE)}: the model, its data, environment and params")
 
 
-def samples(settings: params.Params, share: float = 1) -> tuple[Sample, np.ndarray]:
-    """The training customers, or a share of them that their ids choose, and True for those of the fixed fold
-    that the curve is measured on."""
+def customers(settings: params.Params) -> Sample:
+    """All that the model learns from."""
+    target = settings["data.target.column"]
+    parts = prepared.read(TRAIN, columns(settings), (target,))
+    return _joined([Sample(frame, others[target].to_numpy()) for frame, others in parts])
+
+
+def on_the_curve(settings: params.Params) -> tuple[Sample, Sample]:
+    """Those that the curve's model learns from, and those of the fixed fold that it is measured on: all
+    customers, or about ON_THE_CURVE whom their ids choose."""
     id_, target = settings["data.id"], settings["data.target.column"]
     salt = settings["prepare.split_salt"]
-    parts = []
+    share = min(1, ON_THE_CURVE / files.read_json(PREPARED)["train"]["rows"])
+    sides: tuple[list[Sample], list[Sample]] = ([], [])
     for frame, others in prepared.read(TRAIN, columns(settings), (id_, target)):
         chosen = held_out(others[id_], f"{salt} curve ", share)
-        validation = held_out(others[id_], f"{salt} validation ", settings["train.validation_share"])
-        parts.append((frame[chosen], others[target][chosen], validation[chosen]))
-    frames, targets, validations = zip(*parts, strict=True)
-    learn = Sample(pd.concat(frames, ignore_index=True), np.concatenate(targets))
-    return learn, np.concatenate(validations)
+        part, ids = Sample(frame, others[target].to_numpy())[chosen], others[id_][chosen]
+        validation = held_out(ids, f"{salt} validation ", settings["train.validation_share"])
+        for side, rows in zip(sides, (~validation, validation), strict=True):
+            side.append(part[rows])
+    learn, validated = map(_joined, sides)
+    for sample in (learn, validated):
+        if not 0 < sample.target.sum() < len(sample.target):
+            raise errors.UserError(
+                "the customers of the learning curve would not hold both classes.\n"
+                "Cure: more customers, or another train.validation_share in params.yaml."
+            )
+    return learn, validated
+
+
+def _joined(parts: list[Sample]) -> Sample:
+    frame = pd.concat([part.frame for part in parts], ignore_index=True)
+    return Sample(frame, np.concatenate([part.target for part in parts]))
 
 
 def columns(settings: params.Params) -> dict[str, dict[str, Any]]:
@@ -86,17 +106,9 @@ def draw_curve(settings: params.Params) -> None:
     """
     from dvclive import Live
 
-    learn, validation = samples(settings, min(1, ON_THE_CURVE / files.read_json(PREPARED)["train"]["rows"]))
-    for side in (learn[validation], learn[~validation]):
-        if not 0 < side.target.sum() < len(side.target):
-            raise errors.UserError(
-                "the customers of the learning curve would not hold both classes.\n"
-                "Cure: more customers, or another train.validation_share in params.yaml."
-            )
+    learn, validation = on_the_curve(settings)
     name = settings["train.model"]
-    points = FAMILIES[name].curve(
-        learn[~validation], learn[validation], settings[f"models.{name}"], settings["seed"]
-    )
+    points = FAMILIES[name].curve(learn, validation, settings[f"models.{name}"], settings["seed"])
     with Live(str(LIVE), dvcyaml=False, save_dvc_exp=False) as live:
         for step, point in points:
             live.step = step

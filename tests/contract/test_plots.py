@@ -31,7 +31,7 @@ def write(folder: Path, model: str) -> None:
         settings = params.Params(tree)
         prepare.main()
         family = FAMILIES[model]
-        sample, _ = train.samples(settings)
+        sample = train.customers(settings)
         train.draw_curve(settings)
         train.write(family, family.fit(sample, tree["models"][model], tree["seed"]), settings)
         evaluate.evaluate(settings)
