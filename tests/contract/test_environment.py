@@ -38,5 +38,5 @@ def test_a_moved_clone_finds_itself_also_where_the_locale_cannot_spell_its_name(
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout == ascii(f"{there.parent}/predictflow/cli.py") + "\n"
 
-    words = ["bash", "-c", '. "$0" && command -v predictflow', there / "bin/activate"]
+    words = ["bash", "-c", '. "$1" && command -v predictflow', "bash", there / "bin/activate"]
     assert subprocess.check_output(words, cwd=tmp_path, text=True) == f"{there}/bin/predictflow\n"
