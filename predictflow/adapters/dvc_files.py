@@ -35,6 +35,11 @@ class Lockfile:
         """The model: the md5 of models/provenance.json."""
         return self.md5s.get(PROVENANCE.as_posix())
 
+    @property
+    def code(self) -> dict[str, str]:
+        """{path: md5} of the Python files that the stages were made of."""
+        return {path: self.md5s[path] for path in self.inputs if path.endswith(".py")}
+
 
 def parse_lock(text: bytes) -> Lockfile:
     """What a dvc.lock names; nothing of one that is no such file (a merge conflict was committed)."""

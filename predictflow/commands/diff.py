@@ -14,7 +14,7 @@ from predictflow.console import draw_table, fact, open_console, print_gaps, prin
 from predictflow.formatting import SHORT, Json, some_of
 from predictflow.lineage.comparison import compare_sides
 from predictflow.lineage.project import Project
-from predictflow.lineage.sides import find_side
+from predictflow.lineage.sides import find_sides
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,7 +53,7 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
       predictflow diff v1.0 HEAD --json
     """
     project = Project.enter(context.obj, by_index=True)
-    sides = find_side(project, "a", a), find_side(project, "b", b)
+    sides = find_sides(project, a, b)
     answer = compare_sides(project, *sides, _reading)
     answer["not_looked_at"] = project.unseen
     if as_json:

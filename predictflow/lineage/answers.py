@@ -71,7 +71,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         ],
         "metrics": model.metrics,
         "params": params,
-        "code": model.code,
+        "code": model.lock.code,
         "environment": {"path": REQUIREMENTS, "md5": model.md5s.get(REQUIREMENTS)},
         "prepared": prepared_entries(project, model, model.md5s),
         "data": customers_entry(project, md5, ask_remote) if (md5 := model.md5s.get(CUSTOMERS)) else None,

@@ -59,11 +59,6 @@ class Model:
     prepared: dict[str, Any]
 
     @property
-    def code(self) -> dict[str, str]:
-        """{path: md5} of the Python files that the stages were made of."""
-        return {path: self.lock.md5s[path] for path in self.lock.inputs if path.endswith(".py")}
-
-    @property
     def files(self) -> dict[str, str]:
         return in_folder(self.md5s)
 

@@ -2,12 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, REQUIREMENTS, parse_yaml
 from predictflow.adapters.mlflow_entities import COMMIT_TAG
 from predictflow.formatting import Json
 from predictflow.lineage import answers
-from predictflow.lineage.handles import resolve
+from predictflow.lineage.handles import Target, resolve
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
@@ -59,12 +60,36 @@ class ComparedSide:
         }
 
 
-def find_side(project: Project, letter: str, handle: str | None) -> ComparedSide:
-    """Raises UserError for a handle of something that cannot be compared, and what `resolve` raises."""
-    target = resolve(project, handle)
-    side = ComparedSide(letter, handle, target.named)
+def find_sides(project: Project, a: str, b: str | None) -> tuple[ComparedSide, ComparedSide]:
+    """The two that are compared. Where several dvc.locks hold a model, that one counts which has the code of
+    the other side's; without one, the first.
+
+    Raises UserError for a handle of something that cannot be compared, and what `resolve` raises.
+    """
+    targets = resolve(project, a), resolve(project, b)
+    locks = _of_the_same_code(project, *targets) or [target.lock for target in targets]
+    of_a, of_b = (
+        _find_side(project, ComparedSide(letter, handle, target.named), target, lock)
+        for letter, handle, target, lock in zip("ab", (a, b), targets, locks, strict=True)
+    )
+    return of_a, of_b
+
+
+def _of_the_same_code(project: Project, *targets: Target) -> tuple[str, ...] | None:
+    """The names of two dvc.locks that hold two models and are of one code; None where none are."""
+    history = project.history
+    holding = ([of.lock] if of.lock else history.contents.get(of.model or "", []) for of in targets)
+    for names in product(*holding):
+        of_a, of_b = (history.locks[name].code for name in names)
+        # a dvc.lock of an experiment that ended before `register` does not name its code
+        if all(of_b.get(path, md5) == md5 for path, md5 in of_a.items()):
+            return names
+    return None
+
+
+def _find_side(project: Project, side: ComparedSide, target: Target, lock: str | None) -> ComparedSide:
     if target.model:
-        return _of_model(project, side, target.model, target.lock)
+        return _of_model(project, side, target.model, lock)
     return _of_customers(project, side, target.file or "")
 
 

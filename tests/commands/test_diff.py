@@ -78,6 +78,21 @@ def test_the_command_that_is_named_shows_how_the_code_differs(history: History):
     assert f"code: {show}" in said.splitlines(), "in one line, to be copied"
 
 
+def test_of_a_model_that_two_codes_made_the_code_of_the_other_side_counts(history: History):
+    """As after a change of the code that changes no byte of the model, and an experiment behind it."""
+    project, first, other = history.project, history.made["first"], history.made["other params"]
+    md5 = hashlib.md5((project.folder / "stages/support/git.py").read_bytes()).hexdigest()
+    for made in (first, other):
+        project.run("git", "checkout", made.commit, "--", "dvc.lock", "models", "metrics")
+        project.edit("dvc.lock", md5, "0" * 32)
+        project.commit("the same model, by other code")
+    for words, code in [((first.commit, "HEAD"), True), ((first.content, "HEAD"), False)]:
+        answer = history.answer("diff", *words, code=1)
+        assert answer["b"]["content"] == other.content
+        assert ("code" in answer["differs"]) is code, words
+    assert "code" in history.answer("diff", "HEAD", first.content, code=1)["same"]
+
+
 def test_a_model_and_itself_differ_in_nothing_under_any_of_its_names(history: History):
     first, lost = history.made["first"], history.made["never committed"]
     words = history.project.run("git", "rev-parse", "v1~0").stdout.strip()
