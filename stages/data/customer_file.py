@@ -33,9 +33,8 @@ class CustomerFile:
         self._violations: dict[tuple[str, str], Violation] = {}
         self._odd_rows: list[int] = []
         self._ids: list[pd.Series] = []
-        self._hashes: list[
-            np.ndarray
-        ] = []  # of the ids, and of the normalized form of those that have another
+        # Of the ids, and of the normalized form of those that have another.
+        self._hashes: list[np.ndarray] = []
         self._classes: set[str] = set()
         self._hollow: list[int] = []  # as _text counts them
         quoted, last = csv_text.scan(path, schema.encoding)

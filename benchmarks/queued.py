@@ -1,7 +1,7 @@
 """What an experiment costs in DVC's queue, with workers that run beside each other.
 
-    python -m benchmarks.queue --experiments 40 --workers 2
-    python -m benchmarks.queue --experiments 40 --workers 2 --at v1.0.0     # the same of another commit
+    python -m benchmarks.queued --experiments 40 --workers 2
+    python -m benchmarks.queued --experiments 40 --workers 2 --at v1.0.0     # the same of another commit
 
 In a temporary clone of the committed state, each experiment has another seed, so that none is restored from
 DVC's cache. The clock runs from the start of the workers to the end of the last experiment.
@@ -84,7 +84,7 @@ def stop_workers(project: Path, env: dict[str, str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.queue", description=__doc__.partition("\n")[0]
+        prog="python -m benchmarks.queued", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--experiments", type=int, default=40, metavar="N", help="how many (default: 40)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="at once (default: 2)")
