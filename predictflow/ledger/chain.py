@@ -213,7 +213,7 @@ def read_chain(repository: Repository, model: str) -> Chain:
     links = _ordered(links)
     if noted and noted not in {link.object for link in links}:
         kind, now = ("altered", "was written anew") if named in names else ("gap", "is missing")
-        damage.append(Damage(kind, named, f"the last receipt that this clone knew, {named}, {now}"))
+        damage.append(Damage(kind, named, f"the last receipt that this clone knew {now}"))
     return Chain(model, links, foreign, names, damage + damage_of(model, links, names), noted=noted)
 
 

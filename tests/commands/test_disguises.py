@@ -65,6 +65,7 @@ def test_the_last_evidence_of_a_chain_whose_end_was_deleted_everywhere_is_kept(h
     git(history, "push", "--quiet", "--force", "origin", f"{before}:refs/receipts/{MODEL}")
     git(history, "push", "--quiet", "origin", f":refs/tags/{LAST}")
     git(history, "tag", "-d", LAST)
+    git(history, "update-ref", "-d", f"refs/receipts/{MODEL}")
     (version,) = [one for one in history.project.versions() if one.current_stage == "Production"]
     for words in ((), ("--fix",)):
         answer = audit(history, *words, code=1)

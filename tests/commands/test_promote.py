@@ -301,6 +301,9 @@ def test_gate_misses_a_last_receipt_that_was_deleted_everywhere(history: History
     for folder in (origin, history.project.folder):
         history.project.run("git", "-C", str(folder), "tag", "-d", "churn-predictor#production!#2")
     against = history.answer("gate", "churn-predictor@production", code=1)["against"]
+    assert "the last receipt that this clone knew is missing" in against[0]
+    history.project.run("git", "update-ref", "-d", "refs/receipts/churn-predictor")
+    against = history.answer("gate", "churn-predictor@production", code=1)["against"]
     assert "is gone: here, and from origin" in against[0]
 
 
