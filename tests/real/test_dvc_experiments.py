@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import queue as queue_of_dvc
+from benchmarks import queued as queue_of_dvc
 from tests.people.project import WAIT, Project
 
 MODEL = "churn-predictor"
