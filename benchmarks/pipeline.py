@@ -325,8 +325,8 @@ class Result:
     def goals(self) -> list[Goal]:
         bare, trivial = self.seconds("bare"), self.seconds("trivial")
         return [
-            Goal("c, cold, against a, the bare script", self.seconds("cold") / bare, 4.5),
-            Goal("e, a changed param, against a", self.seconds("changed") / bare, 4),
+            Goal("c, cold, against a, the bare script", self.seconds("cold") / bare, 6.3),
+            Goal("e, a changed param, against a", self.seconds("changed") / bare, 5.6),
             Goal("d, nothing to do, against DVC's own no-op", self.seconds("no-op") / trivial, 1.25),
             Goal("f, params seen before, against a", self.seconds("back") / bare, 1),
         ]
