@@ -143,7 +143,7 @@ EDITS: list[tuple[Callable[[History], None], list[str]]] = [
     (the_runs_of_two_versions, ["content"]),
     (the_runs_and_addresses_of_two_versions, ["content"]),
 ]
-GROUPS = [EDITS[:8], pytest.param(EDITS[8:], marks=pytest.mark.real)]
+GROUPS = [EDITS[:4], *(pytest.param(some, marks=pytest.mark.real) for some in (EDITS[4:10], EDITS[10:]))]
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group[0][0].__name__)

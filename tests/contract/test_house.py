@@ -42,6 +42,7 @@ def test_a_change_must_pass_all_but_the_slow_ones():
     assert targets.split() == ["test", "test-real"]
 
 
+@pytest.mark.real
 def test_every_promise_has_a_witness_that_make_test_runs():
     assert len(set(WITNESSES.values())) == len(WITNESSES) > 8
     assert all(promise.endswith(".") and witness for promise, witness in WITNESSES.items())

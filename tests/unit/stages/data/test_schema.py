@@ -454,11 +454,11 @@ def test_columns_in_another_order_give_the_same_rows(read):
 
 
 def test_the_rows_do_not_depend_on_the_size_of_a_batch(read, monkeypatch):
-    expected = read(telco(300))
-    assert expected["customer_id"].tolist() == [f"C{number:05d}" for number in range(1, 301)]
+    expected = read(telco(100))
+    assert expected["customer_id"].tolist() == [f"C{number:05d}" for number in range(1, 101)]
     for block in (400, 1000, 7777):
         monkeypatch.setattr("stages.data.customer_file.BLOCK", block)
-        pd.testing.assert_frame_equal(read(telco(300)), expected)
+        pd.testing.assert_frame_equal(read(telco(100)), expected)
 
 
 def test_classes_spread_over_batches_are_seen(read, monkeypatch):

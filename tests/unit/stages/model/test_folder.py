@@ -146,7 +146,8 @@ def plant(folder: Path) -> None:
         (folder / f"{name}.py").write_text("raise SystemExit('planted')\n")
 
 
-@pytest.mark.parametrize("how", [pytest.param("mlflow", marks=pytest.mark.real), "predictflow"])
+@pytest.mark.real
+@pytest.mark.parametrize("how", ["mlflow", "predictflow"])
 def test_no_byte_code_or_module_that_lies_in_it_is_run(tmp_path, how):
     folder = tmp_path / "model"
     models.write(folder)
@@ -168,6 +169,11 @@ def test_no_byte_code_or_module_that_lies_in_it_is_run(tmp_path, how):
     assert json.loads(told[0]) == serving.Model(folder).predict(pd.read_csv(raw)).round(9).tolist()
 
 
+@pytest.mark.parametrize(
+    "folder",
+    [name if name == "xgboost" else pytest.param(name, marks=pytest.mark.real) for name in FAMILIES],
+    indirect=True,
+)
 def test_it_scores_customers_without_this_project_or_mlflow(folder, tmp_path):
     raw = tmp_path / "raw.csv"
     models.customers().to_csv(raw, index=False)
