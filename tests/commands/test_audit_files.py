@@ -70,6 +70,7 @@ def outside_of_the_store(history: History) -> None:
 ADDRESSES = [storage_of_another, source_of_another, run_of_another, outside_of_the_store]
 
 
+@pytest.mark.real
 def test_an_address_that_is_anothers_is_the_finding_and_no_file_of_another_is_touched(history: History):
     before = store(history)
     for edit in ADDRESSES:
@@ -206,6 +207,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.real
 def test_whatever_else_lies_in_a_versions_folder_is_told_and_stops_the_gate(history: History):
     folder = artifacts(history, history.made[NEWEST])
     for plant in PLANTED:

@@ -113,6 +113,7 @@ def test_without_the_second_it_is_the_model_of_the_working_tree(history: History
     assert history.answer("diff", "v1", code=1)["b"]["content"] == history.made["all at once"].content
 
 
+@pytest.mark.real
 def test_every_section_is_told_in_both_directions(history: History):
     """Data, declarations, params of both kinds, code that is new, packages and metrics, all at once."""
     project = history.project
@@ -200,6 +201,7 @@ def test_every_section_is_told_in_both_directions(history: History):
     assert "data: the same customers, in another order or written in another way" in rows
 
 
+@pytest.mark.real
 def test_a_model_that_is_half_made_or_in_the_store_alone_leaves_questions_open(history: History):
     """A comment in a file that the model's folder holds makes another content with the same numbers."""
     project = history.project

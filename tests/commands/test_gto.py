@@ -15,6 +15,7 @@ from tests.people.ledger import MODEL
 GIVEN = {"md5s": {}, "run": None, "registered": 1, "tags": {}, "description": "", "decision": None}
 
 
+@pytest.mark.real
 def test_gto_and_dvc_agree_on_what_stands_where(history: History, monkeypatch: pytest.MonkeyPatch, tmp_path):
     for name, value in history.project.env.items():
         monkeypatch.setenv(name, value)

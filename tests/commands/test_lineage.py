@@ -180,6 +180,7 @@ def test_a_file_is_told_with_its_own_size_whatever_lay_at_its_path_before(histor
     assert len(sizes) == 2
 
 
+@pytest.mark.real
 def test_without_the_store_git_answers_and_says_what_is_missing(history: History, folders, tmp_path):
     shutil.rmtree(history.project.folder / "mlflow_data")
     for made in history.committed:

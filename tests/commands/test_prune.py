@@ -129,6 +129,7 @@ def answers(history: History) -> dict[str, dict]:
     return {handle: history.answer("lineage", handle) for handle in handles}
 
 
+@pytest.mark.real
 def test_what_nothing_refers_to_goes_and_all_else_answers_as_before(promoted: History):
     before = answers(promoted)
     customer = promoted.answer("find-customer", "M-30")
@@ -261,6 +262,7 @@ def test_which_runs_stay(promoted: History):
     loads(promoted, promoted.made["first"])
 
 
+@pytest.mark.real
 def test_what_a_stash_and_the_queue_need_stays(promoted: History):
     project = promoted.project
     project.run("dvc", "exp", "remove", "--quiet", "shallow")

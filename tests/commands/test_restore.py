@@ -173,6 +173,7 @@ def test_what_has_no_receipt_comes_back_marked_and_with_its_number(promoted: His
     assert promoted.made["never committed"].content not in new
 
 
+@pytest.mark.real
 def test_a_second_time_nothing_is_missing(restored: History):
     before = versions(restored), runs(restored)
     answer = restored.answer("restore")
@@ -269,6 +270,7 @@ def test_every_experiment_has_its_run_again_and_new_numbers_are_told_as_new(prom
     assert history.answer("restore")["runs"] == []
 
 
+@pytest.mark.real
 def test_a_store_that_somebody_else_numbered_takes_the_receipts_numbers(promoted: History):
     """A fresh clone in which `make repro` has registered main's model as its version 1."""
     clone = elsewhere(promoted)
@@ -292,6 +294,7 @@ def empty_remote(history: History) -> None:
     history.project.run("dvc", "remote", "add", "--local", "--default", "nothing", str(nothing))
 
 
+@pytest.mark.real
 def test_files_come_from_the_default_remote(promoted: History, tmp_path):
     promoted.project.run("dvc", "remote", "add", "--local", "--default", "shelf", str(tmp_path / "shelf"))
     promoted.project.run("dvc", "push", "--quiet", "--all-commits")
@@ -303,6 +306,7 @@ def test_files_come_from_the_default_remote(promoted: History, tmp_path):
     clone.told("gate", f"{MODEL}@production")
 
 
+@pytest.mark.real
 def test_whose_files_are_nowhere_is_told_and_stands_where_its_receipt_says(promoted: History):
     empty_remote(promoted)
     clone = elsewhere(promoted)

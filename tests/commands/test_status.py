@@ -432,6 +432,7 @@ def test_what_cannot_be_told_is_told_with_its_reason(settled: History, change, w
     assert "nothing to do" not in drawn(answer)
 
 
+@pytest.mark.real
 def test_a_dvc_that_holds_the_lock_of_the_whole_project_is_told(settled: History):
     lock = zc.lockfile.LockFile(str(settled.project.folder / ".dvc/tmp/lock"))
     try:

@@ -158,6 +158,7 @@ def test_a_salt_that_is_empty_or_no_text_is_refused(project, prepare, salt):
     assert written(project) == []
 
 
+@pytest.mark.real
 def test_the_prepared_rows_do_not_depend_on_the_size_of_a_batch(prepare, monkeypatch):
     expected = prepare()
     indexes = [md5(path) for path in stage.INDEXES.values()]

@@ -29,6 +29,7 @@ def test_the_features_are_those_of_serving_however_the_rows_are_grouped(customer
         pd.testing.assert_frame_equal(others, frame[["churn", "customer_id"]])
 
 
+@pytest.mark.real
 def test_the_curve_of_many_customers_is_of_those_that_their_ids_choose(tmp_path, monkeypatch):
     frame = read(tmp_path / "customers.csv", text(telco(1000)))
     for name, place in {"TRAIN": "train.parquet", "PREPARED": "prepared.json"}.items():
