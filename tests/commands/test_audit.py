@@ -553,6 +553,7 @@ def test_receipts_that_are_broken_for_good_go_on_behind_a_declared_gap(history: 
     assert "gap declared: a disk was lost" in history.told("history")
 
 
+@pytest.mark.real
 def test_a_declared_gap_excuses_receipts_that_only_mlflow_still_names_and_their_names_stay(history: History):
     """The last promotion is gone wherever Git could have it: somebody says so, and the receipts go on."""
     before = history.project.store.get_model_version(MODEL, "6").tags

@@ -88,6 +88,7 @@ def test_an_address_that_is_anothers_is_the_finding_and_no_file_of_another_is_to
     history.told("gate", GATE)
 
 
+@pytest.mark.real
 def test_a_version_that_names_a_run_of_another_which_is_gone_takes_none_of_its_files(history: History):
     """The run's row is gone, its folder, of version 1, is there: two versions say that it is theirs."""
     made, other = history.made[NEWEST], history.made[OTHER]

@@ -172,6 +172,7 @@ def test_what_a_person_adds_stays(history: History):
     assert said(history) == before
 
 
+@pytest.mark.real
 def test_a_version_whose_run_is_gone_for_good_is_of_the_run_that_restore_writes(history: History):
     """No receipt tells of it, so the run has another id."""
     made = history.made["other params"]

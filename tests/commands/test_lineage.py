@@ -86,6 +86,7 @@ def hold_store(answer: dict, made: Made) -> None:
     assert numbers == ([f"churn-predictor/{made.version}"] if made.version else [])
 
 
+@pytest.mark.real
 def test_every_handle_leads_to_the_experiment_and_the_data(history: History, folders, tmp_path):
     for made in history.made.values():
         handles = store_handles(made) if made.commit is None else git_handles(made, folders, tmp_path)

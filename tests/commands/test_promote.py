@@ -252,6 +252,7 @@ def test_after_a_kill_the_same_rollback_ends_what_was_begun(history: History, or
     history.told("gate", "churn-predictor@production")
 
 
+@pytest.mark.real
 def test_what_a_kill_has_left_is_completed_before_something_else_is_looked_at(history: History, origin):
     """A rollback was killed; then somebody promotes: against whom the rollback has brought back."""
     for name in ("first", "other data"):

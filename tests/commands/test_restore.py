@@ -188,6 +188,7 @@ def test_after_it_audit_finds_nothing(restored: History):
     assert {note["kind"] for note in answer["notes"]} <= {"not promoted"}
 
 
+@pytest.mark.real
 def test_a_healthy_store_keeps_what_git_does_not_know(promoted: History):
     """It was moved, so the addresses of its files are those of another folder until now."""
     before = versions(promoted), runs(promoted)
@@ -230,7 +231,9 @@ def half_made(database: Path) -> None:
         store.execute("CREATE TABLE alembic_version (version_num TEXT)")
 
 
-@pytest.mark.parametrize("damage", [cut, half_made, slow(scribble), slow(replace)])
+@pytest.mark.parametrize(
+    "damage", [cut, pytest.param(half_made, marks=pytest.mark.real), slow(scribble), slow(replace)]
+)
 def test_a_broken_database_is_moved_aside_and_made_anew(promoted: History, damage):
     """Its artifacts lie there still, and are used."""
     reference = versions(promoted)

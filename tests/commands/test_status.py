@@ -495,6 +495,7 @@ def test_it_fits_a_terminal_and_every_command_stands_whole_on_a_line(settled: Hi
     assert settled.told("status", code=1) == drawn(answer, 200)
 
 
+@pytest.mark.real
 def test_after_a_lost_store_it_tells_who_was_promoted_and_what_brings_the_store_back(promoted: History):
     made = promoted.made["other data"]
     before = promoted.answer("status", code=1)

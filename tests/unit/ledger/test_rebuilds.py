@@ -77,6 +77,7 @@ def test_each_verdict_is_a_tag_on_the_versions_commit_and_no_link_of_the_chain(h
     )
 
 
+@pytest.mark.real
 def test_gto_does_not_take_them_for_its_own(here, registered):
     put(here, "promoted", 1, "production")
     shown = [["gto", "show", "--json"], ["gto", "history", MODEL, "--json"]]
