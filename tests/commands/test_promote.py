@@ -13,12 +13,15 @@ from tests.people.releases import in_gto, number, stages, tags
 
 pytestmark = pytest.mark.usefixtures("lenient")
 
-REGISTRIES = ("in_a_database", pytest.param("at_a_server", marks=pytest.mark.real))
-both = pytest.mark.parametrize("history", REGISTRIES, indirect=True)
+
+def registries(at_a_server: pytest.MarkDecorator) -> pytest.MarkDecorator:
+    params = ["in_a_database", pytest.param("at_a_server", marks=at_a_server)]
+    return pytest.mark.parametrize("history", params, indirect=True)
+
+
+both = registries(pytest.mark.real)
 # At a server only by `make test-slow`: what they ask of MLflow is asked there by others too.
-both_slowly = pytest.mark.parametrize(
-    "history", [REGISTRIES[0], pytest.param(REGISTRIES[1], marks=pytest.mark.slow)], indirect=True
-)
+both_slowly = registries(pytest.mark.slow)
 
 
 @both
