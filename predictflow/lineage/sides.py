@@ -75,15 +75,16 @@ def find_sides(project: Project, a: str, b: str | None) -> tuple[ComparedSide, C
     return of_a, of_b
 
 
-def _of_the_same_code(project: Project, *targets: Target) -> tuple[str, ...] | None:
+def _of_the_same_code(project: Project, *targets: Target) -> tuple[str, str] | None:
     """The names of two dvc.locks that hold two models and are of one code; None where none are."""
-    history = project.history
-    holding = ([of.lock] if of.lock else history.contents.get(of.model or "", []) for of in targets)
-    for names in product(*holding):
-        of_a, of_b = (history.locks[name].code for name in names)
+    history, holding = project.history, []
+    for target in targets:
+        names = [target.lock] if target.lock else history.contents.get(target.model or "", [])
+        holding.append([(name, history.locks[name].code) for name in names])
+    for (a, of_a), (b, of_b) in product(*holding):
         # a dvc.lock of an experiment that ended before `register` does not name its code
         if all(of_b.get(path, md5) == md5 for path, md5 in of_a.items()):
-            return names
+            return a, b
     return None
 
 
