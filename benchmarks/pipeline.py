@@ -147,7 +147,13 @@ class Bench:
 @contextmanager
 def bench() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
-        yield Bench(Path(folder))
+        yield Bench(Path(folder).resolve())
+
+
+def ensure_customers() -> None:
+    """End the benchmark where there is nothing to measure it with."""
+    if not (REPOSITORY / "data/customers.csv").exists():
+        sys.exit("ERROR: data/customers.csv is not here.\nCure: `make repro`.")
 
 
 def flip(project: Path) -> Callable[[], None]:
@@ -371,8 +377,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.repeat < 1:
         parser.error("--repeat: at least 1")
-    if not (REPOSITORY / "data/customers.csv").exists():
-        sys.exit("ERROR: data/customers.csv is not here.\nCure: `make repro`.")
+    ensure_customers()
     result = Result(measure(options.repeat))
     result.print(options.markdown)
     if options.json:

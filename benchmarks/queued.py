@@ -10,13 +10,12 @@ DVC's cache. The clock runs from the start of the workers to the end of the last
 import argparse
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
-from benchmarks.pipeline import REPOSITORY, Bench, bench
+from benchmarks.pipeline import Bench, bench, ensure_customers
 from predictflow.adapters.mlflow_sqlite import Database
 
 MOST_SECONDS = 300  # for an experiment; a queue that takes longer hangs
@@ -92,8 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     if min(options.experiments, options.workers) < 1:
         parser.error("--experiments and --workers: at least 1")
-    if not (REPOSITORY / "data/customers.csv").exists():
-        sys.exit("ERROR: data/customers.csv is not here.\nCure: `make repro`.")
+    ensure_customers()
     seconds = measure(options.experiments, options.workers, options.at)
     print(
         f"{options.experiments} experiments, {options.workers} at once: {seconds:.0f} s,"

@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks.history import MEASURE, RSS
-from benchmarks.pipeline import HERE, REPOSITORY, Bench, Goal
+from benchmarks.pipeline import HERE, REPOSITORY, Bench, Goal, bench, ensure_customers
 from benchmarks.tables import show
 
 ROWS = 100_000  # written at a time
@@ -63,14 +62,14 @@ def write_customers(source: Path, path: Path, rows: int) -> None:
             part.to_csv(file, index=False, header=not start, lineterminator="\n")
 
 
-def measure(bench: Bench, project: Path, *words: str) -> Cost:
+def measure(here: Bench, project: Path, *words: str) -> Cost:
     """What a command costs. Raises RuntimeError, with what it printed, if it fails."""
     peak = 0
     with (project.parent / "told").open("w+", encoding="utf-8") as told:
         process = subprocess.Popen(
             [sys.executable, "-c", MEASURE, sys.executable, *words],
             cwd=project,
-            env=bench.env,
+            env=here.env,
             stdout=told,
             stderr=subprocess.STDOUT,
         )
@@ -97,17 +96,17 @@ def _memory(pid: int) -> int:
     return total
 
 
-def compare(bench: Bench, rows: int, console: Console) -> dict[str, Cost]:
+def compare(here: Bench, rows: int, console: Console) -> dict[str, Cost]:
     """{a stage or a floor: its cost}, on so many customers."""
-    project = bench.ours()
+    project = here.ours()
     with console.status(f"writing {rows:,} customers"):
         write_customers(REPOSITORY / "data/customers.csv", project / "data/customers.csv", rows)
     found = {}
     for stage, floor in SIDES.items():
         with console.status(stage):
-            found[stage] = measure(bench, project, "-m", f"stages.{stage}")
+            found[stage] = measure(here, project, "-m", f"stages.{stage}")
         with console.status(WORDS[floor]):  # -P: what lies beside floors.py is no module to it
-            found[floor] = measure(bench, project, "-P", str(HERE / "floors.py"), floor)
+            found[floor] = measure(here, project, "-P", str(HERE / "floors.py"), floor)
     return found
 
 
@@ -129,10 +128,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.customers < 1000:
         parser.error("--customers: at least 1000")
-    if not (REPOSITORY / "data/customers.csv").exists():
-        sys.exit("ERROR: data/customers.csv is not here.\nCure: `make repro`.")
-    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
-        found = compare(Bench(Path(folder).resolve()), options.customers, Console(stderr=True))
+    ensure_customers()
+    with bench() as here:
+        found = compare(here, options.customers, Console(stderr=True))
     show(
         f"{options.customers:,} customers",
         ("what", "seconds", "of the CPU", "MB at the peak"),
