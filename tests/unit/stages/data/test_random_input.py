@@ -174,6 +174,27 @@ def refused_well(error: UserError) -> bool:
     return 0 < len(said) < 20_000 and "Traceback" not in said and (";" in said or "Cure:" in said)
 
 
+def judge(
+    outcomes: Counter[str], drawn: str, wrongly_read: Callable[[], str], well: Callable[[UserError], bool]
+) -> list[str]:
+    """Count what came of one that was drawn; what is wrong with it, if anything.
+
+    Args:
+        wrongly_read: reads it, and tells how it was misread; empty where it was not.
+        well: whether a refusal is one that a person understands.
+    """
+    try:
+        wrong = wrongly_read()
+        outcomes["misread" if wrong else "accepted, and right"] += 1
+    except UserError as error:
+        wrong = "" if well(error) else f"told badly: {str(error)[:200]!r}"
+        outcomes["told badly" if wrong else "refused in a sentence"] += 1
+    except Exception as error:
+        wrong = f"traceback: {error!r}"
+        outcomes["traceback"] += 1
+    return [f"{drawn}: {wrong}"] if wrong else []
+
+
 def count(outcomes: Counter[str], bad: list[str], what: str) -> None:
     print(f"{what}: {sum(outcomes.values())} drawn: {dict(sorted(outcomes.items()))}")
     assert not bad, "\n".join(bad)
@@ -187,16 +208,12 @@ def test_of_random_customer_files_none_is_misread_and_none_ends_in_a_traceback(t
         draw = random.Random(number)
         way = ways[number % len(ways)]
         content = way(draw, telco(draw.choice([12, 40])))
-        try:
-            wrong = misread(read(tmp_path / "customers.csv", content), content)
-            outcomes["misread" if wrong else "accepted, and right"] += 1
-        except UserError as error:
-            wrong = "" if refused_well(error) else f"told badly: {str(error)[:200]!r}"
-            outcomes["told badly" if wrong else "refused in a sentence"] += 1
-        except Exception as error:
-            wrong = f"traceback: {error!r}"
-            outcomes["traceback"] += 1
-        bad += [f"{way.__name__} {number}: {wrong}"] if wrong else []
+        bad += judge(
+            outcomes,
+            f"{way.__name__} {number}",
+            lambda content=content: misread(read(tmp_path / "customers.csv", content), content),
+            refused_well,
+        )
     count(outcomes, bad, "customer files")
     assert outcomes["accepted, and right"] > DRAWN / 20 and outcomes["refused in a sentence"] > DRAWN / 10
 
@@ -277,6 +294,13 @@ def edit_text(draw: random.Random, written: bytes) -> bytes:
     return draw.choice([written[:at], written[:at] + draw.choice(odd) + written[at + draw.randrange(2) :]])
 
 
+def misread_params(path: Path, tree: Any) -> str:
+    """How params.yaml is read otherwise than it was meant; empty where it is not."""
+    loaded = params.load(path).tree
+    meant = pyyaml.load(path.read_bytes(), pyyaml.CSafeLoader) if tree is None else tree
+    return "" if leaves(loaded) == leaves(meant) else "other params than were written"
+
+
 def test_of_random_params_none_is_misread_and_none_ends_in_a_traceback(tmp_path: Path):
     """What was meant is the tree that was written, or PyYAML's reading of a text that was edited."""
     yaml, path = YAML(typ="safe", pure=True), tmp_path / "params.yaml"
@@ -292,17 +316,11 @@ def test_of_random_params_none_is_misread_and_none_ends_in_a_traceback(tmp_path:
         else:
             path.write_bytes(edit_text(draw, own))
             tree = None
-        try:
-            loaded = params.load(path).tree
-            meant = pyyaml.load(path.read_bytes(), pyyaml.CSafeLoader) if tree is None else tree
-            wrong = "" if leaves(loaded) == leaves(meant) else "other params than were written"
-            outcomes["misread" if wrong else "accepted, and right"] += 1
-        except UserError as error:
-            wrong = "" if "Cure:" in str(error) else f"told badly: {str(error)[:200]!r}"
-            outcomes["told badly" if wrong else "refused in a sentence"] += 1
-        except Exception as error:
-            wrong = f"traceback: {error!r}"
-            outcomes["traceback"] += 1
-        bad += [f"{number}: {wrong}"] if wrong else []
+        bad += judge(
+            outcomes,
+            str(number),
+            lambda tree=tree: misread_params(path, tree),
+            lambda error: "Cure:" in str(error),
+        )
     count(outcomes, bad, "params.yaml")
     assert outcomes["accepted, and right"] > DRAWN / 20 and outcomes["refused in a sentence"] > DRAWN / 10
