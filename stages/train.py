@@ -22,6 +22,7 @@ from stages.model import prepared
 from stages.model.families import FAMILIES, Family, Sample
 from stages.support import files, git, params
 from stages.support.hashes import ensure_unchanged, md5, md5s
+from stages.support.model_settings import cpu_family_notes
 from stages.support.parallel import beside, finish
 from stages.support.paths import MODEL_FOLDER, PREPARED, PROVENANCE, TRAIN
 from stages.support.progress import progress
@@ -49,9 +50,10 @@ def main() -> None:
             autolog(family.flavor)
             learn = customers(settings)
             told = f"{settings['train.model']} learns from {len(learn.target)} customers"
-            print(told, flush=True)
+            chosen = settings[f"models.{settings['train.model']}"]
+            print(told, *cpu_family_notes(settings["train.model"], chosen), sep="\n", flush=True)
             with progress(told), settings_refused(settings):
-                model = family.fit(learn, settings[f"models.{settings['train.model']}"], settings["seed"])
+                model = family.fit(learn, chosen, settings["seed"])
                 finish(curve)
             write(family, model, settings)
             ensure_unchanged(inputs)

@@ -153,6 +153,8 @@ def _beneath(result: RebuildResult) -> Iterator[str]:
         yield f"{what}: {pair['kind']} {pair['name']}: {before}, now {now}"
     if more := inputs[SHOWN + 1 :]:
         yield f"and {len(more)} more"
+    if result.verdict:
+        yield from result.verdict.notes
     if result.verdict and result.verdict.differs and not inputs:
         yield "no input differs, nor Python, the CPU's kernel or the number of threads"
     if result.receipt:

@@ -78,9 +78,9 @@ class RebuildResult:
     def _comparison(self) -> Json:
         if not isinstance(self.outcome, RebuiltModel):
             nothing = dict.fromkeys(("entries", "predictions", "requirements"))
-            return nothing | {"why_not": str(self.outcome), "differs": [], "machine": {}}
+            return nothing | {"why_not": str(self.outcome), "differs": [], "notes": [], "machine": {}}
         compared = asdict(self.outcome.verdict)
-        compared = {key: compared[key] for key in ("entries", "differs", "predictions")}
+        compared = {key: compared[key] for key in ("entries", "differs", "predictions", "notes")}
         made = {"requirements": self.outcome.requirements, "machine": self.outcome.machine}
         return compared | made | {"why_not": None}
 

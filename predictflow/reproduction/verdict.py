@@ -7,7 +7,9 @@ from typing import Any
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
+from stages.support.model_settings import cpu_family_notes
 from stages.support.params import flat
+from stages.support.paths import PARAMS
 
 TOLERANCE = 1e-6  # of a probability
 MACHINE = {"python": "Python", "cpu": "CPU kernel", "threads": "threads"}
@@ -54,6 +56,7 @@ class Verdict:
         predictions: None where they were not compared.
         inputs: those that differ, the first one first: `kind`, `name`, `recorded`, `found`. One of the
             machine is listed also where it was not recorded (None), for it may be what differs.
+        notes: what is known of the settings, where the CPU may be of another family than the recorded one.
     """
 
     grade: str
@@ -61,6 +64,7 @@ class Verdict:
     differs: list[Json]
     predictions: Predictions | None
     inputs: list[Json]
+    notes: list[str] = field(default_factory=list)
 
 
 def decide(recorded: Json, rebuilt: Json, inputs: list[Json], predictions: Predictions | None) -> Verdict:
@@ -81,7 +85,21 @@ def decide(recorded: Json, rebuilt: Json, inputs: list[Json], predictions: Predi
     if recorded == rebuilt:
         return Verdict(IDENTICAL, len(before), [], Predictions(None, 0.0), [])
     same = predictions is not None and predictions.largest <= TOLERANCE
-    return Verdict(SAME if same else DIFFERENT, len(before), differs, predictions, inputs)
+    notes = _notes(recorded) if _another_cpu(inputs) else []
+    return Verdict(SAME if same else DIFFERENT, len(before), differs, predictions, inputs, notes)
+
+
+def _another_cpu(inputs: list[Json]) -> bool:
+    """Whether the CPU is of another family (x86-64, aarch64) than the recorded one, or may be."""
+    cpus = [pair for pair in inputs if (pair["kind"], pair["name"]) == ("machine", MACHINE["cpu"])]
+    return any(str(pair["recorded"]).split()[:1] != str(pair["found"]).split()[:1] for pair in cpus)
+
+
+def _notes(recorded: Json) -> list[str]:
+    """Of a setting that keeps a model's bytes to one family of CPUs, a sentence."""
+    params = recorded.get("train", {}).get("params", {}).get(PARAMS.as_posix(), {})
+    blocks = {name.removeprefix("models."): block for name, block in params.items()}
+    return [note for model, block in blocks.items() for note in cpu_family_notes(model, block)]
 
 
 def entries(stages: Json) -> dict[tuple[str, str, str], Any]:

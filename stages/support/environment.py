@@ -4,13 +4,14 @@ import gc
 import os
 import re
 import sys
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
 from stages.support.errors import UserError
 from stages.support.paths import REQUIREMENTS
 
 SHOWN_PACKAGES = 10  # packages named in an error
+BESIDE = {"dvc": "dvclive, which draws the learning curve, imports it"}  # what the lock leaves out
 MOST_THREADS = 4096
 ROWS_A_THREAD = 50_000
 CRASHES = {  # setting: values under which XGBoost's training ends in a segmentation fault
@@ -69,9 +70,17 @@ def _listed() -> dict[str, str]:
     return versions
 
 
+def _cure(*locks: str | Path) -> str:
+    words = " ".join(f"-r {lock}" for lock in locks)
+    return (
+        "\nCure: `make repro` (or, in an environment of your own,"
+        f" `pip install --require-hashes --no-deps {words}`)."
+    )
+
+
 def check(lock: Path = REQUIREMENTS) -> None:
-    """Raises UserError naming every package whose installed version is not the locked one, or where the
-    stages could not run under OpenMP's settings.
+    """Raises UserError naming every package whose installed version is not the locked one, or one that is
+    needed beside them, or where the stages could not run under OpenMP's settings.
 
     The stage's imports are to follow: Python's search for garbage waits for `errors.run`.
     """
@@ -97,7 +106,9 @@ def check(lock: Path = REQUIREMENTS) -> None:
         raise UserError(
             f"what {sys.executable} has installed is not what {lock} says, so the bytes could differ:\n"
             + "\n".join(drift[:SHOWN_PACKAGES] + more)
-            + "\nCure: `make repro` (or, in an environment of your own,"
-            f" `pip install --require-hashes --no-deps -r {lock}`)."
+            + _cure(lock)
         )
+    for name, why in BESIDE.items():
+        if util.find_spec(name) is None:
+            raise UserError(f"{sys.executable} has no {name}: {why}." + _cure(lock, "requirements-dev.lock"))
     gc.disable()  # an import makes no garbage: the search for it begins again once all is imported

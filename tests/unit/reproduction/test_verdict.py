@@ -86,6 +86,29 @@ def test_nan_is_no_small_difference():
     assert decide(STAGES, found, [], Predictions(100, float("nan"))).grade == DIFFERENT
 
 
+CONSTRAINED = {"models.xgboost": {"rounds": 40, "monotone_constraints": {"tenure": -1}}}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "settings", "told"),
+    [
+        ("aarch64 armv8", CONSTRAINED, 1),
+        (None, CONSTRAINED, 1),
+        ("x86_64 Haswell", CONSTRAINED, 0),
+        ("aarch64 armv8", {"models.xgboost": {"rounds": 40, "monotone_constraints": {"tenure": 0}}}, 0),
+        ("aarch64 armv8", {"models.random_forest": {"monotone_constraints": {"tenure": -1}}}, 0),
+    ],
+)
+def test_a_setting_that_keeps_the_bytes_to_one_family_of_cpus_is_named_on_another(cpu, settings, told):
+    recorded = changed("train", "outs", "md5", "0" * 32)
+    recorded["train"]["params"]["params.yaml"] |= settings
+    machine = {"kind": "machine", "name": "CPU kernel", "recorded": cpu, "found": "x86_64 SkylakeX"}
+    verdict = decide(recorded, STAGES, [machine], Predictions(100, 0.0))
+    assert [note.partition(":")[0] for note in verdict.notes] == (
+        ["models.xgboost.monotone_constraints"] * told
+    )
+
+
 def test_inputs_are_what_a_stage_read_and_none_wrote():
     assert read_inputs(STAGES) == (FILES, PARAMS)
     assert outs(STAGES).keys() == {"data/prepared/test.parquet", "models/churn-predictor"}

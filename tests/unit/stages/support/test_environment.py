@@ -60,6 +60,20 @@ def test_every_drift_is_named_with_both_versions_and_the_cure(tmp_path):
     assert "Cure: `make repro`" in str(error.value)
 
 
+def test_what_is_needed_beside_the_lock_is_told_before_a_training(tmp_path, monkeypatch):
+    """With requirements.lock alone train would end in a traceback, after the fit."""
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(f"numpy=={metadata.version('numpy')}\n")
+    monkeypatch.setattr(environment.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError) as error:
+        environment.check(lock)
+    assert str(error.value) == (
+        f"{sys.executable} has no dvc: dvclive, which draws the learning curve, imports it.\n"
+        "Cure: `make repro` (or, in an environment of your own,"
+        f" `pip install --require-hashes --no-deps -r {lock} -r requirements-dev.lock`)."
+    )
+
+
 @pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("4,2", 4), (" 2 , 1", 2)])
 def test_as_many_threads_are_used_as_openmp_is_asked_for(monkeypatch, asked, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
