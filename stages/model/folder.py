@@ -81,5 +81,6 @@ def write(
 
 def _signature(name: str) -> dict[str, Any]:
     """Of MLflow's types `double` refuses the integers of `read_csv`, and `string` a category that looks
-    like a number: `any` lets them through to serving.py, which checks what MLflow does not."""
-    return {"type": "any", "name": name, "required": True}
+    like a number; of a column that must be there MLflow says only in the end which one is missing. As `any`
+    that need not be there, all come through to serving.py, which refuses what does not fit."""
+    return {"type": "any", "name": name, "required": False}

@@ -112,4 +112,4 @@ def test_infinity_is_refused(served, members):
 def test_a_missing_column_is_refused(served, members):
     answer = post(served, members.head(3).drop(columns="plan"))
     assert answer.status_code == 400
-    assert "plan" in answer.json()["message"]
+    assert answer.json()["message"].endswith("these customers cannot be scored: column plan is missing")
