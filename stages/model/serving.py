@@ -6,11 +6,14 @@ pandas and the model's own library: neither this project nor MLflow is needed.
     from serving import Model
     Model("models/churn-predictor").predict(pandas.read_csv("customers.csv"))
 
+    python models/churn-predictor/serving.py customers.csv > probabilities.csv
+
 Nothing is guessed: a customer that does not fit `schema.json` is an error that names the row and the
 column, never a number.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from numbers import Real
@@ -208,3 +211,26 @@ class MLflowModel:
             return self._model.predict(rows)
         except ValueError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _read(file: str, columns: dict[str, dict]) -> pd.DataFrame:
+    """Raw customers of a Parquet file or a CSV (UTF-8, commas, decimal points, a missing value empty)."""
+    if file.endswith(".parquet"):
+        return pd.read_parquet(file)
+    rows = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
+    for name in columns.keys() & set(rows.columns):
+        if columns[name]["type"] != "category":
+            numbers = pd.to_numeric(rows[name], errors="coerce")
+            rows[name] = numbers.astype(object).fillna(rows[name])  # a text that is no number is to be told
+    return rows
+
+
+if __name__ == "__main__":
+    try:
+        if len(sys.argv) != 2 or not sys.argv[1].endswith((".csv", ".parquet")):
+            raise ValueError("name one file of customers, .csv or .parquet")
+        model = Model(Path(__file__).parent)
+        probabilities = model.predict(_read(sys.argv[1], model.columns))
+        print(pd.DataFrame({"churn_probability": probabilities}).to_csv(index=False), end="", flush=True)
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"ERROR: {' '.join(str(error).split())}")

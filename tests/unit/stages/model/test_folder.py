@@ -1,8 +1,10 @@
 """The model folder: an MLflow model whose every byte is repeatable, and which needs nobody but itself."""
 
+import io
 import json
 import py_compile
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +193,75 @@ def test_it_scores_customers_without_this_project_or_mlflow(folder, tmp_path):
         check=True,
     )
     assert json.loads(done.stdout) == serving.Model(folder).predict(pd.read_csv(raw)).tolist()
+
+
+@pytest.mark.real
+def test_its_serving_code_scores_a_file_without_this_project_or_mlflow(folder, tmp_path):
+    models.customers().to_csv(tmp_path / "raw.csv", index=False)
+    program = (
+        "import sys, runpy; sys.modules['mlflow'] = sys.modules['stages'] = None;"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = [sys.executable, "-B", "-c", program, str(folder / "serving.py"), "raw.csv"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert scores(done.stdout) == serving.Model(folder).predict(models.customers()).tolist()
+
+
+def scores(told: str) -> list[float]:
+    """The probabilities that serving.py has printed."""
+    found = pd.read_csv(io.StringIO(told))
+    assert list(found) == ["churn_probability"]
+    return found["churn_probability"].tolist()
+
+
+@pytest.fixture
+def run_serving(folder, tmp_path, monkeypatch):
+    """Run a folder's serving.py on files that lie in tmp_path."""
+
+    def run(*names: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["serving.py", *(str(tmp_path / name) for name in names)])
+        runpy.run_path(str(folder / "serving.py"), run_name="__main__")
+
+    return run
+
+
+def test_its_serving_code_scores_a_csv_and_parquet_alike(folder, tmp_path, run_serving, capsys):
+    models.customers().to_csv(tmp_path / "raw.csv", index=False)
+    models.customers().to_parquet(tmp_path / "raw.parquet")
+    for name in ("raw.csv", "raw.parquet"):
+        run_serving(name)
+        assert scores(capsys.readouterr().out) == serving.Model(folder).predict(models.customers()).tolist()
+
+
+HEADER = "tenure,fee,it's a plan\n"
+UNSCORABLE = {
+    "a text for a number": (f"{HEADER}1,2,1\n1,abc,2\n", "fee is no finite number in row 2 ('abc')"),
+    "an unknown category": (f"{HEADER}1,2,01\n", "is none of 1, 2, Größe in row 1 ('01')"),
+    "a word for a missing one": (f"{HEADER}NA,2,1\n", "tenure is no finite number in row 1 ('NA')"),
+    "a missing column": ("tenure,it's a plan\n1,1\n", "column fee is missing"),
+    "an empty file": ("", "No columns to parse"),
+    "too many fields": (f"{HEADER}1,2,1\n1,2,1,4\n", "Expected 3 fields in line 3, saw 4"),
+    "no file": (None, "No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("folder", ["xgboost"], indirect=True)
+@pytest.mark.parametrize(("text", "told"), UNSCORABLE.values(), ids=UNSCORABLE.keys())
+def test_its_serving_code_refuses_a_file_in_one_line(tmp_path, run_serving, capsys, text, told):
+    if text is not None:
+        (tmp_path / "raw.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:  # with a text: Python prints it, and ends with 1
+        run_serving("raw.csv")
+    assert re.fullmatch(rf"ERROR: .*{re.escape(told)}.*", ended.value.code)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("folder", ["xgboost"], indirect=True)
+@pytest.mark.parametrize("names", [[], ["raw.txt"], ["raw.csv", "other.csv"]])
+def test_its_serving_code_wants_one_file_of_a_kind_that_it_reads(run_serving, names):
+    with pytest.raises(SystemExit, match=r"ERROR: name one file of customers, \.csv or \.parquet"):
+        run_serving(*names)
 
 
 def test_a_folder_is_written_in_place_of_the_one_that_is_there(tmp_path):
