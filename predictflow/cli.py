@@ -23,6 +23,7 @@ COMMANDS = {
     "promote": ("Decide", "Put a version in a stage, with a receipt."),
     "rollback": ("Decide", "Put the version back that was in a stage before."),
     "gate": ("Decide", "May what stands in a stage be deployed?"),
+    "tune": ("Make", "Try settings by cross-validation; are they better?"),
     "audit": ("Prove", "What does not agree: receipts, registry, store, bytes."),
     "rebuild": ("Prove", "Make a past model again, and compare every byte."),
     "restore": ("Keep", "Bring a lost or broken store back from Git and DVC."),

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -29,6 +29,20 @@ def checkout(target: Path) -> None:
     """Let DVC bring a file from its cache; it writes over nothing that the cache does not hold."""
     words = [sys.executable, "-m", "dvc", "checkout", "--quiet", str(target)]
     subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def run_experiment(root: Path | None, name: str, settings: Iterable[str]) -> None:
+    """Run an experiment in a folder of its own, with other params (`models.xgboost.max_depth=3`).
+
+    What DVC says goes to standard error. Raises UserError where it fails.
+    """
+    words = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
+    words += [word for setting in settings for word in ("--set-param", setting)]
+    if subprocess.run(words, cwd=root, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:
+        raise UserError(
+            f"DVC did not make the experiment {name}; what it said stands above.\n"
+            "Cure: correct what it says; a name that is taken needs another one."
+        )
 
 
 def compare_plots(root: Path | None, revisions: list[str], page: Path) -> None:

@@ -7,7 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.mlflow_entities import PAGE_SIZE, TAGS, Run, Version, md5s_by_content
+from predictflow.adapters.mlflow_entities import (
+    CHOICE_TAG,
+    PAGE_SIZE,
+    STUDIES_TAG,
+    TAGS,
+    Run,
+    Study,
+    Version,
+    md5s_by_content,
+)
 from predictflow.errors import Unreachable, masked
 from stages.support.errors import UserError
 from stages.tracking.store import reach, tracking_uri
@@ -62,9 +71,13 @@ class Client:
                 return entities
 
     @cached_property
+    def _all_experiments(self) -> list[Any]:
+        return self._all("search_experiments")
+
+    @cached_property
     def _experiments(self) -> dict[str, str]:
-        """{id: the address under which it keeps the files of its runs}."""
-        found = self._all("search_experiments")
+        """{id: the address under which it keeps the files of its runs}, of those that hold trainings."""
+        found = (found for found in self._all_experiments if STUDIES_TAG not in found.tags)
         return {experiment.experiment_id: experiment.artifact_location for experiment in found}
 
     @cached_property
@@ -86,6 +99,14 @@ class Client:
             )
             for run_id, run in self._runs.items()
         ]
+
+    def studies(self) -> list[Study]:
+        of_studies = [found.experiment_id for found in self._all_experiments if STUDIES_TAG in found.tags]
+        if not of_studies:
+            return []
+        chosen = f"tags.`{CHOICE_TAG}` != ''"
+        runs = self._all("search_runs", experiment_ids=of_studies, filter_string=chosen)
+        return [Study(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics) for run in runs]
 
     def trash(self) -> set[str]:
         from mlflow.entities import ViewType

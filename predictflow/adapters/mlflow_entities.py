@@ -9,7 +9,10 @@ from stages.tracking.store import BEGAN_TAG, CONTENT_TAG, HOST_TAG, MD5_PREFIX, 
 
 EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG = "dvc.exp_name", "git.commit", "git.dirty"
 PROCESS_TAGS = (HOST_TAG, PID_TAG, BEGAN_TAG)  # which one has made a run
-TAGS = (CONTENT_TAG, RESTORED_TAG, EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG, *PROCESS_TAGS)
+STUDIES_TAG = "predictflow.studies"  # of an experiment that holds studies, and no training
+STUDY_TAG = "predictflow.study"  # of a study's run and of those of its trials: the study's id
+CHOICE_TAG = "predictflow.choice"  # of a study's run: the md5 of the params that it has chosen so far
+TAGS = (CONTENT_TAG, RESTORED_TAG, EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG, STUDY_TAG, *PROCESS_TAGS)
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PAGE_SIZE = 1000  # what MLflow hands out at once
@@ -82,13 +85,31 @@ class Version:
         return self.tags.get(CONTENT_TAG)
 
 
+@dataclass(frozen=True)
+class Study:
+    """MLflow's run of a study that has chosen params.
+
+    Attributes:
+        tags: all of them.
+        metrics: the last value of each.
+    """
+
+    id: str
+    name: str
+    tags: dict[str, str]
+    metrics: dict[str, float]
+
+
 class RunReader(Protocol):
     """What can be asked of a store. Every question may raise Unreachable."""
 
     where: str
 
     def runs(self) -> list[Run]:
-        """All that are not deleted, the newest first."""
+        """All that are not deleted, the newest first; those of studies and their trials are none of them."""
+
+    def studies(self) -> list[Study]:
+        """The runs of the studies that have chosen params, the newest first."""
 
     def trash(self) -> set[str]:
         """The ids of the runs in MLflow's trash."""

@@ -2,16 +2,26 @@
 
 from collections.abc import Iterable
 
-from predictflow.adapters.mlflow_entities import TAGS, Run, Version, md5s_by_content
+from predictflow.adapters.mlflow_entities import (
+    CHOICE_TAG,
+    STUDIES_TAG,
+    TAGS,
+    Run,
+    Study,
+    Version,
+    md5s_by_content,
+)
 from stages.tracking import database
 from stages.tracking.database import grouped, marks
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
-ACTIVE_RUNS = (  # neither they nor their experiment are in MLflow's trash
+OF_STUDIES = f"(SELECT experiment_id FROM experiment_tags WHERE key = '{STUDIES_TAG}')"
+ACTIVE = (  # neither they nor their experiment are in MLflow's trash
     "FROM runs JOIN experiments USING (experiment_id)"
     " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
 )
+ACTIVE_RUNS = f"{ACTIVE} AND experiment_id NOT IN {OF_STUDIES}"
 
 
 class Database(database.Database):
@@ -43,6 +53,16 @@ class Database(database.Database):
             )
             for run_id, name, status, began, ended, artifacts, home in rows
         ]
+
+    def studies(self) -> list[Study]:
+        rows = self.ask(
+            f"SELECT run_uuid, runs.name {ACTIVE} AND experiment_id IN {OF_STUDIES}"
+            " AND run_uuid IN (SELECT run_uuid FROM tags WHERE key = ?) ORDER BY start_time DESC, run_uuid",
+            CHOICE_TAG,
+        )
+        ids = [run_id for run_id, _ in rows]
+        tags, metrics = self.tags_of(ids), self.metrics_of(ids)
+        return [Study(run_id, name, tags[run_id], metrics.get(run_id, {})) for run_id, name in rows]
 
     def trash(self) -> set[str]:
         return {

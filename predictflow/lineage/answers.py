@@ -14,6 +14,7 @@ from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.claims import held_against_git
 from predictflow.lineage.history import Commit, Model
 from predictflow.lineage.project import Project
+from predictflow.lineage.studies import study_entries
 from stages.support.params import flat
 from stages.support.paths import MODEL_FOLDER
 from stages.tracking.store import is_gone
@@ -59,6 +60,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         },
         "store_answers": project.registry_answers,
         "runs": [run | held[run["id"]] for run in run_entries(project, runs)],
+        "studies": study_entries(project, params, model.md5s),
         "versions": version_entries(project, content),
         "receipts": receipt_entries(project, content),
         "commit": commit_entry(project, first),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TypeVar
 
-from predictflow.adapters.mlflow_entities import Run, RunReader, Version
+from predictflow.adapters.mlflow_entities import Run, RunReader, Study, Version
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Unreachable
 
@@ -64,6 +64,9 @@ class ForgivingStore:
 
     def runs(self) -> list[Run]:
         return self._ask(lambda reader: reader.runs(), [])
+
+    def studies(self) -> list[Study]:
+        return self._ask(lambda reader: reader.studies(), [])
 
     def trash(self) -> set[str]:
         return self._ask(lambda reader: reader.trash(), set())

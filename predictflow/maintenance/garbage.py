@@ -11,7 +11,7 @@ from pathlib import Path
 from predictflow.adapters import git_worktree, mlflow_tables, processes
 from predictflow.adapters.dvc_commands import hold_dvc_lock
 from predictflow.adapters.dvc_storage import OBJECTS
-from predictflow.adapters.mlflow_entities import RUN_ID, Run, Version
+from predictflow.adapters.mlflow_entities import RUN_ID, STUDY_TAG, Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import some_of
@@ -125,7 +125,7 @@ def _stores(project: Project, root: Path) -> tuple[list[Run], list[Version], set
         every = project.look(database.every_run, no_runs)
         ids.update(run.id for run in every)
         if tracking_uri() == f"{SQLITE}{path}":
-            runs = every
+            runs = [run for run in every if STUDY_TAG not in run.tags]  # of a study all is kept
         else:
             versions += project.look(database.versions, [])
     return runs, versions, ids

@@ -22,7 +22,7 @@ def beside(work: Callable[..., Any], *args: Any) -> Iterator[Future]:
     A stage spends most of its time on importing its libraries, MLflow above all: with the work on one
     core and MLflow on the other it waits for the longer of the two, not for both.
     """
-    with ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(1, initializer=end_with, initargs=(os.getpid(),)) as pool:
         try:
             yield pool.submit(work, *args)
         except BaseException:
@@ -53,7 +53,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process when its parent is gone: it would write its outputs into a later run."""
 
     def watch() -> None:

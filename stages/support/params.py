@@ -1,14 +1,17 @@
 """params.yaml, read as DVC reads it (YAML 1.2: a bare Yes is text, not true)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.support.errors import UserError
 from stages.support.paths import PARAMS
+
+if TYPE_CHECKING:
+    from stages.support.blocks import Problem
 
 SEEDS = 2**32 - 1  # the largest seed that every library takes
 
@@ -83,7 +86,11 @@ def check(tree: dict[str, Any]) -> None:
     """Raise UserError naming each key that cannot be meant, its value, and what may stand there."""
     from stages.support.params_schema import mistakes  # here, for whoever only asks for `flat`
 
-    found = mistakes(tree)
+    refuse(mistakes(tree))
+
+
+def refuse(found: "Sequence[Problem]") -> None:
+    """Raise UserError where there are problems, naming each of them."""
     if len(found) == 1:
         raise UserError(f"{found[0].key} in params.yaml {found[0].wrong}.\nCure: {found[0].cure}.")
     if found:

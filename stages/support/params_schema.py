@@ -135,6 +135,14 @@ class Promote(Block):
     signers: Any = None
 
 
+class Tune(Block):
+    """No stage reads it: `predictflow tune` looks at the values."""
+
+    metric: Any = None
+    folds: Any = None
+    space: Any = None
+
+
 class Tracking(Block):
     experiment: Text = Field(
         pattern=r"\S", max_length=500, description="a text that is not empty, of at most 500 characters"
@@ -156,6 +164,7 @@ class Document(Block):
     evaluate: Evaluate
     register_: Register = Field(alias="register")  # BaseModel has a method of that name
     promote: Promote = Promote()
+    tune: Tune = Tune()
     tracking: Tracking
 
 

@@ -8,7 +8,7 @@ from tests.declared import text
 # Told in one comment with the key before them, which says so ("of customers, and of columns").
 TOLD_TOGETHER = {"models.xgboost.colsample_bytree"}
 # Their keys are names that the user chooses; the comment over the block tells what stands under them.
-NAMED_BY_THE_USER = ("data.columns.", "promote.gate.", "register.gate.")
+NAMED_BY_THE_USER = ("data.columns.", "promote.gate.", "register.gate.", "tune.space.")
 
 
 def untold(manual: str) -> list[str]:

@@ -17,6 +17,7 @@ FLOORS = (
     ("commands",),
     ("maintenance",),
     ("audit",),
+    ("tuning",),
     ("promotion",),
     ("reproduction",),
     ("verification",),

@@ -8,6 +8,7 @@ from importlib import metadata
 import pytest
 from packaging.utils import canonicalize_name
 
+from predictflow.tuning.declaration import Tune
 from stages.support.environment import pins
 from tests.contract import asked
 from tests.declared import (
@@ -133,11 +134,12 @@ def test_every_param_that_is_asked_for_or_declared_is_in_params_yaml(name):
             value = value[PARAMS["train"]["model"] if part == "*" else part]
 
 
-def test_every_key_of_params_yaml_is_asked_for_by_a_stage_or_by_promote():
+def test_every_key_of_params_yaml_is_asked_for_by_a_stage_or_by_a_command():
     known = set().union(*map(keys_asked, NAMES)) - {"models.*"} | {
         f"models.{name}" for name in PARAMS["models"]
     }
     known |= asked.keys(REPOSITORY / "predictflow/promotion/policy.py") - {"promote"}
+    known |= {f"tune.{key}" for key in Tune.model_fields}
     assert not [key for key in leaves(PARAMS) if not any(covers(asked_for, key) for asked_for in known)]
 
 
