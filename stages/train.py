@@ -8,7 +8,7 @@ if __name__ == "__main__":
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from stages.data.split import held_out
+from stages.model import dask_engine, prepared
 from stages.model import folder as model_folder
-from stages.model import prepared
-from stages.model.families import FAMILIES, Family, Sample
+from stages.model.cuda import ensure_cuda
+from stages.model.families import FAMILIES, Family, Sample, XGBoost
 from stages.support import files, git, params
 from stages.support.hashes import ensure_unchanged, md5, md5s
 from stages.support.model_settings import cpu_family_notes
@@ -42,18 +43,18 @@ def main() -> None:
         raise errors.UserError("there is no Git commit to train on yet.\nCure: `git add . && git commit`.")
     # Two fits run at once: threads that waited by spinning would take each other's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    ensure_ready(settings)
     inputs = md5s(TRAIN, PREPARED, REQUIREMENTS)
     with beside(draw_curve, settings) as curve:
         store = open_store(settings)
         run_id = store.create(settings["train.model"])
         with store.running(run_id):
             autolog(family.flavor)
-            learn = customers(settings)
-            told = f"{settings['train.model']} learns from {len(learn.target)} customers"
+            told = f"{settings['train.model']} learns from {count_customers()} customers"
             chosen = settings[f"models.{settings['train.model']}"]
             print(told, *cpu_family_notes(settings["train.model"], chosen), sep="\n", flush=True)
             with progress(told), settings_refused(settings):
-                model = family.fit(learn, chosen, settings["seed"])
+                model = ENGINES[settings["train.engine"]](family, settings)
                 finish(curve)
             write(family, model, settings)
             ensure_unchanged(inputs)
@@ -62,11 +63,47 @@ def main() -> None:
     print(f"content {md5(PROVENANCE)}: the model, its data, environment and params")
 
 
+def ensure_ready(settings: params.Params) -> None:
+    """Raise UserError where train.engine or train.device is not to be had here: before anything is fitted."""
+    if settings["train.device"] == "cuda":
+        ensure_cuda()
+    if settings["train.engine"] == "dask":
+        dask_engine.check(settings["train.workers"])
+
+
+def learn_here(family: Family, settings: params.Params) -> Any:
+    """The model, fitted in this process."""
+    chosen = settings[f"models.{settings['train.model']}"]
+    if settings["train.device"] == "cuda":
+        chosen = chosen | {"device": "cuda"}
+    return family.fit(customers(settings), chosen, settings["seed"])
+
+
+def learn_over_dask(family: XGBoost, settings: params.Params) -> Any:
+    """The model, fitted by the workers of a cluster."""
+    parts = dask_engine.cut(batches(settings), count_customers(), settings["train.partitions"])
+    options = family.options(settings["models.xgboost"], settings["seed"])
+    return dask_engine.fit(parts, settings["train.workers"], *options)
+
+
+ENGINES: dict[str, Callable[[Any, params.Params], Any]] = {"local": learn_here, "dask": learn_over_dask}
+
+
+def count_customers() -> int:
+    """How many customers there are to learn from."""
+    return files.read_json(PREPARED)["train"]["rows"]
+
+
 def customers(settings: params.Params) -> Sample:
     """All that the model learns from."""
+    return _joined(list(batches(settings)))
+
+
+def batches(settings: params.Params) -> Iterator[Sample]:
+    """The same, as prepare has written them: row group by row group."""
     target = settings["data.target.column"]
-    parts = prepared.read(TRAIN, columns(settings), (target,))
-    return _joined([Sample(frame, others[target].to_numpy()) for frame, others in parts])
+    for frame, others in prepared.read(TRAIN, columns(settings), (target,)):
+        yield Sample(frame, others[target].to_numpy())
 
 
 def on_the_curve(settings: params.Params) -> tuple[Sample, Sample]:
@@ -74,7 +111,7 @@ def on_the_curve(settings: params.Params) -> tuple[Sample, Sample]:
     customers, or about ON_THE_CURVE whom their ids choose."""
     id_, target = settings["data.id"], settings["data.target.column"]
     salt = settings["prepare.split_salt"]
-    share = min(1, ON_THE_CURVE / files.read_json(PREPARED)["train"]["rows"])
+    share = min(1, ON_THE_CURVE / count_customers())
     sides: tuple[list[Sample], list[Sample]] = ([], [])
     for frame, others in prepared.read(TRAIN, columns(settings), (id_, target)):
         chosen = held_out(others[id_], f"{salt} curve ", share)

@@ -58,19 +58,23 @@ class Family(Protocol):
 class XGBoost:
     flavor, file = "xgboost", "model.ubj"
 
-    def _train(self, learn: Sample, settings: Settings, seed: int, **options: Any) -> Any:
-        import xgboost
-
-        settings = {
+    def options(self, settings: Settings, seed: int) -> tuple[dict[str, Any], int]:
+        """What xgboost.train is given, but for the customers and the threads: (params, rounds)."""
+        params: dict[str, Any] = {
             "objective": "binary:logistic",
             "tree_method": "hist",
             "eval_metric": ["logloss", "auc"],
             "seed": seed,
-            "nthread": threads(len(learn.target)),
         } | settings
-        rounds = settings.pop("rounds")
+        return params, params.pop("rounds")
+
+    def _train(self, learn: Sample, settings: Settings, seed: int, **options: Any) -> Any:
+        import xgboost
+
+        params, rounds = self.options(settings, seed)
+        params["nthread"] = threads(len(learn.target))
         matrix = self._matrix(xgboost.QuantileDMatrix, learn)
-        return xgboost.train(settings, matrix, num_boost_round=rounds, **options)
+        return xgboost.train(params, matrix, num_boost_round=rounds, **options)
 
     def _matrix(self, kind: type, sample: Sample) -> Any:
         rows = len(sample.target)

@@ -104,6 +104,10 @@ class Prepare(Block):
 class Train(Block):
     model: Literal["xgboost", "logistic_regression", "random_forest", "hist_gradient_boosting"]
     validation_share: float = Field(ge=0.01, le=0.99)
+    engine: Literal["local", "dask"]
+    workers: int = Field(ge=1, le=10_000)
+    partitions: int = Field(ge=1, le=1_000_000)
+    device: Literal["cpu", "cuda"]
 
 
 class Evaluate(Block):
@@ -177,7 +181,7 @@ def mistakes(tree: dict[str, Any]) -> list[Problem]:
     if isinstance(data, dict) and isinstance(data.get("columns"), dict):
         for name, column in data["columns"].items():
             found += _column(name, column)
-    return found or list(_at_odds(tree["data"]))
+    return found or [*_at_odds(tree["data"]), *_no_engine(tree["train"])]
 
 
 def _models(models: dict[Any, Any], train: Any) -> Iterator[Problem]:
@@ -206,6 +210,29 @@ def _column(name: Any, column: Any) -> Iterator[Problem]:
         yield from problems(COLUMNS[kind], column, key)
     else:
         yield Problem(f"{key}.type", f"is {SHORT.repr(kind)}", f"choose one of {', '.join(COLUMNS)}")
+
+
+def _no_engine(train: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong with where a model learns, of values that are well by themselves."""
+    engine, device, workers = train["engine"], train["device"], train["workers"]
+    if train["model"] != "xgboost":
+        for key, value, plain in (("engine", engine, "local"), ("device", device, "cpu")):
+            if value != plain:
+                cure = f"set it to {plain}, or train.model to xgboost"
+                yield Problem(f"train.{key}", f"is {value}, which learns xgboost alone", cure)
+    if engine == "local":
+        for key in ("workers", "partitions"):
+            if train[key] != 1:
+                yield Problem(
+                    f"train.{key}",
+                    f"is {train[key]}, with train.engine local",
+                    "set it to 1, or the engine to dask",
+                )
+    elif train["partitions"] < workers:
+        cure = f"give each worker one: {workers} or more"
+        yield Problem("train.partitions", f"is {train['partitions']}, for {workers} workers", cure)
+    if (engine, device) == ("dask", "cuda"):
+        yield Problem("train.device", "is cuda, with train.engine dask", "set one of them: cpu, or local")
 
 
 def _at_odds(data: dict[str, Any]) -> Iterator[Problem]:

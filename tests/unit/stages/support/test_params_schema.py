@@ -20,6 +20,7 @@ OWN = params.read(REPOSITORY / "params.yaml")
 GONE = object()
 NAN = float("nan")
 TEXT = "give it a text, in quotes, as the file writes it."
+TRAIN = "model, validation_share, engine, workers, partitions, device"
 MODELS = "xgboost, logistic_regression, random_forest, hist_gradient_boosting"
 
 
@@ -140,10 +141,10 @@ MISTAKES = [
         "means nothing.\nCure: take it out, or name one of test_share, split_salt, id_salt.",
     ),
     # train and models
-    ("train", None, "is None.\nCure: give it the keys model, validation_share."),
+    ("train", None, f"is None.\nCure: give it the keys {TRAIN}."),
     ("train.model", "xgbost", f"is 'xgbost'.\nCure: give it one of {MODELS}."),
     ("train.model", ["xgboost"], f"is ['xgboost'].\nCure: give it one of {MODELS}."),
-    ("train.modle", "xgboost", "means nothing.\nCure: take it out, or name one of model, validation_share."),
+    ("train.modle", "xgboost", f"means nothing.\nCure: take it out, or name one of {TRAIN}."),
     ("train.validation_share", True, "is True.\nCure: give it a number from 0.01 to 0.99."),
     ("models.lightgbm", {}, f"means nothing.\nCure: take it out, or name one of {MODELS}."),
     ("models.xgboost", None, "is None.\nCure: give it the keys rounds, objective,"),
@@ -205,6 +206,10 @@ def test_a_mistake_is_told_with_its_key_its_value_and_what_may_stand_there(told,
         "data.delimiter",
         "data.target.column",
         "models.xgboost.rounds",
+        "train.engine",
+        "train.workers",
+        "train.partitions",
+        "train.device",
         "register.gate",
         "tracking.model",
     ],
@@ -218,6 +223,45 @@ def test_the_chosen_model_has_settings_and_the_others_need_none(load, told):
     assert told({("models", "xgboost"): GONE}).startswith(
         "models.xgboost in params.yaml is missing.\nCure: add the settings of the model that train.model"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"workers": 2},
+            "train.workers in params.yaml is 2, with train.engine local.\nCure: set it to 1, or",
+        ),
+        (
+            {"partitions": 3},
+            "train.partitions in params.yaml is 3, with train.engine local.\nCure: set it to",
+        ),
+        (
+            {"engine": "dask", "workers": 3, "partitions": 2},
+            "train.partitions in params.yaml is 2, for 3 workers.\nCure: give each worker one: 3 or more.",
+        ),
+        (
+            {"engine": "dask", "model": "random_forest"},
+            "train.engine in params.yaml is dask, which learns xgboost alone.\nCure: set it to local, or",
+        ),
+        (
+            {"device": "cuda", "model": "logistic_regression"},
+            "train.device in params.yaml is cuda, which learns xgboost alone.\nCure: set it to cpu, or",
+        ),
+        (
+            {"engine": "dask", "device": "cuda"},
+            "train.device in params.yaml is cuda, with train.engine dask.\nCure: set one of them",
+        ),
+    ],
+)
+def test_an_engine_that_does_not_fit_is_told(told, changes, sentence):
+    assert told({("train", key): value for key, value in changes.items()}).startswith(sentence)
+
+
+def test_each_engine_and_device_may_be_chosen(load):
+    load({("train", "engine"): "dask"})
+    load({("train", "engine"): "dask", ("train", "workers"): 2, ("train", "partitions"): 5})
+    load({("train", "device"): "cuda"})
 
 
 def test_no_stage_needs_what_a_promotion_is_decided_by(load):
