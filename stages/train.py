@@ -73,17 +73,16 @@ def ensure_ready(settings: params.Params) -> None:
 
 def learn_here(family: Family, settings: params.Params) -> Any:
     """The model, fitted in this process."""
-    chosen = settings[f"models.{settings['train.model']}"]
-    if settings["train.device"] == "cuda":
-        chosen = chosen | {"device": "cuda"}
-    return family.fit(customers(settings), chosen, settings["seed"])
+    own = settings[f"models.{settings['train.model']}"]
+    device = {"device": "cuda"} if settings["train.device"] == "cuda" else {}
+    return family.fit(customers(settings), own | device, settings["seed"])
 
 
 def learn_over_dask(family: XGBoost, settings: params.Params) -> Any:
     """The model, fitted by the workers of a cluster."""
     parts = dask_engine.cut(batches(settings), count_customers(), settings["train.partitions"])
-    options = family.options(settings["models.xgboost"], settings["seed"])
-    return dask_engine.fit(parts, settings["train.workers"], *options)
+    params_and_rounds = family.options(settings[f"models.{settings['train.model']}"], settings["seed"])
+    return dask_engine.fit(parts, settings["train.workers"], *params_and_rounds)
 
 
 ENGINES: dict[str, Callable[[Any, params.Params], Any]] = {"local": learn_here, "dask": learn_over_dask}

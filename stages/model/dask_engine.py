@@ -9,6 +9,7 @@ customers are held to their md5 in one place, and nobody but the workers ever ho
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -110,16 +111,19 @@ async def _client(workers: int, threads_each: int) -> AsyncIterator[Any]:
     from distributed import Client, LocalCluster
 
     if address := os.environ.get(ADDRESS):
+        client = Client(address, asynchronous=True, timeout=PATIENCE)
         try:
-            client = await Client(address, asynchronous=True, timeout=PATIENCE)
+            await client
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"no scheduler of Dask's answers at {ADDRESS}={address}: {error}.\n"
                 f"Cure: start it, or correct {ADDRESS} (for tls:// Dask's own settings name the"
                 " certificates); without it a cluster is made on this machine."
             ) from error
-        async with client:
+        else:
             yield client
+        finally:
+            await client.close()
         return
     async with (
         LocalCluster(
@@ -127,6 +131,7 @@ async def _client(workers: int, threads_each: int) -> AsyncIterator[Any]:
             threads_per_worker=threads_each,
             memory_limit=0,  # with a limit, a worker that nears it would be halted, or killed
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what matters is told by `_ensure_there`
             asynchronous=True,
         ) as cluster,
         Client(cluster, asynchronous=True) as client,
