@@ -1,5 +1,5 @@
 # Two commands: `make repro` (environment, data, pipeline) and `make test`.
-.PHONY: help repro hook test test-real test-slow lock clean
+.PHONY: help repro hook test test-real test-slow test-arm lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -26,13 +26,16 @@ test: $(INSTALLED)  ## run the tests: of each room, of the commands, and a witne
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(PYTEST) -m 'not slow and (not real or witness)'
+	@$(PYTEST) -m 'not (slow or arm) and (not real or witness)'
 
 test-real: $(INSTALLED)  ## run the rest of what needs pipelines, processes and servers (a quarter of an hour)
-	@$(PYTEST) -m 'not slow and real and not witness'
+	@$(PYTEST) -m 'not (slow or arm) and real and not witness'
 
 test-slow: $(INSTALLED)  ## run the matrices, above all that of determinism (half an hour)
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m 'slow and not arm'
+
+test-arm: $(INSTALLED)  ## run all four models on an emulated aarch64, and compare every file (half an hour)
+	@$(PYTEST) -m arm
 
 COMPILE = $(BIN)/uv pip compile -q --system-certs --universal --python-version 3.11 --fork-strategy fewest \
     --generate-hashes --annotation-style line --custom-compile-command 'make lock' $(UPGRADE)

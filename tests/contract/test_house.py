@@ -28,12 +28,12 @@ def selections() -> dict[str, str]:
 
 def test_every_test_is_run_by_one_target_of_make():
     told = selections()
-    assert told.keys() == {"test", "test-real", "test-slow"}
-    for marks in product((True, False), repeat=3):
-        marked = dict(zip(("real", "witness", "slow"), marks, strict=True))
+    assert told.keys() == {"test", "test-real", "test-slow", "test-arm"}
+    for marks in product((True, False), repeat=4):
+        marked = dict(zip(("real", "witness", "slow", "arm"), marks, strict=True))
         chosen = [name for name, said in told.items() if Expression.compile(said).evaluate(marked.get)]
         assert len(chosen) == 1, (marked, chosen)
-        if marked["witness"] and not marked["slow"]:
+        if marked["witness"] and not (marked["slow"] or marked["arm"]):
             assert chosen == ["test"]
 
 
