@@ -18,8 +18,9 @@ WIDEST = 10_000  # letters that a line may have
 GAP = 2  # blanks between two columns
 
 
-def open_console() -> "Console":
-    """Standard output, in colour where it is a terminal; NO_COLOR turns it off, COLUMNS sets the width.
+def open_console(stderr: bool = False) -> "Console":
+    """Standard output or standard error, in colour where it is a terminal; NO_COLOR turns it off, and COLUMNS
+    sets the width.
 
     Lines break between words: one that is longer than a line, as an address may be, stays whole.
     """
@@ -36,7 +37,8 @@ def open_console() -> "Console":
             super().print(*things, **how)
             self.width = lines
 
-    return WholeWords(highlight=False, force_terminal=sys.stdout.isatty())
+    out = sys.stderr if stderr else sys.stdout
+    return WholeWords(highlight=False, stderr=stderr, force_terminal=out.isatty())
 
 
 def draw_table(heads: Sequence[str], rows: Iterable[Row], right: Sequence[str] = ()) -> "Table":

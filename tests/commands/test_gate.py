@@ -64,3 +64,80 @@ def test_a_version_of_which_nothing_names_a_file_is_no_content_to_agree_on(histo
     asked = ("promote", f"{MODEL}/{made.version}", "--to", "production", "--dry-run")
     against = history.answer(*asked, code=1)["decision"]["against"]
     assert f"nothing names a file of {MODEL}/{made.version}, so there is none to compare" in against
+
+
+# --- A handle that must be what stands in a stage ---------------------------------------------------------
+
+
+def require(history: History, handle: str, code: int = 0) -> dict:
+    return history.answer("gate", "--require", "production", handle, code=code)
+
+
+def test_whatever_names_the_model_in_production_is_let_through_with_the_content_to_pin(promoted: History):
+    made = promoted.made[IN_PRODUCTION]
+    given = promoted.project.folder.parent / "given"
+    shutil.copytree(promoted.files(IN_PRODUCTION), given)
+    for handle in (GATE, f"models:/{GATE}", f"{MODEL}/{made.version}", made.content, str(given), "light"):
+        code, printed, told = promoted.said("gate", "--require", "production", handle)
+        assert (code, printed) == (0, f"{made.content}\n"), handle
+        assert f"yes: {handle} is version {made.version}" in " ".join(told.split())
+        assert require(promoted, handle)["asked"] == made.content
+
+
+def test_another_model_is_not_what_stands_in_production(promoted: History):
+    here, there = promoted.made["all at once"].content, promoted.made[IN_PRODUCTION].content
+    for handle in (f"{MODEL}@staging", f"{MODEL}/{promoted.made['all at once'].version}", here):
+        answer = require(promoted, handle, code=1)
+        assert answer["against"] == [f"{handle} is content {here}, but {there} stands in production"]
+        assert (answer["asked"], answer["passed"]) == (here, False)
+    code, printed, told = promoted.said("gate", "--require", "production", here)
+    assert (code, printed) == (1, "")
+    assert "stands in production" in " ".join(told.split())
+
+
+def test_customers_are_no_model_in_production(promoted: History):
+    handle = promoted.made[IN_PRODUCTION].md5s["data/customers.csv"]
+    assert f"{handle} is no model" in require(promoted, handle, code=1)["against"][0]
+
+
+def test_a_file_that_several_models_have_is_not_told_to_be_the_one_in_production(promoted: History):
+    shared = promoted.made[IN_PRODUCTION].md5s["models/churn-predictor/serving.py"]
+    assert "may be any of" in require(promoted, shared, code=2)["error"]
+
+
+def test_a_folder_with_a_file_more_is_not_what_stands_in_production(promoted: History):
+    """A model.ubj beside a model.skops is the one that serving.py would load."""
+    given = promoted.project.folder.parent / "given"
+    shutil.copytree(promoted.files(IN_PRODUCTION), given)
+    (given / "model.skops").write_bytes(b"another model")
+    assert (
+        "model.skops has no md5 by models/provenance.json"
+        in require(promoted, str(given), code=1)["against"][0]
+    )
+
+
+def test_a_version_whose_files_were_changed_is_not_what_stands_in_production(promoted: History):
+    with (promoted.files(IN_PRODUCTION) / "serving.py").open("a") as file:
+        file.write("# mine\n")
+    version = f"{MODEL}/{promoted.made[IN_PRODUCTION].version}"
+    assert any("serving.py has the md5" in reason for reason in require(promoted, version, code=1)["against"])
+
+
+def test_what_nobody_knows_is_not_what_stands_in_production(promoted: History):
+    assert "is not known here" in require(promoted, "f" * 32, code=1)["error"]
+
+
+def test_nothing_stands_in_production_before_the_first_promotion(history: History):
+    answer = require(history, f"{MODEL}/{history.made['first'].version}", code=1)
+    assert "no receipt puts a version in production" in answer["against"]
+    assert any(reason.endswith("but nothing stands in production") for reason in answer["against"])
+    customers = history.made["first"].md5s["data/customers.csv"]
+    no_model = f"{customers} is no model, but nothing stands in production"
+    assert no_model in require(history, customers, code=1)["against"]
+
+
+def test_of_a_registry_that_cannot_be_asked_nothing_is_told(promoted: History):
+    promoted.project.env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"
+    assert (
+        "registry cannot be asked" in require(promoted, promoted.made[IN_PRODUCTION].content, code=2)["error"]
+    )
