@@ -19,6 +19,7 @@ FLOORS = (
     ("audit",),
     ("tuning",),
     ("promotion",),
+    ("exchange",),
     ("reproduction",),
     ("verification",),
     ("lineage",),

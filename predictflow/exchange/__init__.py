@@ -1,0 +1,1 @@
+"""Models handed to other tools, each under a name that pins its content."""
