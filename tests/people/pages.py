@@ -32,8 +32,15 @@ EXCUSED = {
     "gh workflow run": "it starts a flow at GitHub",
     "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
     "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
+    "docker build": "it needs a Docker daemon; test_serving_elsewhere.py does what the image's steps do",
+    "../mlserver": "it makes an environment from PyPI; test_serving_elsewhere.py plays it, slowly",
+    ":5004": "it asks MLServer; test_serving_elsewhere.py plays it",
+    "../bentoml": "it makes an environment from PyPI; test_serving_elsewhere.py plays it, slowly",
+    ":5003": "it asks BentoML; test_serving_elsewhere.py plays it",
 }
-SERVER = re.compile(r"mlflow (ui|server|models serve) ")
+SERVER = re.compile(r"(mlflow (ui|server|models serve)|mlserver start|bentoml serve) ")
+PORT = re.compile(r"(?:--port |HTTP_PORT=)(\d+)")
+HEALTH = {"mlserver start": "v2/health/ready", "bentoml serve": "readyz"}  # of MLflow's: health
 FENCE = re.compile(r"^```(\w*)(?: exit=(\d+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -149,13 +156,13 @@ class Player:
                 start_new_session=True,
             )
         self._servers.append(process)
-        (port,) = re.findall(r"--port (\d+)", command)
+        (port,), (server, _) = PORT.findall(command), SERVER.findall(command)[0]
 
         def up() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
-            except requests.ConnectionError:
+                return requests.get(f"http://127.0.0.1:{port}/{HEALTH.get(server, 'health')}", timeout=5).ok
+            except (requests.ConnectionError, requests.Timeout):  # it is not there yet, or still busy
                 return False
 
         until(up, command)

@@ -9,55 +9,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-from tests import templates
-from tests.people.pages import (
-    EXCUSED,
-    PAGES,
-    PLAYED,
-    README,
-    blocks,
-    lend_the_environment,
-    player,
-    steps,
-    text_of,
-)
-from tests.people.project import REPOSITORY, Project, copy_repository, top
+from tests.people.pages import EXCUSED, PAGES, PLAYED, README, blocks, player, steps, text_of
+from tests.people.project import REPOSITORY, Project
+from tests.people.readme import copy
 
 HELD_OTHERWISE = {
     "docs/reference/commands.md": "tests/contract/test_reference.py holds it to the commands' own help",
 }
-
-
-def play_the_readme(top: Path) -> None:
-    """The project with an origin, after all that the README does; in project/."""
-    for folder in (top / "project", top / "home"):
-        folder.mkdir()
-    project = Project(top / "project", top / "home")
-    copy_repository(project.folder)
-    project.run("git", "init", "--quiet", "--initial-branch=main")
-    project.commit("the project")
-    lend_the_environment(project.folder)
-    project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
-    project.run("git", "remote", "add", "origin", "../origin.git")
-    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
-    with player(project) as one:
-        one.play(README, EXCUSED)
-
-
-@pytest.fixture(scope="session")
-def after_the_readme() -> Path:
-    """Played once for all the processes that the tests run in."""
-    folder = top() / "readme"
-    done = folder.with_name("readme was played")
-    with FileLock(folder.with_name("readme.lock")):
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            play_the_readme(folder)
-            done.touch()
-    return folder
 
 
 def test_the_readme_does_what_it_says(after_the_readme: Path):
@@ -82,12 +41,6 @@ def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme
     with player(project) as one:
         for step in steps(block):
             one.do(step)
-
-
-def copy(project: Path, top: Path) -> None:
-    """A copy whose store names its own files: what is thrown away in one copy stays in all others."""
-    shutil.copytree(project, top, symlinks=True)
-    templates.relocate(top)
 
 
 @pytest.mark.parametrize(

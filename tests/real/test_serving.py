@@ -13,6 +13,8 @@ import requests
 
 from tests.people.waiting import until
 
+CONTENT = "d41d8cd98f00b204e9800998ecf8427e"  # what a deployment has pinned, as docs/serving.md does
+
 
 @pytest.fixture(scope="module")
 def served(warm_template, tmp_path_factory):
@@ -24,6 +26,7 @@ def served(warm_template, tmp_path_factory):
         port = free.getsockname()[1]
     env = environment(tmp_path_factory.mktemp("home"))
     env["MLFLOW_TRACKING_URI"] = f"sqlite:///{warm_template}/mlflow_data/mlflow.db"
+    env["UVICORN_HEADERS"] = f"model-content:{CONTENT}"
     words = "mlflow models serve --env-manager local -m models:/churn-predictor@staging --port"
     log = tmp_path_factory.mktemp("log") / "log"
     with log.open("w") as said:
@@ -93,6 +96,12 @@ def test_a_customer_that_does_not_fit_is_refused_with_row_and_column(served, mem
     assert answer.status_code == 400
     assert told in answer.json()["message"]
     assert "predictions" not in answer.text
+
+
+def test_each_answer_tells_the_content_that_was_pinned(served, members):
+    for rows, code in ((members.head(1), 200), (members.head(1).drop(columns="plan"), 400)):
+        answer = post(served, rows)
+        assert (answer.status_code, answer.headers["model-content"]) == (code, CONTENT)
 
 
 def test_infinity_is_refused(served, members):
