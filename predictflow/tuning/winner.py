@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from predictflow.formatting import Json
@@ -52,7 +53,11 @@ def edited(text: str, changed: Json) -> str:
     for name, value in changed.items():
         *way, key = name.split(".")
         reduce(getitem, way, meant)[key] = value
-    if _told(_reader().load(new)) != _told(meant):
+    try:
+        is_meant = _told(_reader().load(new)) == _told(meant)
+    except YAMLError:  # the value was an anchor, to which another one refers
+        is_meant = False
+    if not is_meant:
         raise UserError(
             f"{PARAMS} would not say what is meant if {', '.join(changed)} were edited in it.\n"
             "Cure: write the values by hand; `predictflow tune --json` lists them."
