@@ -1,5 +1,6 @@
 """A study and its trials in the words in which MLflow is told of them."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -83,20 +84,21 @@ def note(answer: Json) -> str:
     """What a person in MLflow's UI reads above all, in Markdown."""
     metric, counts = answer["metric"], answer["trials"]
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    lines = [f"Study {answer['study']}: {told or 'no trial yet'}; {metric} over {answer['folds']} folds.", ""]
+    lines = [f"{told or 'no trial yet'}; {metric} over {answer['folds']} folds.", ""]
     if answer["best"]:
-        names = list(answer["best"][0]["params"])
-        shorts = [name.removeprefix("models.") for name in names]
-        lines += [
-            f"| trial | {metric} | interval | {' | '.join(shorts)} |",
-            f"|{'---|' * (3 + len(names))}",
-            *(
-                f"| {trial['trial']} | {trial['value']:.4f} | {trial['low']:.4f} to {trial['high']:.4f} | "
-                + " | ".join(str(trial["params"].get(name, "")) for name in names)
-                + " |"
-                for trial in answer["best"]
-            ),
-            "",
-            f"Today's params: {answer['today']['value']:.4f}. Is the best trial better? {answer['better']}.",
-        ]
-    return "\n".join([*lines, "", "```", "predictflow tune --apply", "```"])
+        verdict = f"Is the best trial better than the params of today? {answer['better']}."
+        lines += [verdict, "", *_table(answer), "", "```", "predictflow tune --apply", "```"]
+    return "\n".join(lines)
+
+
+def _table(answer: Json) -> Iterator[str]:
+    """A column for each of the best trials and for today's params, a line for each number and setting."""
+    entries = {f"trial {entry['trial']}": entry for entry in answer["best"]} | {"today": answer["today"]}
+    yield f"| | {' | '.join(entries)} |"
+    yield f"|{'---|' * (len(entries) + 1)}"
+    numbers = {answer["metric"]: "value", "low": "low", "high": "high"}
+    for head, key in numbers.items():
+        yield f"| {head} | {' | '.join(f'{entry[key]:.4f}' for entry in entries.values())} |"
+    for name in dict.fromkeys(name for entry in entries.values() for name in entry["params"]):
+        values = (str(entry["params"].get(name, "")) for entry in entries.values())
+        yield f"| {name.removeprefix('models.')} | {' | '.join(values)} |"
