@@ -9,7 +9,7 @@ import pytest
 from predictflow.tuning import journal, sweep
 from predictflow.tuning.journal import Journal
 from stages.support.errors import UserError
-from tests.unit.tuning.conftest import Workers, formula
+from tests.people.workers import Workers, formula
 
 TRIALS = 30
 
