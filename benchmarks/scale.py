@@ -1,6 +1,6 @@
 """What many customers cost: prepare, train and evaluate, each beside the least that it can take.
 
-    python -m benchmarks.scale --customers 5000000
+    python -m benchmarks.scale --customers 5000000 --json five.json
 
 The customers are those of the telco file, drawn again and again, with ids of their own and charges up to a
 tenth higher or lower. The committed state is measured, as a clone has it.
@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,13 @@ from rich.console import Console
 from benchmarks.history import MEASURE, RSS
 from benchmarks.pipeline import HERE, REPOSITORY, Bench, Goal, bench, ensure_customers
 from benchmarks.tables import show
+from stages.support.hashes import md5
+from stages.support.paths import CUSTOMERS, TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
 
 ROWS = 100_000  # written at a time
 CHARGES = ("monthly_charges", "total_charges")
 POLL = 0.1  # seconds between two looks at the memory
+FILES = (CUSTOMERS, TRAIN, TEST, TRAIN_INDEX, TEST_INDEX)
 SIDES = {"prepare": "convert", "train": "fit", "evaluate": "score"}  # stage: its floor
 WORDS = {
     "convert": "CSV to Parquet, pyarrow alone",
@@ -96,18 +99,38 @@ def _memory(pid: int) -> int:
     return total
 
 
-def compare(here: Bench, rows: int, console: Console) -> dict[str, Cost]:
-    """{a stage or a floor: its cost}, on so many customers."""
+@dataclass(frozen=True)
+class Scale:
+    """What so many customers cost.
+
+    Attributes:
+        costs: of each stage and each floor, by its name.
+        sizes: {path: bytes} of FILES.
+        hashing: seconds for the md5 of the customer file, which DVC asks for.
+    """
+
+    customers: int
+    costs: dict[str, Cost]
+    sizes: dict[str, int]
+    hashing: float
+
+
+def compare(here: Bench, rows: int, console: Console) -> Scale:
+    """What the stages and the floors cost, on so many customers."""
     project = here.ours()
     with console.status(f"writing {rows:,} customers"):
-        write_customers(REPOSITORY / "data/customers.csv", project / "data/customers.csv", rows)
+        write_customers(REPOSITORY / CUSTOMERS, project / CUSTOMERS, rows)
+    begin = time.perf_counter()
+    md5(project / CUSTOMERS)
+    hashing = time.perf_counter() - begin
     found = {}
     for stage, floor in SIDES.items():
         with console.status(stage):
             found[stage] = measure(here, project, "-m", f"stages.{stage}")
         with console.status(WORDS[floor]):  # -P: what lies beside floors.py is no module to it
             found[floor] = measure(here, project, "-P", str(HERE / "floors.py"), floor)
-    return found
+    sizes = {path.as_posix(): (project / path).stat().st_size for path in FILES}
+    return Scale(rows, found, sizes, hashing)
 
 
 def goals(found: dict[str, Cost]) -> list[Goal]:
@@ -125,12 +148,16 @@ def main() -> None:
     )
     parser.add_argument("--customers", type=int, default=5_000_000, metavar="N", help="(default: 5,000,000)")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write it down, for benchmarks.plan")
     options = parser.parse_args()
     if options.customers < 1000:
         parser.error("--customers: at least 1000")
     ensure_customers()
     with bench() as here:
-        found = compare(here, options.customers, Console(stderr=True))
+        scale = compare(here, options.customers, Console(stderr=True))
+    if options.json:
+        options.json.write_text(json.dumps(asdict(scale), indent=1) + "\n", encoding="utf-8")
+    found = scale.costs
     show(
         f"{options.customers:,} customers",
         ("what", "seconds", "of the CPU", "MB at the peak"),

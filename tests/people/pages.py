@@ -31,6 +31,7 @@ EXCUSED = {
     "found.ubj": "it speaks of this repository's own history: test_pages.py plays it there",
     "gh workflow run": "it starts a flow at GitHub",
     "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
+    "benchmarks/on_spark.py": "it makes an environment from PyPI; test_benchmarks.py plays it",
     "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
     "docker build": "it needs a Docker daemon; test_serving_elsewhere.py does what the image's steps do",
     "../mlserver": "it makes an environment from PyPI; test_serving_elsewhere.py plays it, slowly",

@@ -1,12 +1,16 @@
 """A benchmark that nobody runs would no longer run when it is needed."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.people.project import REPOSITORY, WAIT
+from predictflow.adapters.processes import package_index
+from stages.support.paths import MODEL_FOLDER
+from tests.people.project import BIN, REPOSITORY, WAIT
 
 
 @pytest.mark.slow
@@ -15,3 +19,23 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^2 experiments, 2 at once: \d+ s, \d+\.\d s each$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["spark"])
+def test_workers_of_another_house_make_a_model_of_the_prepared_customers(name: str):
+    if name == "spark" and not shutil.which("java"):
+        pytest.skip("Spark needs Java")
+    if not (REPOSITORY / MODEL_FOLDER).is_dir():
+        pytest.skip("there is no model to hold it against: `dvc repro`")
+    words = [str(BIN / "uv"), "run", "--system-certs", "--python", sys.executable]
+    words += [f"benchmarks/on_{name}.py", "--rounds", "5", "--markdown"]
+    env = os.environ | package_index() | {"PYTHONPATH": "."}
+    done = subprocess.run(words, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=2 * WAIT)
+    assert done.returncode == 0, done.stderr
+    title = name.capitalize()
+    cells = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    found = {first: rest for first, *rest in cells}
+    assert found.keys() >= {"one process", f"{title}, 2 workers", f"{title}, 2 workers, again"}
+    assert all(float(rest[3]) > 0.7 for first, rest in found.items() if title in first)
+    assert f"The two of {title} are " in done.stdout

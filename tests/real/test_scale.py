@@ -1,5 +1,6 @@
 """More customers than are worked on at once: the same bytes with any number of cores and in little memory."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,8 @@ def test_many_customers_give_the_same_bytes_on_one_core_and_in_little_memory(man
     assert len(pd.read_parquet(many.folder / TRAIN)) > 7000
 
 
-def test_many_customers_are_measured_beside_the_floors():
-    words = ("-m", "benchmarks.scale", "--customers", "3000", "--markdown")
+def test_many_customers_are_measured_beside_the_floors(tmp_path: Path):
+    words = ("-m", "benchmarks.scale", "--customers", "3000", "--markdown", "--json", str(tmp_path / "json"))
     done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
@@ -66,3 +67,6 @@ def test_many_customers_are_measured_beside_the_floors():
     ]
     assert all(float(number) > 0 for _, *numbers in rows[2:] for number in numbers)
     assert "- train against the fit alone: " in done.stdout
+    told = json.loads((tmp_path / "json").read_text())
+    assert told["customers"] == 3000 and told["costs"].keys() == {*SIDES, *WORDS} and told["hashing"] > 0
+    assert told["sizes"].keys() >= {CUSTOMERS.as_posix(), TRAIN.as_posix()} and all(told["sizes"].values())
