@@ -1,0 +1,23 @@
+"""What a rebuild tells beneath its verdict; tests/real/test_rebuild.py makes models again."""
+
+from predictflow.commands import rebuild
+from predictflow.ledger.rebuilds import GRADES, SAME
+from predictflow.reproduction.rebuild import RebuildResult
+from predictflow.reproduction.runner import RebuiltModel
+from predictflow.reproduction.selection import RebuildRequest
+from predictflow.reproduction.verdict import Predictions, Verdict
+
+
+def test_a_setting_that_keeps_the_bytes_to_one_family_of_cpus_is_told_beneath_what_differs(capsys):
+    differs = [
+        {"stage": "train", "of": "outs", "name": "models/churn-predictor", "recorded": "a", "found": "b"}
+    ]
+    cpu = {"kind": "machine", "name": "CPU kernel", "recorded": "x86_64 Haswell", "found": "aarch64 armv8"}
+    verdict = Verdict(SAME, 100, differs, Predictions(1366, 0.0), [cpu], ["models.xgboost.max_delta_step: …"])
+    request = RebuildRequest("HEAD", "c" * 32, "a" * 40, [], False)
+    rebuild._draw(RebuildResult(request, "own", RebuiltModel(verdict, "e" * 32, {}, [])), GRADES)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.endswith(
+        "first input that differs: machine CPU kernel: x86_64 Haswell, now aarch64 armv8"
+        " models.xgboost.max_delta_step: …"
+    )
