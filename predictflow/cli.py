@@ -24,6 +24,7 @@ COMMANDS = {
     "rollback": ("Decide", "Put the version back that was in a stage before."),
     "gate": ("Decide", "May what stands in a stage be deployed?"),
     "tune": ("Make", "Try settings by cross-validation; are they better?"),
+    "predict": ("Make", "Score a file of customers with any model."),
     "export": ("Make", "Hand a registered model to another tool: BentoML."),
     "audit": ("Prove", "What does not agree: receipts, registry, store, bytes."),
     "rebuild": ("Prove", "Make a past model again, and compare every byte."),
