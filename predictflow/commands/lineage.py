@@ -12,6 +12,7 @@ from predictflow.formatting import SHORT, Json, some_of, stage_and_aliases
 from predictflow.lineage import answers
 from predictflow.lineage.handles import Target, ambiguous, find_targets
 from predictflow.lineage.project import Project
+from predictflow.lineage.scored import describe
 from predictflow.lineage.shared import shared_sources
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def command(context: click.Context, handle: str | None, down: bool, remote: bool
     """Which experiment produced this model, and which data was it trained on?
 
     HANDLE is a file or folder anywhere on the disk, an md5 or its beginning, a Git revision, a version
-    (churn-predictor/3, churn-predictor@production, models:/churn-predictor/Staging), a run's id or an
-    experiment's name; without one, the model of the working tree.
+    (churn-predictor/3, churn-predictor@production, models:/churn-predictor/Staging), a run's id, an
+    experiment's name or a file that `predictflow predict` has scored; without one, the model of the working
+    tree.
 
     A model is followed back to its sources; of data, code or an environment, the models made from it are
     listed. Where several models have the same file, what all of them were made from is told, and each.
@@ -61,7 +63,8 @@ def command(context: click.Context, handle: str | None, down: bool, remote: bool
         draw = _sources if "model" in answer else _shared if "same" in answer else _results
         console.print(draw(answer))
         print_gaps(console, project.unseen)
-    context.exit(0 if all(answer.get("same", {}).values()) else 2)
+    doubted = answer.get("scored", {}).get("doubts")
+    context.exit(0 if all(answer.get("same", {}).values()) and not doubted else 2)
 
 
 def _answer(project: Project, handle: str | None, targets: list[Target], down: bool, remote: bool) -> Json:
@@ -72,7 +75,9 @@ def _answer(project: Project, handle: str | None, targets: list[Target], down: b
         if len(md5s) == 1:
             return answers.results(project, md5s.pop(), remote)
     elif len(targets) == 1:
-        return answers.sources(project, models[0], targets[0].lock, remote)
+        answer = answers.sources(project, models[0], targets[0].lock, remote)
+        scored = targets[0].scored
+        return answer | ({"scored": describe(project, scored)} if scored else {})
     elif targets[0].bytes and len({target.bytes for target in targets}) == 1:
         return shared_sources(project, models, remote)
     raise ambiguous(project, handle or "", targets)
@@ -94,6 +99,8 @@ def _sources(answer: Json) -> "Tree":
 
     model = answer["model"]
     tree = Tree(fact(model["kind"] or "model", f"content {model['content']}"))
+    if "scored" in answer:
+        _add_scored(tree, answer["scored"])
     if not answer["store_answers"]:
         tree.add(fact("version", "MLflow's versions are not known"))
     for version in answer["versions"]:
@@ -122,6 +129,17 @@ def _sources(answer: Json) -> "Tree":
     if answer["rebuild"]:
         tree.add(fact("rebuild", "")).add("\n".join(answer["rebuild"]))
     return tree
+
+
+def _add_scored(tree: "Tree", scored: Json) -> None:
+    rows = f"{scored['rows']:,} rows" + (f", {scored['skipped']:,} skipped" if scored["skipped"] else "")
+    line = fact("scores", scored["name"], f"md5 {scored['md5']}", rows, scored["when"])
+    for doubt in scored["doubts"]:
+        line.append(f" · IN DOUBT: {doubt}", "red")
+    branch = tree.add(line)
+    known = scored["input"]["paths"] or ["a file that is not recorded here"]
+    branch.add(fact("scored file", f"md5 {scored['input']['md5']}", *known))
+    branch.add(f"not proven: {scored['unproven']}")
 
 
 def _metrics(metrics: Json) -> "Text":

@@ -12,6 +12,7 @@ from predictflow.formatting import stage_and_aliases
 from predictflow.lineage.history import in_folder
 from predictflow.lineage.names import what_there_is
 from predictflow.lineage.project import Project
+from predictflow.lineage.scored import ScoredFile, find_named, find_scored
 from stages.support import hashes
 from stages.support.errors import UserError
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
@@ -36,6 +37,7 @@ class Target:
     file: str | None = None  # its md5
     lock: str | None = None  # the dvc.lock that the handle points at, where it points at one
     bytes: str = ""  # what of its files the handle was known by: other models may have the same
+    scored: ScoredFile | None = None  # the scores that the handle is, where it is such a file
 
 
 def resolve(project: Project, handle: str | None) -> Target:
@@ -86,6 +88,8 @@ def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]
         digest = parse_pointer(path.read_bytes()) if path.suffix == ".dvc" else _md5(path)
         inside = _inside(project, path)
         targets = list(_of_md5(project, digest, inside))
+        if not targets and (scored := find_scored(path, digest, looked)):
+            targets = list(_of_scored(project, scored, looked))
         if not targets:
             looked.append(f"{handle} is a file with the md5 {digest}, which no dvc.lock and no run names")
         yield from targets
@@ -147,6 +151,15 @@ def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterato
             yield Target(f"{path}, md5 {digest}", file=digest)
 
 
+def _of_scored(project: Project, scored: ScoredFile, looked: list[str]) -> Iterator[Target]:
+    """The model that a scored file says that it is of, if there is one."""
+    content = scored.claim.model
+    if content in project.history.contents or content in project.runs:
+        yield Target(f"{scored.name}, by what it says of itself", model=content, scored=scored)
+    else:
+        looked.append(f"{scored.name} says that the model {content} scored it, which nothing here knows")
+
+
 def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     if not MD5_HANDLE.fullmatch(handle):
         return
@@ -154,6 +167,8 @@ def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     digests = digests or [digest for digest in project.in_store if digest.startswith(handle)]
     for digest in digests:
         yield from _of_md5(project, digest)
+    for scored in [] if digests else find_named(project.start, handle):
+        yield from _of_scored(project, scored, looked)
     if not digests:
         looked.append(f"no md5 of a model, of data or of code begins with {handle}")
 

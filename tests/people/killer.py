@@ -28,6 +28,20 @@ POINTS = {
     "after the alias": "registry.move = after(registry.move)",
 }
 
+SCORING = """
+import os, pathlib, signal, sys
+from predictflow import cli
+from predictflow.scoring import claim, stream
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+{point}
+sys.exit(cli.run(sys.argv[1:]))
+"""
+SCORING_POINTS = {
+    "between the passes": "stream.deciles = die",
+    "before the scores have their name": "pathlib.Path.replace = die",
+    "before the note": "claim.write_note = die",
+}
+
 # These are killed at a step whose number they are given.
 PRUNING = """
 import os, pathlib, shutil, signal, sys
