@@ -51,7 +51,40 @@ def score() -> None:
     roc_auc_score(matrix.get_label(), xgboost.Booster(model_file="floor.ubj").predict(matrix))
 
 
-FLOORS = {"convert": convert, "fit": fit, "score": score}
+def predict() -> None:
+    """A CSV of customers through inplace_predict of models/churn-predictor to Parquet, block by block."""
+    import json
+
+    import pandas as pd
+    import pyarrow.csv
+    import pyarrow.parquet
+    import xgboost
+
+    folder = Path("models/churn-predictor")
+    booster = xgboost.Booster(model_file=folder / "model.ubj")
+    columns = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["columns"]
+    text = {name for name, spec in columns.items() if spec["type"] == "category"}
+    kinds = {name: pyarrow.string() if name in text else pyarrow.float32() for name in columns}
+    reader = pyarrow.csv.open_csv(
+        "data/customers.csv",
+        pyarrow.csv.ReadOptions(block_size=4 << 20),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=kinds),
+    )
+    schema = pyarrow.schema({"customer_id": pyarrow.string(), "probability": pyarrow.float32()})
+    with pyarrow.parquet.ParquetWriter("floor.parquet", schema) as writer:
+        for batch in reader:
+            frame = batch.to_pandas()
+            rows = frame[sorted(columns)].fillna(
+                {name: spec["fill"] for name, spec in columns.items() if "fill" in spec}
+            )
+            for name in text:
+                rows[name] = rows[name].astype(pd.CategoricalDtype(columns[name]["categories"]))
+            table = {"customer_id": frame["customer_id"], "probability": booster.inplace_predict(rows)}
+            writer.write_table(pyarrow.table(table, schema=schema))
+    Path("floor.parquet").unlink()
+
+
+FLOORS = {"convert": convert, "fit": fit, "score": score, "predict": predict}
 
 if __name__ == "__main__":
     FLOORS[sys.argv[1]]()
