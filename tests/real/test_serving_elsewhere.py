@@ -3,36 +3,28 @@
 The environments are made by the page's own commands, once, and kept in the user's cache.
 """
 
-import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import requests
-from filelock import FileLock
 
-from predictflow.adapters.processes import package_index
 from predictflow.scoring.model import scorer
+from tests.people.environments import kept_environment
 from tests.people.pages import EXCUSED, Player, blocks, player, text_of
-from tests.people.project import BIN, Project
+from tests.people.project import Project
 from tests.people.readme import copy
 from tests.people.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PAGE = "docs/serving.md"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "predictflow-tests"
-OUT_OF_REACH = re.compile(
-    r"error sending request|dns error|Failed to fetch|Could not connect|timed out", re.I
-)
 MODEL = "churn-predictor"
 HANDLE = f"{MODEL}@production"
 REFUSALS = {
@@ -42,29 +34,6 @@ REFUSALS = {
     ),
     "a missing column": ({"contract": None}, "column contract is missing"),
 }
-
-
-def kept_environment(name: str, commands: str, requirements: Path) -> Path:
-    """The environment ../`name` that some commands make beside a project with these requirements."""
-    made_of = f"{sys.version} {commands} {requirements.read_text()}"
-    folder = CACHE / f"{name} {hashlib.md5(made_of.encode()).hexdigest()}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with FileLock(CACHE / f"{name}.lock"):
-        if not (folder / "made").exists():
-            for other in CACHE.glob(f"{name} *"):
-                shutil.rmtree(other)
-            project = folder / "project"
-            (project / "models" / MODEL).mkdir(parents=True)
-            shutil.copy(requirements, project / "models" / MODEL)
-            env = os.environ | package_index() | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-            done = subprocess.run(
-                ["sh", "-ec", commands], cwd=project, env=env, capture_output=True, text=True
-            )
-            if OUT_OF_REACH.search(done.stderr):
-                pytest.skip(f"PyPI is out of reach: {done.stderr[-300:]}")
-            assert done.returncode == 0, done.stderr
-            (folder / "made").touch()
-    return folder / name
 
 
 def lend(project: Project, name: str, commands: str) -> Path:
@@ -230,13 +199,16 @@ def test_what_stands_in_bentoml_s_store_is_the_model_in_production(page: Player,
 
 
 def test_an_import_that_was_killed_leaves_nothing_under_the_tag(page: Player, store: Path):
+    """The next one imports it, by the `bentoml` on the PATH."""
     words = ["predictflow", *EXPORT]
     killed = subprocess.Popen(words, cwd=page.project.folder, env=page.project.env, start_new_session=True)
     until(lambda: list(store.glob(".predictflow/log")), "the import")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     assert not list(store.glob("models/*/*"))
-    assert "imported: " in predictflow(page, *EXPORT).stdout
+    path = f"{page.project.folder.parent / 'bentoml/bin'}{os.pathsep}{page.project.env['PATH']}"
+    again = page.project.run("predictflow", "export", "bentoml", HANDLE, env={"PATH": path})
+    assert "imported: " in again.stdout
 
 
 def test_of_two_exports_at_once_one_imports_and_both_stand(page: Player, store: Path):
