@@ -113,6 +113,17 @@ def test_small_data_gives_the_same_dvc_lock_in_processes_of_their_own(warm, tmp_
     run_cold(warm, tmp_path, UNUSUAL)
 
 
+def test_processes_that_begin_as_macos_begins_them_give_the_same_dvc_lock(warm, tmp_path):
+    """With a Python of their own, which imports all anew, in place of a fork."""
+    (tmp_path / "as macOS").mkdir()
+    text = "import multiprocessing\n\nmultiprocessing.set_start_method('spawn')\n"
+    (tmp_path / "as macOS/sitecustomize.py").write_text(text)
+    env = {"PYTHONPATH": str(tmp_path / "as macOS")}
+    asked = "import multiprocessing; print(multiprocessing.get_start_method())"
+    assert warm.run("python", "-c", asked, env=env).stdout == "spawn\n"
+    run_cold(warm, tmp_path, Cell(env))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["logistic_regression", "random_forest", "hist_gradient_boosting"])
 def test_every_other_model_repeats_itself_on_small_data(model, members, tmp_path):
