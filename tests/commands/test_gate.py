@@ -123,6 +123,16 @@ def test_a_version_whose_files_were_changed_is_not_what_stands_in_production(pro
     assert any("serving.py has the md5" in reason for reason in require(promoted, version, code=1)["against"])
 
 
+def test_a_version_that_only_says_it_is_the_content_in_production_is_not(promoted: History):
+    store, content = promoted.project.store, promoted.made[IN_PRODUCTION].content
+    source = promoted.files("first").as_uri()
+    forged = store.create_model_version(MODEL, source, promoted.made["first"].run)
+    store.set_model_version_tag(MODEL, forged.version, "predictflow.content", content)
+    answer = require(promoted, f"{MODEL}/{forged.version}", code=1)
+    assert answer["asked"] == content
+    assert any("but its run" in reason for reason in answer["against"])
+
+
 def test_what_nobody_knows_is_not_what_stands_in_production(promoted: History):
     assert "is not known here" in require(promoted, "f" * 32, code=1)["error"]
 
