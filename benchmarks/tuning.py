@@ -29,12 +29,12 @@ def alone() -> None:
     """Optuna, and the fits of FITS: a list of [params by dotted name, number of folds]."""
     import optuna
 
-    from predictflow.tuning import folds
+    from predictflow.tuning import folds, inputs
     from predictflow.tuning.space import Space
     from stages.support import params
 
     space = Space.read(params.load())
-    folds.begin(space.params.tree, space.folds, space.metric)
+    folds.begin(space.params.tree, space.folds, space.metric, inputs.read(space)["data"])
     fits = json.loads(FITS.read_text(encoding="utf-8"))
 
     def objective(trial: Any) -> float:

@@ -46,7 +46,8 @@ def run(space: Space, request: Request, tell: Tell) -> Json:
     until = time.monotonic() + (float("inf") if request.seconds is None else request.seconds)
     with journal.hold_lock() as folder:
         study = None if request.new else newest(folder, now)
-        with workers(request.jobs, folds.begin, space.params.tree, space.folds, space.metric) as pool:
+        plan = (space.params.tree, space.folds, space.metric, now["data"])
+        with workers(request.jobs, folds.begin, *plan) as pool:
             known = study and study.record["today"]["drawn"] == space.today()
             scored = [] if known else score_today(space, pool)
             store = open_studies(space.params)  # while the pool's processes read the customers

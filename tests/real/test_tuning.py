@@ -49,6 +49,7 @@ def stop(project: Project, how: signal.Signals, trials: int, *words: str) -> tup
     )
 
     def so_far() -> bool:
+        assert process.poll() is None, process.communicate()
         path = journal(project)
         return path.exists() and path.read_bytes().count(b'"state":') >= trials
 
