@@ -6,7 +6,7 @@ Both are commands of their own, timed from start to end, in turn. Optuna alone i
 file: no process for the fits, no MLflow, no report. It is handed the params that the study has drawn, with as
 many folds each, so it fits the very same models; it draws nothing itself, which is to its advantage.
 
-Beside the seconds on the clock, those of the CPU in all their processes are told: they are steady on a machine
+Beside the seconds on the clock, those of the CPU in all their processes are told: steady on a machine
 that does something else as well, and count what is done while a core would be idle.
 """
 

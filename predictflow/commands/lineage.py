@@ -118,7 +118,7 @@ def _sources(answer: Json) -> "Tree":
     if more := answer["runs"][RUNS:]:
         tree.add(fact("experiment", f"and {len(more)} more runs of it, the oldest of {more[-1]['began']}"))
     for study in answer["studies"][:RUNS]:
-        tree.add(fact("study", study["name"], f"run {study['run']}", "has chosen these params, MLflow says"))
+        tree.add(fact(study["name"], f"run {study['run']}", "has chosen these params, MLflow says"))
     if answer["metrics"]:
         tree.add(_metrics(answer["metrics"]))
     tree.add(_commit(answer))

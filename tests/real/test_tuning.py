@@ -138,7 +138,7 @@ def test_a_study_is_no_training_and_what_it_chose_names_it(warm: Project):
     warm.repro()
     lineage = json.loads(warm.run("predictflow", "lineage", "--json").stdout)
     assert [study["run"] for study in lineage["studies"]] == [ended["run"]]
-    assert "study study 1" in warm.run("predictflow", "lineage").stdout
+    assert "study 1 run" in warm.run("predictflow", "lineage").stdout
 
     warm.edit("params.yaml", "folds: 5", "folds: 4")
     refused = tune(warm, "--trials", "3", code=1)
