@@ -73,6 +73,8 @@ def _read_parquet(path: Path, schema: Schema) -> Iterator[Batch]:
         read = 0
         for batch in file.iter_batches(BATCH, columns=names, use_threads=False):
             given = batch.to_pandas(ignore_metadata=True)
+            if isinstance(kind := given[schema.id].dtype, pd.CategoricalDtype):
+                given[schema.id] = given[schema.id].astype(kind.categories.dtype)
             yield Batch(np.arange(read + 1, read + len(given) + 1), given, given, {}, 0)
             read += len(given)
 
@@ -90,16 +92,20 @@ def _read_csv(path: Path, schema: Schema) -> Iterator[Batch]:
     read = told = 0
     for table in ahead(_tables(path, schema, header, names, note)):
         given = table.to_pandas()
-        odd = np.array([row.number - 1 for row in malformed], dtype="int64")
+        noted = malformed.copy()  # the next batch is being read meanwhile
+        odd = np.array([row.number - 1 for row in noted], dtype="int64")
         rows = _rows_in_file(np.arange(read + 1, read + len(given) + 1), odd)
         read += len(given)
-        new, told = malformed[told:], len(malformed)
+        new, told = noted[told:], len(noted)
         empty = _is_empty(given, schema.id)
         given, rows = given[~empty].reset_index(drop=True), rows[~empty]
         wrong = {
             row.number - 1: f"it has {row.actual_columns} of {row.expected_columns} fields" for row in new
         }
-        yield Batch(rows, given, schema.numbers(given), wrong, int(empty.sum()))
+        typed = schema.numbers(given)
+        for name, marked in schema.marked(given, typed).items():  # 1.000 is a thousand to some
+            typed[name] = typed[name].mask(marked, np.inf)
+        yield Batch(rows, given, typed, wrong, int(empty.sum()))
 
 
 def _check_text(path: Path, schema: Schema) -> list[str]:

@@ -29,7 +29,12 @@ DATA = {
 SCHEMA = Schema(Params({"data": DATA}))
 
 
-@pytest.fixture(scope="module", params=list(models.SETTINGS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name == "xgboost" else pytest.param(name, marks=pytest.mark.real) for name in models.SETTINGS
+    ],
+)
 def folder(request, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / request.param
     models.write(folder, request.param)
@@ -179,6 +184,19 @@ def test_customers_of_parquet_that_do_not_fit_are_told_as_it_holds_them(one, tmp
     apart = pd.read_csv(bad, sep=";", encoding="utf-16", decimal=",")
     assert apart["row"].tolist() == [41, 91, 92]
     assert apart["tenure"].tolist() == frame["tenure"].iloc[[40, 90, 91]].tolist()
+
+
+def test_a_whole_number_with_a_decimal_mark_is_not_guessed_at(one, tmp_path):
+    source = tmp_path / "raw.csv"
+    source.write_text(text(named(3)) + "1,000;M-9;1,5;1\n", encoding="utf-16")
+    with pytest.raises(UserError, match=r"column tenure is no finite number in row 4 \('1,000'\)"):
+        score(one, source)
+
+
+def test_ids_of_parquet_that_are_held_as_codes_are_ids(one, tmp_path):
+    source = write(tmp_path / "raw.parquet", named().astype({"member": "category"}))
+    score(one, source)
+    assert scores(source)["member"].tolist() == named()["member"].tolist()
 
 
 def test_where_nobody_can_be_scored_nothing_is_written(one, tmp_path):
