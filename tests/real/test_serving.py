@@ -80,6 +80,18 @@ def test_it_answers_raw_customers_with_the_numbers_of_the_folder(served, members
     assert len(set(answer.json()["predictions"])) > 100
 
 
+def test_a_scored_file_has_the_numbers_that_the_server_gives(served, members, warm_template, tmp_path):
+    from tests.people.project import Project
+
+    (tmp_path / "home").mkdir()
+    project = Project(warm_template, tmp_path / "home")
+    scores = tmp_path / "scores.parquet"
+    words = ("churn-predictor@staging", "data/customers.csv", "--output", str(scores))
+    project.run("python", "-m", "predictflow.cli", "predict", *words)
+    answer = post(served, members)
+    assert pd.read_parquet(scores)["probability"].tolist() == answer.json()["predictions"]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "told"),
     [
