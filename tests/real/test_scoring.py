@@ -7,6 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
+from benchmarks.scoring import BARE, OURS
 from tests.people.history import THIRD, History
 from tests.people.killer import SCORING, SCORING_POINTS, kill
 from tests.people.project import REPOSITORY, WAIT
@@ -76,3 +77,13 @@ def test_ten_times_as_many_customers_take_hardly_more_memory(history: History):
     few, many = (peak(history, times) for times in (60, 600))  # 37,200 and 372,000 customers
     assert many < MEMORY
     assert many - few < 100, "what grows are a probability and a hash of each customer, and what ranks them"
+
+
+@pytest.mark.slow
+def test_scoring_is_measured_beside_inplace_predict():
+    words = ("-m", "benchmarks.scoring", "--customers", "3000", "--markdown")
+    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [name for name, *_ in rows[2:]] == [OURS, BARE]
+    assert "- predict, MB: " in done.stdout
