@@ -10,7 +10,7 @@ from predictflow.adapters import git_worktree
 from predictflow.commands.completion import complete_handle
 from predictflow.console import fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
-from predictflow.formatting import SHORT, some_of
+from predictflow.formatting import SHORT, Json, some_of
 from predictflow.ledger.rebuilds import GRADES, SAME, fetch_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.reproduction.rebuild import CURRENT, OWN, Follow, RebuildResult, rebuild_all
@@ -144,6 +144,7 @@ def _draw(result: RebuildResult, enough: tuple[str, ...]) -> None:
 def _beneath(result: RebuildResult) -> Iterator[str]:
     inputs = result.inputs
     if result.verdict:
+        yield from _learned(result.verdict.learned)
         yield from _compared(result.verdict)
     else:
         yield from str(result.outcome).splitlines()
@@ -159,6 +160,14 @@ def _beneath(result: RebuildResult) -> Iterator[str]:
         yield "no input differs, nor Python, the CPU's kernel or the number of threads"
     if result.receipt:
         yield f"receipt {result.receipt}"
+
+
+def _learned(by: Json) -> Iterator[str]:
+    """Where and on what the model learned, if not as every model does without a choice."""
+    if by.get("engine") == "dask":
+        yield f"learned by {by['workers']} workers of Dask's, from {by['partitions']} partitions"
+    elif by.get("device") == "cuda":
+        yield "learned on a GPU"
 
 
 def _compared(verdict: Verdict) -> Iterator[str]:

@@ -16,6 +16,12 @@ from stages.support.params import flat
 from stages.support.paths import PARAMS, PROVENANCE
 
 OF_A_RUN = ("data.", "models.", "prepare.", "seed", "train.")  # MLflow notes some of its own beside them
+ALONE = {  # of a model that is older than these keys: there was nothing else
+    "train.engine": "local",
+    "train.workers": 1,
+    "train.partitions": 1,
+    "train.device": "cpu",
+}
 OF_TRAINING = ("train.", "validation.")  # metrics that a run holds beside those of the evaluation
 
 
@@ -128,7 +134,7 @@ def _of_model(project: Project, side: ComparedSide, content: str, lock: str | No
     metrics = {name: value for name, value in model.metrics.items() if not name.startswith(OF_TRAINING)}
     commits = [run.tags[COMMIT_TAG] for run in project.runs.get(content, []) if COMMIT_TAG in run.tags]
     revision = commits[0] if commits else None
-    return replace(side, params=params, metrics=metrics or None, revision=revision)
+    return replace(side, params=_whole(params), metrics=metrics or None, revision=revision)
 
 
 def _of_lock(project: Project, side: ComparedSide, model: Model) -> ComparedSide:
@@ -144,7 +150,7 @@ def _of_lock(project: Project, side: ComparedSide, model: Model) -> ComparedSide
     read = {path: md5 for stage in [*stages.values(), training] for path, md5 in _read_by(stage).items()}
     return replace(
         side,
-        params=_params(training),
+        params=_whole(_params(training)),
         evaluation=_params(evaluation) if measured else None,
         columns=next(columns, None),
         code={path: md5 for path, md5 in read.items() if path.endswith(".py")},
@@ -187,6 +193,11 @@ def _writer_of(stages: Json, path: str) -> Json:
 def _read_by(stage: Json) -> dict[str, str]:
     """{path: md5} of what a stage in a dvc.lock has read."""
     return {entry["path"]: entry["md5"] for entry in stage.get("deps", []) if "md5" in entry}
+
+
+def _whole(params: Json) -> Json:
+    """The params of a training, with those that it is older than."""
+    return ALONE | params if "train.model" in params else params
 
 
 def _params(stage: Json) -> Json:

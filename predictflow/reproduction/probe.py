@@ -10,8 +10,11 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 from pathlib import Path
+
+GPUS = Path("/proc/driver/nvidia/gpus")  # where NVIDIA's driver for Linux tells of them
 
 
 def machine() -> dict[str, str]:
@@ -19,12 +22,14 @@ def machine() -> dict[str, str]:
     import numpy  # noqa: F401  it brings the BLAS library that threadpoolctl asks
     from threadpoolctl import threadpool_info
 
+    texts = [file.read_text(encoding="utf-8") for file in sorted(GPUS.glob("*/information"))]
+    gpus = [name.strip() for text in texts for name in re.findall("^Model:(.*)", text, re.MULTILINE)]
     kernels = {library.get("architecture") for library in threadpool_info()} - {None}
     return {
         "python": platform.python_version(),
         "cpu": " ".join([platform.machine(), *sorted(kernels)]),
         "threads": os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),  # at most
-    }
+    } | ({"gpu": ", ".join(gpus)} if gpus else {})
 
 
 def difference(test: str, recorded: str, rebuilt: str) -> dict[str, float]:

@@ -77,10 +77,10 @@ class RebuildResult:
 
     def _comparison(self) -> Json:
         if not isinstance(self.outcome, RebuiltModel):
-            nothing = dict.fromkeys(("entries", "predictions", "requirements"))
+            nothing = dict.fromkeys(("entries", "predictions", "requirements", "learned"))
             return nothing | {"why_not": str(self.outcome), "differs": [], "notes": [], "machine": {}}
         compared = asdict(self.outcome.verdict)
-        compared = {key: compared[key] for key in ("entries", "differs", "predictions", "notes")}
+        compared = {key: compared[key] for key in ("entries", "differs", "predictions", "notes", "learned")}
         made = {"requirements": self.outcome.requirements, "machine": self.outcome.machine}
         return compared | made | {"why_not": None}
 

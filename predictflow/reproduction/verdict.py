@@ -7,12 +7,17 @@ from typing import Any
 from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
+from predictflow.lineage.sides import ALONE
 from stages.support.model_settings import cpu_family_notes
 from stages.support.params import flat
 from stages.support.paths import PARAMS
 
 TOLERANCE = 1e-6  # of a probability
-MACHINE = {"python": "Python", "cpu": "CPU kernel", "threads": "threads"}
+MACHINE = {"python": "Python", "cpu": "CPU kernel", "threads": "threads", "gpu": "GPU"}
+ANOTHER_DEVICE = (
+    "train.device: a CPU and a GPU add up in another order, and so may two GPUs: the same predictions are the"
+    " best that can come of another device"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Verdict:
         predictions: None where they were not compared.
         inputs: those that differ, the first one first: `kind`, `name`, `recorded`, `found`. One of the
             machine is listed also where it was not recorded (None), for it may be what differs.
-        notes: what is known of the settings, where the CPU may be of another family than the recorded one.
+        notes: what is known of the settings, where the CPU may be of another family than the recorded one, or
+            the device another.
+        learned: how the recorded model was, as `learned_by` tells.
     """
 
     grade: str
@@ -65,6 +72,7 @@ class Verdict:
     predictions: Predictions | None
     inputs: list[Json]
     notes: list[str] = field(default_factory=list)
+    learned: Json = field(default_factory=dict)
 
 
 def decide(recorded: Json, rebuilt: Json, inputs: list[Json], predictions: Predictions | None) -> Verdict:
@@ -83,10 +91,20 @@ def decide(recorded: Json, rebuilt: Json, inputs: list[Json], predictions: Predi
         for stage, of, name in [key]
     ]
     if recorded == rebuilt:
-        return Verdict(IDENTICAL, len(before), [], Predictions(None, 0.0), [])
+        return Verdict(IDENTICAL, len(before), [], Predictions(None, 0.0), [], learned=learned_by(recorded))
     same = predictions is not None and predictions.largest <= TOLERANCE
     notes = _notes(recorded) if _another_cpu(inputs) else []
-    return Verdict(SAME if same else DIFFERENT, len(before), differs, predictions, inputs, notes)
+    if any(pair["name"] in ("train.device", MACHINE["gpu"]) for pair in inputs):
+        notes.append(ANOTHER_DEVICE)
+    grade = SAME if same else DIFFERENT
+    return Verdict(grade, len(before), differs, predictions, inputs, notes, learned_by(recorded))
+
+
+def learned_by(stages: Json) -> Json:
+    """Where and on what a model learned, as the stages of its dvc.lock tell: the keys of ALONE, as they
+    stand under `train`."""
+    params = ALONE | _of("params", stages)
+    return {name.removeprefix("train."): params[name] for name in ALONE}
 
 
 def _another_cpu(inputs: list[Json]) -> bool:
@@ -155,7 +173,9 @@ def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     if _differs(lock) and not any(map(_differs, packages)):
         pairs.append(lock)  # its versions are the same, or not known
     before, now = _named(recorded.machine), _named(found.machine)
-    pairs += [_pair("machine", name, before, now) for name in MACHINE.values()]
+    on_cpu = recorded.params.get("train.device") != "cuda"
+    names = [name for key, name in MACHINE.items() if not (on_cpu and key == "gpu")]
+    pairs += [_pair("machine", name, before, now) for name in names]
     return [pair for pair in pairs if _differs(pair)]
 
 

@@ -1,7 +1,9 @@
 """What a rebuild tells beneath its verdict; tests/real/test_rebuild.py makes models again."""
 
+import pytest
+
 from predictflow.commands import rebuild
-from predictflow.ledger.rebuilds import GRADES, SAME
+from predictflow.ledger.rebuilds import GRADES, IDENTICAL, SAME
 from predictflow.reproduction.rebuild import RebuildResult
 from predictflow.reproduction.runner import RebuiltModel
 from predictflow.reproduction.selection import RebuildRequest
@@ -21,3 +23,19 @@ def test_a_setting_that_keeps_the_bytes_to_one_family_of_cpus_is_told_beneath_wh
         "first input that differs: machine CPU kernel: x86_64 Haswell, now aarch64 armv8"
         " models.xgboost.max_delta_step: …"
     )
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "told"),
+    [
+        ("dask", "cpu", "learned by 2 workers of Dask's, from 4 partitions compared: 100"),
+        ("local", "cuda", "learned on a GPU compared: 100"),
+        ("local", "cpu", "commit aaaaaaaaaaaa compared: 100"),
+    ],
+)
+def test_where_the_model_learned_is_told_if_it_was_a_choice(engine, device, told, capsys):
+    learned = {"engine": engine, "workers": 2, "partitions": 4, "device": device}
+    verdict = Verdict(IDENTICAL, 100, [], Predictions(None, 0.0), [], learned=learned)
+    request = RebuildRequest("HEAD", "c" * 32, "a" * 40, [], False)
+    rebuild._draw(RebuildResult(request, "own", RebuiltModel(verdict, "e" * 32, {}, [])), GRADES)
+    assert told in " ".join(capsys.readouterr().out.split())

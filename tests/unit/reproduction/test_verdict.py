@@ -5,7 +5,15 @@ import copy
 import pytest
 
 from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
-from predictflow.reproduction.verdict import Inputs, Predictions, decide, differing, outs, read_inputs
+from predictflow.reproduction.verdict import (
+    ANOTHER_DEVICE,
+    Inputs,
+    Predictions,
+    decide,
+    differing,
+    outs,
+    read_inputs,
+)
 
 STAGES = {
     "prepare": {
@@ -107,6 +115,43 @@ def test_a_setting_that_keeps_the_bytes_to_one_family_of_cpus_is_named_on_anothe
     assert [note.partition(":")[0] for note in verdict.notes] == (
         ["models.xgboost.monotone_constraints"] * told
     )
+
+
+ALONE = {"engine": "local", "workers": 1, "partitions": 1, "device": "cpu"}
+OVER_DASK = {"engine": "dask", "workers": 2, "partitions": 4, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("train", "learned"),
+    [({}, ALONE), ({"train": {"model": "xgboost"}}, ALONE), ({"train": OVER_DASK}, OVER_DASK)],
+    ids=["nothing tells", "before there was a choice", "two workers"],
+)
+def test_a_verdict_says_where_the_model_learned(train, learned):
+    recorded = copy.deepcopy(STAGES)
+    recorded["train"]["params"]["params.yaml"] |= train
+    assert decide(recorded, copy.deepcopy(recorded), [], None).learned == learned
+    assert decide(recorded, STAGES | {"evaluate": {}}, [], None).learned == learned
+
+
+def test_on_another_device_the_same_predictions_are_the_best_and_it_is_told_why():
+    recorded, rebuilt = copy.deepcopy(STAGES), copy.deepcopy(STAGES)
+    for stages, device in ((recorded, "cuda"), (rebuilt, "cpu")):
+        stages["train"]["params"]["params.yaml"]["train"] = {"device": device}
+    found = differing(
+        but(params=PARAMS | {"train.device": "cuda"}), but(params=PARAMS | {"train.device": "cpu"})
+    )
+    verdict = decide(recorded, rebuilt, found, Predictions(None, 0.0))
+    assert (verdict.grade, verdict.notes) == (SAME, [ANOTHER_DEVICE])
+
+
+def test_another_gpu_is_told_of_a_model_that_learned_on_one_alone():
+    def on(gpu: str, device: str) -> Inputs:
+        return but(machine=MACHINE | {"gpu": gpu}, params=PARAMS | {"train.device": device})
+
+    (told,) = differing(on("A100", "cuda"), on("H200", "cuda"))
+    assert tuple(told.values()) == ("machine", "GPU", "A100", "H200")
+    assert decide(STAGES, {}, [told], None).notes == [ANOTHER_DEVICE]
+    assert differing(on("A100", "cpu"), on("H200", "cpu")) == []
 
 
 def test_inputs_are_what_a_stage_read_and_none_wrote():
