@@ -20,8 +20,7 @@ def draw(trials: "list[FrozenTrial]", today: float, space: Space, folder: Path) 
     Args:
         today: the metric of the params of today.
     """
-    shown = complete(trials)
-    if len(shown) < FEWEST:
+    if len(complete(trials)) < FEWEST:
         return False
     import matplotlib
 
@@ -30,7 +29,7 @@ def draw(trials: "list[FrozenTrial]", today: float, space: Space, folder: Path) 
     from optuna.exceptions import ExperimentalWarning
     from optuna.visualization import matplotlib as drawing
 
-    study, metric = as_study(shown, space), space.metric
+    study, metric = as_study(trials, space), space.metric
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         _mend_history(drawing.plot_optimization_history(study, target_name=metric), today)
