@@ -40,6 +40,7 @@ def command(
       predictflow export bentoml churn-predictor@production --service service.py
     """
     project = Project.enter(context.obj)
+    project.require_model()
     project.require_versions()
     version = admit(project, handle)
     tag = bentoml.tag_of(version)

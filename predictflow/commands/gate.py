@@ -28,7 +28,7 @@ def command(context: click.Context, handle: str, stage: str | None, as_json: boo
     Examples:
       predictflow gate churn-predictor@production
       predictflow gate churn-predictor#production#7
-      content=$(predictflow gate --require production models/churn-predictor)
+      predictflow gate --require production models/churn-predictor
     """
     project = Project.enter(context.obj)
     project.require_model()

@@ -24,6 +24,7 @@ ASKED = [
     ["promote", "churn-predictor/1", "--to", "staging"],
     ["rollback"],
     ["gate", "churn-predictor@production"],
+    ["export", "bentoml", "churn-predictor@production"],
     ["audit"],
     ["audit", "--fix"],
     ["rebuild", "churn-predictor/7"],
@@ -195,6 +196,7 @@ def mounted(project: Project, mount: str) -> Answers:
 )
 def test_a_tree_that_takes_nothing_is_told(promoted: History, mount, cure):
     errors = walk(mounted(promoted.project, mount), still=False)
+    assert "no `bentoml` is on the PATH" in errors.pop("export bentoml churn-predictor@production")["error"]
     for words, answer in errors.items():
         assert cure in answer["cure"], (words, answer)
     assert {"promote churn-predictor/1 --to staging", "rollback"} <= errors.keys(), "something was written"
