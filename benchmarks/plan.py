@@ -20,6 +20,7 @@ from stages.support.paths import CUSTOMERS
 GB = 1e9
 HOUR = 3600
 HASHING = "md5 of the customer file"
+COSTS = ("cpu", "peak")  # of a stage; the seconds on the wall are those of one machine, on one day
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Line:
 
 
 def lines(small: Any, large: Any) -> tuple[dict[str, Line], dict[str, dict[str, Line]]]:
-    """({file: its bytes}, {stage: {"seconds" | "cpu" | "peak": it}}) of two runs of benchmarks.scale.
+    """({file: its bytes}, {step: {"cpu" | "peak": seconds of the CPU, MB}}) of two runs of benchmarks.scale.
 
     Raises ValueError where one of them is not the larger one.
     """
@@ -60,11 +61,9 @@ def lines(small: Any, large: Any) -> tuple[dict[str, Line], dict[str, dict[str, 
             points.append((run["customers"], cost))
         return Line.through(*points)
 
-    stages = {
-        stage: {kind: through("costs", stage, kind) for kind in ("seconds", "cpu", "peak")} for stage in SIDES
-    }
+    stages = {stage: {kind: through("costs", stage, kind) for kind in COSTS} for stage in SIDES}
     return {path: through("sizes", path) for path in large["sizes"]}, {
-        HASHING: {"seconds": through("hashing"), "cpu": through("hashing")},
+        HASHING: {"cpu": through("hashing")},
         **stages,
     }
 
@@ -95,13 +94,13 @@ def main() -> None:
     )
     cells = []
     for name, kinds in steps.items():
-        cell = [name, *(f"{kinds[kind].at(many) / HOUR:.1f}" for kind in ("seconds", "cpu"))]
+        cell = [name, f"{kinds['cpu'].at(many) / HOUR:.1f}"]
         if peak := kinds.get("peak"):  # in MB
             fits = peak.reaches(options.memory * 1000)
             cell += [f"{peak.each * 1e6:.0f}", f"{peak.at(many) / 1000:.0f}", f"{fits / 1e6:,.0f}"]
-        cells.append(cell + [""] * (6 - len(cell)))
+        cells.append(cell + [""] * (5 - len(cell)))
     fitting = f"millions in {options.memory:g} GB"
-    header = ("step", "hours", "core-hours", "bytes a customer in memory", "GB in memory", fitting)
+    header = ("step", "core-hours", "bytes a customer in memory", "GB in memory", fitting)
     show(f"{many:,} customers, one machine", header, cells, options.markdown)
     rate = large["sizes"][CUSTOMERS.as_posix()] / large["hashing"] / 1e6
     print(f"- {CUSTOMERS} is hashed at {rate:,.0f} MB/s")
