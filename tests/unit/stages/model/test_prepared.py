@@ -41,7 +41,7 @@ def test_the_curve_of_many_customers_is_of_those_that_their_ids_choose(tmp_path,
         for rows in (77, 1000):
             frame.to_parquet(train.TRAIN, index=False, row_group_size=rows)
             found[most, rows] = train.on_the_curve(settings())
-            assert len(train.customers(settings()).target) == 1000
+            assert len(train.customers(settings()).target) == train.count_customers() == 1000
         for one, other in zip(found[most, 77], found[most, 1000], strict=True):
             pd.testing.assert_frame_equal(one.frame, other.frame)
     sizes = {most: [len(side.target) for side in found[most, 77]] for most in (300, 1000)}
