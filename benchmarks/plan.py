@@ -4,7 +4,7 @@
     python -m benchmarks.scale --customers 5000000 --json five.json
     python -m benchmarks.plan one.json five.json --customers 1000000000 --memory 64
 
-It is an extrapolation: nobody has run it.
+It is an extrapolation: nobody has run it. docs/a-billion-customers.md tells what is no straight line.
 """
 
 import argparse
