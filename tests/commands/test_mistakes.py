@@ -36,7 +36,7 @@ ASKED = [
 
 
 def test_every_command_is_asked():
-    """But for tune, which holds params.yaml to what the stages do, in their words: tests/real/test_tuning.py asks it."""
+    """But for tune, which holds params.yaml to what the stages do, in their words: it has tests of its own."""
     assert {words[0] for words in ASKED} | {"tune"} == set(cli.COMMANDS)
 
 
