@@ -36,7 +36,7 @@ ASKED = [
 
 
 def test_every_command_is_asked():
-    """But for tune, which holds params.yaml to what the stages do, in their words: tests of its own ask it."""
+    """But for tune, which holds params.yaml to what the stages do, in their words: its own tests ask it."""
     assert {words[0] for words in ASKED} | {"tune"} == set(cli.COMMANDS)
 
 
