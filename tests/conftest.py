@@ -3,6 +3,7 @@ belongs to which tier. The fixtures are in fixtures.py, the people who act in te
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,10 @@ BEGUN = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all processes of this run one folder."""
+    """Give all processes of this run one folder, and let Ctrl-C reach those that a test starts: begun in the
+    background, they would ignore it."""
     if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if has_room(MEMORY):
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
         where = os.environ.get("PYTEST_DEBUG_TEMPROOT")

@@ -1,6 +1,7 @@
 """Studies in MLflow: a run for each, and beneath it one for each trial. They have an experiment of their own:
 no reader of trainings takes them for some."""
 
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ class StudyRun:
         """Log a trial that ended, as a run beneath the study's."""
         from mlflow.entities import Metric, Param, RunTag
 
-        with _told():
+        with _told(), _uninterrupted():
             run_id = self._begun.get(trial.number) or self._begin(trial)
             self._client.log_batch(
                 run_id,
@@ -110,7 +111,7 @@ class StudyRun:
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        with _told():
+        with _told(), _uninterrupted():
             there = self._client.get_run(self.id).data.params
             self._client.log_batch(
                 self.id,
@@ -122,6 +123,27 @@ class StudyRun:
     def add_files(self, folder: Path) -> None:
         with _told():
             self._client.log_artifacts(self.id, str(folder))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let a Ctrl-C wait for the end of the block, and a second one end it: stopped amid a write, MLflow may
+    leave its database locked, and the run could not be ended."""
+    before = signal.getsignal(signal.SIGINT)
+    asked: list[tuple[Any, ...]] = []
+
+    def note(*how: Any) -> None:
+        if asked and callable(before):
+            before(*how)
+        asked.append(how)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked and callable(before):  # it is not where Ctrl-C is ignored
+        before(*asked[0])
 
 
 @contextmanager

@@ -45,7 +45,6 @@ def stop(project: Project, how: signal.Signals, trials: int, *words: str) -> tup
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
 
     def so_far() -> bool:
