@@ -106,11 +106,11 @@ def require_content(project: Project, stage: str, handle: str) -> Json:
         others = " or ".join(sorted(f"content {other}" if other else "no model" for other in asked))
         stands = f"{content} stands" if content else "nothing stands"
         against.append(f"{handle} is {others}, but {stands} in {stage}")
-    elif len(asked) > 1 and not against:
-        raise ambiguous(project, handle, targets)
+    elif len(asked) > 1 and not against and not (project.start / handle).is_dir():
+        raise ambiguous(project, handle, targets)  # of a folder all files are compared: it is each of them
     else:
         against += [message for message in _of_handle(project, handle, content) if message not in against]
-    answer["asked"] = asked.pop() if len(asked) == 1 else None
+    answer["asked"] = asked.pop() if len(asked) == 1 else content if content in asked else None
     answer["passed"] = not against and not project.unseen
     return answer
 

@@ -83,7 +83,8 @@ def _of_the_checkout(project: Project) -> Target:
 def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     path = project.start / handle
     if path.is_dir():
-        yield from _folder(project, path, looked)
+        targets, own = list(_folder(project, path, looked)), _beside(project, path)
+        yield from [target for target in targets if target.model == own] or targets
     elif path.is_file():
         digest = parse_pointer(path.read_bytes()) if path.suffix == ".dvc" else _md5(path)
         inside = _inside(project, path)
@@ -100,6 +101,14 @@ def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]
             looked.append(f"no file or folder {handle}, neither on the disk nor in HEAD's dvc.lock")
         else:
             yield from _of_md5(project, recorded, handle)
+
+
+def _beside(project: Project, folder: Path) -> str | None:
+    """The content that the provenance beside the project's own model folder has: other params, such as those
+    of the learning curve, may give the same files."""
+    provenance = folder.parent / PROVENANCE.name
+    own = _inside(project, folder) == MODEL_FOLDER.as_posix() and provenance.is_file()
+    return hashes.md5(provenance) if own else None
 
 
 def _inside(project: Project, path: Path) -> str | None:

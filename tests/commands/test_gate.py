@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from stages.support import hashes
 from tests.people.history import History
 
 MODEL = "churn-predictor"
@@ -103,6 +104,24 @@ def test_customers_are_no_model_in_production(promoted: History):
 def test_a_file_that_several_models_have_is_not_told_to_be_the_one_in_production(promoted: History):
     shared = promoted.made[IN_PRODUCTION].md5s["models/churn-predictor/serving.py"]
     assert "may be any of" in require(promoted, shared, code=2)["error"]
+
+
+def test_a_folder_whose_files_another_model_has_too_is_what_stands_in_production(promoted: History):
+    """They differ in params alone, such as the share of customers that the learning curve is measured on."""
+    made, project = promoted.made[IN_PRODUCTION], promoted.project
+    given = project.folder.parent / "given"
+    shutil.copytree(promoted.files(IN_PRODUCTION), given)
+    project.run("git", "checkout", "--quiet", "-B", "twins", str(made.commit))
+    project.run("dvc", "checkout", "--quiet")
+    project.edit("models/provenance.json", '"validation_share": 0.2', '"validation_share": 0.3')
+    twin = hashes.md5(project.folder / "models/provenance.json")
+    project.edit("dvc.lock", made.content, twin)
+    project.commit("another share")
+    assert require(promoted, str(given))["asked"] == made.content
+    told = require(promoted, "models/churn-predictor", code=1)
+    assert told["against"] == [
+        f"models/churn-predictor is content {twin}, but {made.content} stands in production"
+    ]
 
 
 def test_a_folder_with_a_file_more_is_not_what_stands_in_production(promoted: History):
