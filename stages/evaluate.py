@@ -24,10 +24,11 @@ def main() -> None:
     with beside(evaluate, settings) as told, progress("measuring"):
         store = open_store(settings)
         with resumed(store) as run_id:
-            print(finish(told))
+            result = finish(told)
             ensure_unchanged(inputs)
             params.ensure_unchanged(used, settings)
             complete(store, run_id, evaluated=True)
+    print(result)
 
 
 def used(settings: params.Params) -> dict[str, Any]:
