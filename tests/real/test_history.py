@@ -91,12 +91,8 @@ def test_another_environment_than_the_locked_one_is_refused_and_nothing_is_lost(
     assert f"xgboost: 1.7.6 is locked, {installed} is installed" in told
     assert "Cure: `make repro`" in told
     assert "Traceback" not in told
-    assert outputs(members) != before, "the failed stage keeps its outputs: there is nothing to bring back"
+    assert outputs(members) == before, "those of the last good run stay"
 
-    (cure,) = re.findall(r"Nothing is lost: `(.*?)`", told)
-    for command in cure.split(" && "):
-        members.run(*command.split())
-    assert outputs(members) == before
     members.run("git", "checkout", "--quiet", "--", "requirements.lock")
     assert "Data and pipelines are up to date." in members.repro()
     assert len(members.runs()) == 1
