@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,18 @@ SHORT_TIMEOUTS = {
 HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
 
 
+def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
+    """What a search of MLflow's client finds, page after page."""
+    entities: list[Any] = []
+    token = None
+    while True:
+        page = search(max_results=PAGE_SIZE, page_token=token, **asked)
+        entities += page
+        token = page.token
+        if not token:
+            return entities
+
+
 class Client:
     """A store of any kind, asked through MLflow."""
 
@@ -52,23 +64,13 @@ class Client:
         """Every page of a search. A store that has failed once is not waited for again."""
         if self._failed is None:
             try:
-                return self._pages(search, asked)
+                return all_pages(getattr(self._client, search), **asked)
             except UserError as error:
                 self._failed = Unreachable(masked(str(error).splitlines()[0]))
             except Exception as error:  # of MLflow, of its database's driver, of the network
                 lines = str(error).splitlines() or [type(error).__name__]
                 self._failed = Unreachable(f"{self.where} cannot be read: {masked(lines[0])}")
         raise self._failed
-
-    def _pages(self, search: str, asked: dict[str, Any]) -> list[Any]:
-        entities: list[Any] = []
-        token = None
-        while True:
-            page = getattr(self._client, search)(max_results=PAGE_SIZE, page_token=token, **asked)
-            entities += page
-            token = page.token
-            if not token:
-                return entities
 
     @cached_property
     def _all_experiments(self) -> list[Any]:

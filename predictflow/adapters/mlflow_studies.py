@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.mlflow_entities import PAGE_SIZE, STUDIES_TAG, STUDY_TAG
+from predictflow.adapters.mlflow_client import all_pages
+from predictflow.adapters.mlflow_entities import STUDIES_TAG, STUDY_TAG
 from predictflow.adapters.mlflow_store import store_errors
 from predictflow.errors import masked
 from stages.support.errors import UserError
@@ -59,22 +60,15 @@ class StudyRun:
         self._store, self._client = store, store.client
         self._tags = {STUDY_TAG: study_id}
         with _told(), store.lock:
-            found = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+            wanted = f"tags.`{STUDY_TAG}` = '{study_id}'"
+            of_studies = [store.experiment_id]
+            found = all_pages(self._client.search_runs, experiment_ids=of_studies, filter_string=wanted)
             parents = [run.info.run_id for run in found if TRIAL_TAG not in run.data.tags]
             self.id: str = parents[0] if parents else store.create(name, {**self._tags, **tags})
             self._client.set_tag(self.id, "mlflow.source.name", "predictflow tune")
         trials = [run for run in found if TRIAL_TAG in run.data.tags]
         self._begun = {int(run.data.tags[TRIAL_TAG]): run.info.run_id for run in trials}
         self.logged = {int(run.data.tags[TRIAL_TAG]) for run in trials if run.info.status != "RUNNING"}
-
-    def _search(self, wanted: str) -> list[Any]:
-        of_studies, runs, token = [self._store.experiment_id], [], None
-        while True:
-            page = self._client.search_runs(of_studies, wanted, max_results=PAGE_SIZE, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
 
     @contextmanager
     def running(self) -> Iterator[None]:

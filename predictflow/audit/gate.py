@@ -110,7 +110,8 @@ def require_content(project: Project, stage: str, handle: str) -> Json:
         raise ambiguous(project, handle, targets)  # of a folder all files are compared: it is each of them
     else:
         against += [message for message in _of_handle(project, handle, content) if message not in against]
-    answer["asked"] = asked.pop() if len(asked) == 1 else content if content in asked else None
+    named = asked & {content} or asked
+    answer["asked"] = named.pop() if len(named) == 1 else None
     answer["passed"] = not against and not project.unseen
     return answer
 

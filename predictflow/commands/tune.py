@@ -134,21 +134,11 @@ def _draw(answer: Json) -> None:
 
 
 def _table(answer: Json) -> "Table":
-    """A column for each of the best trials and for today's params, a line for each number and setting."""
-    entries = {f"trial {entry['trial']}": entry for entry in answer["best"]} | {"today": answer["today"]}
-    names = dict.fromkeys(name for entry in entries.values() for name in entry["params"])
-    rows = [
-        (answer["metric"], *(f"{entry['value']:.4f}" for entry in entries.values())),
-        *((f"  {end}", *(f"{entry[end]:.4f}" for entry in entries.values())) for end in ("low", "high")),
-        *(
-            (
-                name.removeprefix("models."),
-                *(str(entry["params"].get(name, "")) for entry in entries.values()),
-            )
-            for name in names
-        ),
-    ]
-    return draw_table(("", *entries), rows, right=list(entries))
+    from predictflow.tuning import report
+
+    columns, lines = report.table(answer)
+    rows = [(f"  {name}" if name in ("low", "high") else name, *values) for name, values in lines]
+    return draw_table(("", *columns), rows, right=columns)
 
 
 def _draw_choice(answer: Json) -> None:

@@ -10,11 +10,10 @@ from predictflow.adapters import bentoml_store
 from predictflow.adapters.mlflow_entities import Version
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
-from predictflow.verification.content import held_in_cache, known_model
+from predictflow.verification.content import copy_from_cache, known_model
 from predictflow.verification.mlflow_files import folder_mismatches
 from stages.support.errors import UserError
 from stages.support.files import atomic_write
-from stages.support.paths import MODEL_FOLDER
 from stages.support.progress import progress
 
 BUILDING = ".predictflow"  # in BentoML's folder: a store of its own, from which a whole model is moved
@@ -81,8 +80,7 @@ def _import(project: Project, version: Version, model: Model, python: Path, plac
     shutil.rmtree(building, ignore_errors=True)  # of one that was killed
     folder = building / "model"
     folder.mkdir(parents=True)
-    for name, md5 in model.files.items():
-        shutil.copyfile(held_in_cache(project, f"{MODEL_FOLDER}/{name}", md5), folder / name)
+    copy_from_cache(project, model, folder)
     labels = {"content": model.content, "version": str(version.number)}
     bentoml_store.import_model(python, building, tag, folder, labels)
     made = bentoml_store.place_of(building, tag)

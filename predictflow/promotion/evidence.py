@@ -4,7 +4,6 @@ The code that lies in a model's folder is run to score customers, but only where
 what provenance.json in Git says.
 """
 
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from predictflow.ledger.rebuilds import fetch_rebuilds, newest_verdict, read_reb
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.promotion.policy import Comparison, Evidence, Settings
-from predictflow.verification.content import ContentCheck, held_in_cache, recorded_model
+from predictflow.verification.content import ContentCheck, copy_from_cache, held_in_cache, recorded_model
 from stages.data import customer_index
 from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, TRAIN_INDEX
@@ -185,8 +184,7 @@ def _scores(project: Project, version: Version, model: Model, rows: "pd.DataFram
     from predictflow.scoring.model import Unscorable, scorer
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, md5 in model.files.items():
-            shutil.copyfile(held_in_cache(project, f"{MODEL_FOLDER}/{name}", md5), Path(folder, name))
+        copy_from_cache(project, model, Path(folder))
         try:
             return scorer(Path(folder))(rows)
         except Unscorable as error:

@@ -8,7 +8,7 @@ from predictflow.adapters.mlflow_entities import CHOICE_TAG, MD5_PREFIX
 from predictflow.adapters.mlflow_studies import TrialRecord
 from predictflow.formatting import Json
 from predictflow.lineage.studies import choice_md5
-from predictflow.tuning import inputs
+from predictflow.tuning import report
 from predictflow.tuning.journal import Journal
 from predictflow.tuning.space import MODEL, Space
 
@@ -37,10 +37,8 @@ def _milliseconds(moment: datetime | None) -> int:
 
 
 def tags(study: Journal, space: Space, answer: Json) -> dict[str, str]:
-    """The md5s that a study stands on and, for lineage, of what it has chosen so far."""
-    begun = study.record["inputs"]
-    found = {f"predictflow.{kind}": digest for kind, digest in inputs.md5s(begun).items()}
-    found |= {f"{MD5_PREFIX}{path}": digest for path, digest in begun["data"].items()}
+    """For lineage: the md5s of the data, and of what the study has chosen so far."""
+    found = {f"{MD5_PREFIX}{path}": digest for path, digest in study.record["inputs"]["data"].items()}
     if answer["best"]:
         found[CHOICE_TAG] = choice_md5(chosen(space, answer["best"][0]["params"]))
     return found
@@ -92,13 +90,8 @@ def note(answer: Json) -> str:
 
 
 def _table(answer: Json) -> Iterator[str]:
-    """A column for each of the best trials and for today's params, a line for each number and setting."""
-    entries = {f"trial {entry['trial']}": entry for entry in answer["best"]} | {"today": answer["today"]}
-    yield f"| | {' | '.join(entries)} |"
-    yield f"|{'---|' * (len(entries) + 1)}"
-    numbers = {answer["metric"]: "value", "low": "low", "high": "high"}
-    for head, key in numbers.items():
-        yield f"| {head} | {' | '.join(f'{entry[key]:.4f}' for entry in entries.values())} |"
-    for name in dict.fromkeys(name for entry in entries.values() for name in entry["params"]):
-        values = (str(entry["params"].get(name, "")) for entry in entries.values())
-        yield f"| {name.removeprefix('models.')} | {' | '.join(values)} |"
+    columns, lines = report.table(answer)
+    yield f"| | {' | '.join(columns)} |"
+    yield f"|{'---|' * (len(columns) + 1)}"
+    for name, values in lines:
+        yield f"| {name} | {' | '.join(values)} |"

@@ -37,6 +37,7 @@ def answer(journal: Journal, space: Space, today: list[float]) -> Json:
     """
     confidence = space.params["evaluate.confidence"]
     ranked = best_first(journal.trials, space)
+    compared = difference(ranked[0].user_attrs["scores"], today, confidence) if ranked else None
     counted = Counter(trial.state.name.lower() for trial in journal.trials)
     return {
         "study": journal.number,
@@ -47,8 +48,8 @@ def answer(journal: Journal, space: Space, today: list[float]) -> Json:
         "trials": {state: counted[state] for state in ("complete", "pruned", "fail")},
         "best": [trial_entry(trial, confidence) for trial in ranked[:SHOWN]],
         "today": {"params": space.today()} | estimate(today, confidence).as_json(),
-        "comparison": _compared(ranked[0], today, space).as_json() if ranked else None,
-        "better": _verdict(ranked[0], today, space) if ranked else None,
+        "comparison": compared.as_json() if compared else None,
+        "better": verdict(compared, space) if compared else None,
         "importance": importance(journal.trials, space),
         "failed": [
             {"trial": trial.number, "error": trial.user_attrs["error"]}
@@ -66,17 +67,26 @@ def trial_entry(trial: "FrozenTrial", confidence: float) -> Json:
     } | estimate(trial.user_attrs["scores"], confidence).as_json()
 
 
-def _compared(winner: "FrozenTrial", today: list[float], space: Space) -> Estimate:
-    return difference(winner.user_attrs["scores"], today, space.params["evaluate.confidence"])
-
-
-def _verdict(winner: "FrozenTrial", today: list[float], space: Space) -> str:
+def verdict(compared: Estimate, space: Space) -> str:
     """ "yes"; "not better than chance", where the interval holds no difference; "no"."""
-    compared = _compared(winner, today, space)
     if not space.is_better(compared.value, 0.0):
         return "no"
     surely = compared.low if space.direction == "maximize" else compared.high
     return "yes" if space.is_better(surely, 0.0) else "not better than chance"
+
+
+def table(answer: Json) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """A column for each of the best trials and for today's params, a line for each number and setting: (the
+    columns' names, each line's name and values)."""
+    entries = {f"trial {entry['trial']}": entry for entry in answer["best"]} | {"today": answer["today"]}
+    lines = [
+        (head, [f"{entry[key]:.4f}" for entry in entries.values()])
+        for head, key in {answer["metric"]: "value", "low": "low", "high": "high"}.items()
+    ]
+    for name in dict.fromkeys(name for entry in entries.values() for name in entry["params"]):
+        values = [str(entry["params"].get(name, "")) for entry in entries.values()]
+        lines.append((name.removeprefix("models."), values))
+    return list(entries), lines
 
 
 def importance(trials: "list[FrozenTrial]", space: Space) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Is what lies here the content that is meant? Registry, Git, MLflow's files and DVC's cache, compared."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -201,6 +202,12 @@ def held_in_cache(project: Project, path: str, md5: str) -> Path:
     if mismatch := cache_mismatch(project, path, md5):
         raise Unreachable(mismatch.message)
     return project.storage.place(md5)
+
+
+def copy_from_cache(project: Project, model: Model, folder: Path) -> None:
+    """Copy a model's files into a folder. Raises Unreachable where DVC's cache does not hold their bytes."""
+    for name, md5 in model.files.items():
+        shutil.copyfile(held_in_cache(project, f"{MODEL_FOLDER}/{name}", md5), folder / name)
 
 
 def cache_mismatch(project: Project, path: str, md5: str) -> Mismatch | None:

@@ -6,16 +6,15 @@ brought from Debian and PyPI (some minutes, 2 GB) and kept in ~/.cache/predictfl
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from stages.model.families import FAMILIES
 from stages.support.hashes import md5
-from stages.support.paths import CUSTOMERS, DVC_LOCK, MARKER, PROVENANCE
+from stages.support.paths import DVC_LOCK, MARKER, PROVENANCE
 from tests.people import emulated
 from tests.people.emulated import Emulated, Unobtainable
-from tests.people.project import REPOSITORY, Project, copy_repository
+from tests.people.project import REPOSITORY, Project
 
 pytestmark = [pytest.mark.arm, pytest.mark.timeout(3 * emulated.WAIT)]
 STAGES = ("prepare", "train", "evaluate", "register")
@@ -38,19 +37,6 @@ def arm() -> Emulated:
     told = machine.run(REPOSITORY, os.environ, "-c", "import platform, numpy; print(platform.machine())")
     assert told == "aarch64\n"
     return machine
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """The project with its customers, committed, and none of its outputs."""
-    made = Project(tmp_path / "project", tmp_path / "home")
-    for folder in (made.folder, tmp_path / "home"):
-        folder.mkdir()
-    copy_repository(made.folder)
-    shutil.copyfile(REPOSITORY / CUSTOMERS, made.folder / CUSTOMERS)
-    made.run("git", "init", "--quiet", "--initial-branch=main")
-    made.commit("the project")
-    return made
 
 
 def run_here(project: Project, *stages: str) -> tuple[dict[str, str], str]:

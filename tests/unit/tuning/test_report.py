@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from optuna.trial import create_trial
 
 from predictflow.lineage.studies import choice_md5
 from predictflow.tuning import folds, inputs, report
@@ -37,8 +36,8 @@ def test_what_the_folds_have_in_common_cancels_out_of_a_difference():
 def test_a_verdict_follows_from_the_interval_of_the_difference(space, tree, scores, metric, verdict):
     tree["tune"]["metric"] = metric
     chosen = type(space).read(space.params.__class__(tree))
-    trial = create_trial(value=float(np.mean(scores)), user_attrs={"scores": scores, "seconds": 1.0})
-    assert report._verdict(trial, [0.80] * 5, chosen) == verdict
+    compared = difference(scores, [0.80] * 5, chosen.params["evaluate.confidence"])
+    assert report.verdict(compared, chosen) == verdict
 
 
 def test_a_customers_fold_is_decided_by_the_id_alone():
