@@ -67,7 +67,8 @@ def _draw(answer: Json) -> None:
     console = open_console()
     console.print(fact(answer["model"], f"as it was at {answer['at']}" if answer["at"] else ""))
     for stage, stands in answer["standing"].items():
-        console.print(fact(f"  {stage.capitalize()}", *_where(stands)))
+        was_used = any(receipt["stage"] == stage for receipt in answer["receipts"])
+        console.print(fact(f"  {stage.capitalize()}", *_where(stands, was_used)))
     console.print()
     for receipt in answer["receipts"]:
         console.print(_line(receipt))
@@ -110,9 +111,11 @@ def _last(rebuilds: list[Json]) -> list[Json]:
     return list(newest.values())
 
 
-def _where(stands: Json | None) -> list[str]:
+def _where(stands: Json | None, was_used: bool) -> list[str]:
+    """What stands in a stage. Where no receipt has ever named the stage, a version may be there all the same:
+    `register` writes none."""
     if stands is None:
-        return ["empty"]
+        return ["empty" if was_used else "no receipt"]
     return [f"version {stands['version']}", f"since {stands['since']}", f"by {stands['who']}", stands["tag"]]
 
 

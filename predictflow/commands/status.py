@@ -99,7 +99,7 @@ def _stage_line(status: standing.Status, stage: str) -> str:
     if status.store is None:
         return "not known"
     lines = (
-        _joined(version.name, _numbers(version), _ago(version.registered))
+        _joined(version.name, _numbers(version), f"registered {_ago(version.registered)}")
         for version in status.store.in_stage[stage]
     )
     return "\n".join(lines) or "no version"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
-from predictflow.formatting import stage_and_aliases
+from predictflow.formatting import some_of, stage_and_aliases
 from predictflow.lineage.history import in_folder
-from predictflow.lineage.names import what_there_is
+from predictflow.lineage.names import nearest_names, what_there_is
 from predictflow.lineage.project import Project
 from predictflow.lineage.scored import ScoredFile, find_named, find_scored
 from stages.support import hashes
@@ -274,9 +274,11 @@ def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
 
 
 def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
-    lines = [f"{handle} is not known here:", *(f"  {line}" for line in dict.fromkeys(looked))]
+    near = some_of(nearest_names(project, handle))
+    lines = [f"{handle} is not known here{f'. Did you mean {near}?' if near else ':'}"]
+    lines += [f"  {line}" for line in dict.fromkeys(looked)]
     lines += [f"  not looked at: {line}" for line in project.unseen]
-    lines += what_there_is(project, handle)
+    lines += what_there_is(project)
     lines.append(
         "Cure: `git fetch --all --tags` and `dvc exp pull origin --all-commits` bring what others have"
         " pushed; `predictflow status` tells what is here."

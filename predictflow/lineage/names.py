@@ -16,11 +16,14 @@ def known_names(project: Project) -> list[str]:
     return sorted(names)
 
 
-def what_there_is(project: Project, handle: str) -> list[str]:
+def nearest_names(project: Project, handle: str) -> list[str]:
+    """The names that a handle may be meant for, the likeliest first."""
+    return get_close_matches(handle, known_names(project), NEAR)
+
+
+def what_there_is(project: Project) -> list[str]:
     """A line for each kind of name that there is, to be told with a handle that names nothing."""
-    near = get_close_matches(handle, known_names(project), NEAR)
     kinds = {
-        "near it": near,
         "versions": [version.name for version in project.versions],
         "aliases": [f"{version.model}@{alias}" for version in project.versions for alias in version.aliases],
         "experiments": [ref.name for ref in project.repository.refs if ref.kind == "experiment"],

@@ -97,6 +97,7 @@ def test_it_tells_who_when_why_and_from_what_to_what_the_newest_first(history: H
     text = history.told("history")
     for told in ("production 3 → 5", "production empty → 3", "complaints", "roc_auc 0.", "brier 0.3 above"):
         assert told in text
+    assert "Staging no receipt" in text, "register has put a version there"
 
 
 def test_it_tells_what_was_in_production_at_any_moment(history: History, promoted):
