@@ -28,6 +28,8 @@ ASKED = [
     ["export", "bentoml", "churn-predictor@production"],
     ["audit"],
     ["audit", "--fix"],
+    ["doctor"],
+    ["doctor", "--fix"],
     ["rebuild", "churn-predictor/7"],
     ["prune", "--dry-run"],
     ["prune", "--yes"],
@@ -64,7 +66,15 @@ def walk(told: Answers, still: bool = True) -> dict[str, dict[str, str]]:
     return errors
 
 
-READERS = {"lineage", "diff", "find-customer", "status", "experiments", "predict"}  # they go by any model
+READERS = {
+    "lineage",
+    "diff",
+    "find-customer",
+    "status",
+    "doctor",
+    "experiments",
+    "predict",
+}  # they go by any model
 
 
 def broken_params(made: History) -> tuple[set[str], str, str]:

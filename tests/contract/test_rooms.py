@@ -16,6 +16,7 @@ FLOORS = (
     ("cli", "telco"),
     ("commands",),
     ("maintenance",),
+    ("doctor",),
     ("audit",),
     ("tuning",),
     ("promotion",),

@@ -1,0 +1,87 @@
+"""All checks, group by group, and what `doctor --fix` does about them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from predictflow.audit.fixes import Fix, FixContext
+from predictflow.doctor import environment, git
+from predictflow.doctor.check import Asked, Check, Checks, Group, State, told
+from predictflow.errors import Unreachable, masked
+from predictflow.lineage.project import Project
+from stages.support.errors import UserError
+from stages.support.progress import progress
+
+# In the order in which they are looked at and told.
+GROUPS: tuple[tuple[Group, Checks], ...] = (
+    (environment.GROUP, environment.checks),
+    (git.GROUP, git.checks),
+)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found.
+
+    Attributes:
+        mended: what was done by `--fix`, a sentence each.
+        failed: what could not be done, each with its reason.
+    """
+
+    checks: list[Check]
+    mended: list[str]
+    failed: list[str]
+
+
+def examine(project: Project, asked: Asked) -> list[Check]:
+    """What every check finds; nothing is changed."""
+    checks: list[Check] = []
+    with progress("looking") as tell:
+        for group, look in GROUPS:
+            tell(f"looking at {group.name}")
+            checks += guarded(group, look, project, asked)
+    return checks
+
+
+def guarded(group: Group, look: Checks, project: Project, asked: Asked) -> Iterator[Check]:
+    """The checks of a group; where it cannot go on, what is left of it is not known, for that reason."""
+    left = dict(group.entries)
+    try:
+        for check in look(project, asked):
+            left.pop(check.name, None)
+            yield check
+    except (UserError, Unreachable, OSError) as error:
+        for name in left:
+            yield group.unknown(name, *told(error))
+
+
+def mend(project: Project, asked: Asked) -> Examined:
+    """Do what takes no decision, and look again."""
+    root = project.repository.require_root()
+    checks = examine(project, asked)
+    mended: list[str] = []
+    failed: list[str] = []
+    context = FixContext(project, project.model or "")
+    for fix in dict.fromkeys(fix for check in checks for fix in check.fixes):
+        try:
+            mended.append(_apply(fix, context))
+        except (UserError, Unreachable, OSError) as error:
+            failed.append(f"{fix}: {told(error)[0]}")
+    if mended or failed:
+        checks = examine(Project.enter(root, by_index=True, keep=False), asked)
+    return Examined(checks, mended, failed)
+
+
+def _apply(fix: Fix, context: FixContext) -> str:
+    """Raises UserError, Unreachable or OSError where it cannot be applied."""
+    try:
+        return fix.apply(context)
+    except (UserError, Unreachable, OSError):
+        raise
+    except Exception as error:  # of MLflow, of its database's driver, of the network
+        raise Unreachable(masked(str(error))) from error
+
+
+def exit_code(checks: list[Check]) -> int:
+    """0 healthy, 1 something is wrong, 2 something could not be looked at."""
+    states = {check.state for check in checks}
+    return 1 if State.PROBLEM in states else 2 if State.UNKNOWN in states else 0
