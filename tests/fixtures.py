@@ -71,6 +71,11 @@ def released_template() -> Path:
 
 
 @pytest.fixture(scope="session")
+def succeeded_template() -> Path:
+    return templates.laid_out("succeeded")
+
+
+@pytest.fixture(scope="session")
 def store_template() -> Path:
     return templates.laid_out("store")
 

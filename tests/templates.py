@@ -28,7 +28,13 @@ from tests.people.project import top as top_of_this_run
 Maker = Callable[[Path], None]
 KEPT = REPOSITORY / ".pytest_cache/templates"
 MAKERS: dict[str, Maker] = {}
-OF_COMMANDS = ("promoted", "restored", "audited", "released")  # predictflow/ has had a hand in these
+OF_COMMANDS = (
+    "promoted",
+    "restored",
+    "audited",
+    "released",
+    "succeeded",
+)  # predictflow/ has had a hand in these
 UNUSED = 3600  # seconds after which another state of the code is no longer worked at
 STORE = "project/mlflow_data/mlflow.db"
 # Where MLflow's database says that files lie.
@@ -235,6 +241,28 @@ def make_released(top: Path) -> None:
     made = History(Project(top / "project", top / "home").hurry(), {})
     for stage in ("production", "archived", "production"):
         made.told("promote", "churn-predictor/1", "--to", stage, "--reason", "the spring offer")
+
+
+@template
+def make_succeeded(top: Path) -> None:
+    """The published project with a second model, in Production after the first, and an experiment on it,
+    `apart`; all but that is pushed."""
+    copy("published", top)
+    relocate(top)
+    made = History(Project(top / "project", top / "home").hurry(), {})
+    project = made.project
+    project.edit("params.yaml", "margin: 0.01", "margin: 0.1")
+    project.commit("a wide margin: of some hundred customers nothing is sure")
+    made.told("promote", "churn-predictor/1", "--to", "production")
+    project.edit("params.yaml", "max_depth: 2", "max_depth: 1")
+    project.repro()
+    project.commit("a shallower model")
+    made.told("promote", "churn-predictor/2", "--to", "production", "--reason", "newer")
+    project.run("dvc", "exp", "run", "--quiet", "--name", "apart", "-S", "seed=1", "evaluate")
+    project.run("git", "checkout", "--quiet", "--", ".")
+    project.run("dvc", "checkout", "--quiet")
+    project.run("dvc", "push", "--quiet")
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
 
 
 @template

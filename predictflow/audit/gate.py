@@ -11,7 +11,7 @@ from predictflow.errors import CouldNotTell
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import Receipt
-from predictflow.lineage.handles import VERSION_HANDLE, ambiguous, find_targets
+from predictflow.lineage.handles import VERSION_HANDLE, Target, ambiguous, find_targets
 from predictflow.lineage.project import Project
 from predictflow.promotion.transition import registered
 from predictflow.verification.content import known_model
@@ -100,9 +100,12 @@ def require_content(project: Project, stage: str, handle: str) -> Json:
     """
     answer = ask_gate(project, project.require_model(), stage)
     against, content = answer["against"], answer["content"]
-    targets = find_targets(project, handle)
+    targets = _targets(project, handle, content)
     asked = {target.model for target in targets}
-    if content is None or content not in asked:
+    if content and not targets:
+        differs = f"{handle} is no recorded model, and not {content}, which stands in {stage}"
+        against += [differs, *_of_handle(project, handle, content)]
+    elif content is None or content not in asked:
         others = " or ".join(sorted(f"content {other}" if other else "no model" for other in asked))
         stands = f"{content} stands" if content else "nothing stands"
         against.append(f"{handle} is {others}, but {stands} in {stage}")
@@ -114,6 +117,18 @@ def require_content(project: Project, stage: str, handle: str) -> Json:
     answer["asked"] = named.pop() if len(named) == 1 else None
     answer["passed"] = not against and not project.unseen
     return answer
+
+
+def _targets(project: Project, handle: str, content: str | None) -> list[Target]:
+    """What a handle names; nothing for an edited folder, with files of the content's names but of no model.
+    Raises UserError for any other that names nothing."""
+    try:
+        return find_targets(project, handle)
+    except UserError:
+        names = known_model(project, content).files if content else {}
+        if not any((project.start / handle / name).is_file() for name in names):
+            raise
+        return []
 
 
 def _of_handle(project: Project, handle: str, content: str) -> Iterator[str]:

@@ -41,4 +41,6 @@ def _draw(answer: Json, allowed: bool) -> None:
     else:
         verdict = f"done: {what}; the receipts said so already"
     console.print(verdict, style="bold", markup=False)
+    for stage in answer["leaves_empty"] if allowed else []:
+        console.print(f"{stage} {'is' if answer['done'] else 'would be'} empty", style="bold", markup=False)
     print_gaps(console, answer["not_looked_at"])

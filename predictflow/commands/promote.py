@@ -25,6 +25,9 @@ from stages.tracking.registry import STAGES
 @click.option("--reason", "why", help="Why; it stands in the receipt.")
 @click.option("--dry-run", is_flag=True, help="Tell the decision and change nothing.")
 @click.option("--force", is_flag=True, help="Against the decision, unless the content is in doubt.")
+@click.option(
+    "--empty-production", "empty", is_flag=True, help="Take it out of Production, which is empty then."
+)
 @click.option("--sign", is_flag=True, help="Sign the receipt with the key that Git is set up with.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_context
@@ -35,6 +38,7 @@ def command(
     why: str | None,
     dry_run: bool,
     force: bool,
+    empty: bool,
     sign: bool,
     as_json: bool,
 ) -> None:
@@ -43,6 +47,9 @@ def command(
     VERSION is any handle of a registered model. What it must reach stands in params.yaml, under promote. The
     receipt is an annotated Git tag on the commit that holds the version's dvc.lock; where there is an
     origin it is pushed before anything moves, and taken back if origin refuses it.
+
+    A version has one stage, so what goes from Production to Staging would leave Production empty: that is
+    refused without --empty-production. --to archived needs no such word.
 
     Exit codes: 0 promoted, or would be; 1 refused; 2 could not tell.
 
@@ -56,6 +63,6 @@ def command(
     ledger, begun = (None, []) if dry_run else open_ledger(project)
     version = transition.registered(project, handle)
     action = ARCHIVED if stage == "archived" else PROMOTED
-    promotion = Promotion(version, action, stage, force, why, sign)
+    promotion = Promotion(version, action, stage, force, why, sign, empty)
     answer = transition.carry_out(project, ledger, promotion)
     end_decision(context, answer | {"completed": [one.as_json() for one in begun]}, as_json)

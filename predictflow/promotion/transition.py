@@ -27,6 +27,7 @@ from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
 from stages.tracking.store import BEGAN_TAG, HOST_TAG, MD5_PREFIX, PID_TAG
 
+PRODUCTION = "production"
 # The tags of a run or version that a receipt does not keep: those that receipts tell themselves, and which
 # process it was.
 LEFT_OUT = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, HOST_TAG, PID_TAG, BEGAN_TAG)
@@ -42,6 +43,7 @@ class Promotion:
         force: do it against the decision too, unless the content is in doubt.
         why: as a person says it.
         sign: the receipts, with the key that Git is set up with.
+        empty: production may be left without a version.
     """
 
     version: Version
@@ -50,6 +52,7 @@ class Promotion:
     force: bool
     why: str | None
     sign: bool
+    empty: bool = False
 
 
 def registered(project: Project, handle: str) -> Version:
@@ -87,8 +90,11 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
     """Decide whether a version may change its stage, and let it; without a ledger it is only decided.
 
     Returns plain values for JSON; docs/reference/json.md says what each key means. Raises UserError where a
-    receipt speaks against it, or cannot be written or pushed: nothing has changed then.
+    receipt speaks against it, cannot be written or pushed, or where production would be left empty unasked:
+    nothing has changed then.
     """
+    chain = ledger.chain if ledger else project.chain(promotion.version.model)
+    leaves = _left(chain, promotion)
     answer: Json = {"version": promotion.version.name, "stage": promotion.stage, "decision": None}
     written: list[Receipt] = []
     if promotion.action == ARCHIVED:
@@ -115,8 +121,28 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
         "receipts": receipts,
         "pushed_to": pushed_to,
         "done": done,
+        "leaves_empty": leaves,
         "not_looked_at": project.unseen,
     }
+
+
+def _left(chain: Chain, promotion: Promotion) -> list[str]:
+    """The stages that have no version any more once a version has left them for another one.
+
+    Raises UserError where production is one of them and nobody has said that this is meant.
+    """
+    version, stage = promotion.version, promotion.stage
+    standing = chain.standing().items()
+    leaves = [name for name, receipt in standing if name != stage and receipt.content == version.content]
+    if PRODUCTION in leaves and promotion.action != ARCHIVED and not promotion.empty:
+        raise UserError(
+            f"{version.name} stands in production, which {stage} would leave empty: what loads"
+            f" {version.model}@production would find no model.\n"
+            "Cure: put another version there first: `predictflow rollback`, or `predictflow promote VERSION"
+            " --to production`. If this is what you mean:"
+            f" `predictflow promote {version.name} --to {stage} --empty-production`."
+        )
+    return leaves
 
 
 def _put(

@@ -135,6 +135,21 @@ def test_a_folder_with_a_file_more_is_not_what_stands_in_production(promoted: Hi
     )
 
 
+def test_a_folder_that_was_edited_is_held_against_what_stands_in_production(promoted: History):
+    """And not against whichever old model it is nearest to."""
+    given = promoted.project.folder.parent / "given"
+    shutil.copytree(promoted.files(IN_PRODUCTION), given)
+    (given / "model.ubj").write_bytes(b"edited")
+    answer = require(promoted, str(given), code=1)
+    here = promoted.made[IN_PRODUCTION].content
+    assert answer["against"][0] == f"{given} is no recorded model, and not {here}, which stands in production"
+    assert [f"{given}/model.ubj" in reason for reason in answer["against"][1:]] == [True]
+    assert answer["asked"] is None
+    assert "is not known here" in require(promoted, "metrics", code=1)["error"], (
+        "it has none of a model's files"
+    )
+
+
 def test_a_version_whose_files_were_changed_is_not_what_stands_in_production(promoted: History):
     with (promoted.files(IN_PRODUCTION) / "serving.py").open("a") as file:
         file.write("# mine\n")

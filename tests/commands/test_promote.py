@@ -146,6 +146,31 @@ def test_a_version_that_goes_on_to_production_leaves_staging(history: History):
     history.told("gate", "churn-predictor@production")
 
 
+def test_production_is_not_left_empty_unasked(history: History):
+    first, newer = number(history, "first"), number(history, "other data")
+    history.told("promote", first, "--to", "production")
+    before = (tags(history), stages(history))
+    for words in ((), ("--dry-run",), ("--force", "--reason", "all the same")):
+        said = history.told("promote", first, "--to", "staging", *words, code=1)
+        assert f"{first} stands in production, which staging would leave empty" in said
+    assert (tags(history), stages(history)) == before
+    asked = ("promote", first, "--to", "staging", "--empty-production")
+    assert "production would be empty" in history.told(*asked, "--dry-run")
+    assert history.answer(*asked)["leaves_empty"] == ["production"]
+    assert "Production" not in stages(history)
+    assert stages(history)["Staging"] == (history.made["first"].version,)
+    history.told("promote", newer, "--to", "production")
+    assert history.answer("promote", newer, "--to", "archived")["leaves_empty"] == ["production"]
+
+
+def test_a_rollback_of_staging_leaves_production_as_it_is(history: History):
+    first, newer = number(history, "first"), number(history, "other data")
+    for name, stage in ((first, "staging"), (newer, "staging"), (first, "production")):
+        history.told("promote", name, "--to", stage)
+    assert "would leave empty" in history.told("rollback", "--to", "staging", code=1)
+    assert stages(history)["Production"] == (history.made["first"].version,)
+
+
 def test_a_version_that_was_never_committed_is_refused_with_its_cure(history: History):
     said = history.told("promote", number(history, "never committed"), "--to", "production", code=1)
     assert "commit dvc.lock" in " ".join(said.split())

@@ -1,10 +1,11 @@
 """A process that has imported what DVC, MLflow and the stages import, and forks a child for each command.
 
 Most of a command's time goes into importing these libraries: seconds, each time the same. Here one process
-has imported them once. A project in a hurry finds in place of `python`, `dvc` and `gto` commands of the same
-names that ask this process for a child. The child gets the folder, the environment, the arguments and the
-very files that the command was given, and runs what the command would have run; nothing of this project was
-imported beforehand. The command ends as its child ends: with the same code, or killed by the same signal.
+has imported them once. A project in a hurry finds in place of `python`, `dvc`, `gto` and `predictflow`
+commands of the same names that ask this process for a child. The child gets the folder, the environment, the
+arguments and the very files that the command was given, and runs what the command would have run; nothing of
+this project was imported beforehand. The command ends as its child ends: with the same code, or killed by the
+same signal.
 
 What is given anything that Python or a library reads but once, as it starts, and what writes to a terminal,
 is run as it always is. tests/real holds this to its word: what is made here is made without it, to the byte.
@@ -25,7 +26,7 @@ import threading
 from pathlib import Path
 
 SOCKET = "warm.socket"
-COMMANDS = ("python", "dvc", "gto")
+COMMANDS = ("python", "dvc", "gto", "predictflow")
 MODULES = ("dvc", "gto", "stages.", "predictflow.")  # that are run with `python -m`
 EARLY = ("PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "GLIBC_", "LANG", "LC_", "LD_", "MALLOC_", "TZ")
 LIBRARIES = """
@@ -243,7 +244,7 @@ def _run(name: str, words: list[str]) -> object:
         program = Path(sys.prefix) / "bin" / name
         sys.argv = [str(program), *words]
         sys.path.insert(0, str(program.parent))
-        return importlib.import_module(f"{name}.cli").__dict__["main" if name == "dvc" else "app"]()
+        return importlib.import_module(f"{name}.cli").__dict__["app" if name == "gto" else "main"]()
     how, what, *rest = words
     sys.argv = [how, *rest]
     if how == "-c":
