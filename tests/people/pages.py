@@ -32,6 +32,7 @@ EXCUSED = {
     "gh workflow run": "it starts a flow at GitHub",
     "../again": "it makes an environment from PyPI; test_by_hand.py plays the rest",
     "benchmarks/on_spark.py": "it makes an environment from PyPI; test_benchmarks.py plays it",
+    "benchmarks/on_ray.py": "it makes an environment from PyPI; test_benchmarks.py plays it",
     "benchmarks.plan": "it trains on millions of customers; test_scale.py and test_benchmarks.py take a few",
     "dvc queue start": "two more trainings; test_experiments.py starts the queue's workers",
     "docker build": "it needs a Docker daemon; test_serving_elsewhere.py does what the image's steps do",

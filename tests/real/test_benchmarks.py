@@ -22,7 +22,7 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["spark"])
+@pytest.mark.parametrize("name", ["spark", "ray"])
 def test_workers_of_another_house_make_a_model_of_the_prepared_customers(name: str):
     if name == "spark" and not shutil.which("java"):
         pytest.skip("Spark needs Java")

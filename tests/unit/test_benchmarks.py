@@ -76,7 +76,7 @@ def test_a_plan_is_told_in_two_tables(tmp_path, monkeypatch, capsys):
     assert "no two files of benchmarks.scale --json: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("script", ["benchmarks/on_spark.py"])
+@pytest.mark.parametrize("script", ["benchmarks/on_spark.py", "benchmarks/on_ray.py"])
 def test_a_script_in_an_environment_of_its_own_has_the_locked_libraries(script: str):
     header = re.search(r"^# /// script\n((?:# .*\n)+)# ///$", text(script), re.MULTILINE)[1]
     asked = tomllib.loads(re.sub(r"^# ?", "", header, flags=re.MULTILINE))["dependencies"]
