@@ -53,6 +53,11 @@ class Storage:
         return Path(self._config["cache"].get("dir") or self._root / ".dvc/cache")
 
     @property
+    def link_types(self) -> list[str]:
+        """How files come from the cache into the working tree, by DVC's words, the first that is possible."""
+        return list(self._config["cache"].get("type") or ("reflink", "copy"))
+
+    @property
     def remote(self) -> str | None:
         """The name of the default remote."""
         return self._config.get("core", {}).get("remote")

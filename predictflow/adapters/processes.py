@@ -117,11 +117,35 @@ def at_work(root: Path) -> list[str]:
     mine = {me.pid, *(parent.pid for parent in me.parents())}
     commands = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # it has ended, or is another user's
-            words = process.cmdline()
-            if process.pid not in mine and _works(words) and _is_in(process, root):
-                commands.append(f"{process.pid}: {' '.join(words)}")
+        if process.pid not in mine and is_worker(process) and _is_in(process, root):
+            commands.append(f"{process.pid}: {' '.join(words_of(process))}")
     return commands
+
+
+def look_up(pid: int) -> "psutil.Process | None":
+    """A process; None of one that has ended, also where nobody has taken note of that yet."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
+
+
+def words_of(process: "psutil.Process") -> list[str]:
+    """The command line; nothing where the process has ended, or is another user's."""
+    import psutil
+
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def is_worker(process: "psutil.Process") -> bool:
+    """Whether it is one of DVC's commands, of a stage or of these commands."""
+    return _works(words_of(process))
 
 
 def _is_in(process: "psutil.Process", folder: Path) -> bool:

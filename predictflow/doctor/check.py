@@ -42,6 +42,9 @@ class Check:
     fixes: tuple[Fix, ...] = ()
 
 
+def _say_nothing(text: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a person wants looked at beside what is quick and near.
@@ -49,10 +52,12 @@ class Asked:
     Attributes:
         deep: all objects are read to their ends.
         remote: a remote, or a store, in a network is asked too.
+        tell: says what is being looked at, to who waits.
     """
 
     deep: bool = False
     remote: bool = False
+    tell: Callable[[str], None] = _say_nothing
 
 
 @dataclass(frozen=True)

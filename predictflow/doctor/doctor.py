@@ -1,10 +1,10 @@
 """All checks, group by group, and what `doctor --fix` does about them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from predictflow.audit.fixes import Fix, FixContext
-from predictflow.doctor import environment, git
+from predictflow.doctor import cache, disk, environment, git, pipeline, registry
 from predictflow.doctor.check import Asked, Check, Checks, Group, State, told
 from predictflow.errors import Unreachable, masked
 from predictflow.lineage.project import Project
@@ -15,6 +15,10 @@ from stages.support.progress import progress
 GROUPS: tuple[tuple[Group, Checks], ...] = (
     (environment.GROUP, environment.checks),
     (git.GROUP, git.checks),
+    (pipeline.GROUP, pipeline.checks),
+    (disk.GROUP, disk.checks),
+    (cache.GROUP, cache.checks),
+    (registry.GROUP, registry.checks),
 )
 
 
@@ -38,7 +42,7 @@ def examine(project: Project, asked: Asked) -> list[Check]:
     with progress("looking") as tell:
         for group, look in GROUPS:
             tell(f"looking at {group.name}")
-            checks += guarded(group, look, project, asked)
+            checks += guarded(group, look, project, replace(asked, tell=tell))
     return checks
 
 

@@ -26,7 +26,7 @@ def read_status(project: Project, ask_remote: bool) -> standing.Status:
     """Where a project stands. `ask_remote` asks a remote in a network, too."""
     with asking_dvc() if project.repository.root else nullcontext() as dvc:  # the rest goes on beside it
         versions, store, silent = _read_store(project)
-        is_lost = store is None and _store_is_missing(project)
+        is_lost = store is None and store_is_missing(project)
         could_not_tell = [] if is_lost else [*silent]
         working_tree = _working_tree(project, versions)
         experiments = _experiments(project)
@@ -63,7 +63,7 @@ def _read_store(project: Project) -> tuple[Versions | None, standing.StoreStatus
         runs = [run for run in project.all_runs if COMMIT_TAG in run.tags]  # a server may hold others' too
         versions = _versions(project)
     has_receipts = project.model is not None and bool(project.chain(project.model).receipts)
-    if gaps and (has_receipts or not _store_is_missing(project)):
+    if gaps and (has_receipts or not store_is_missing(project)):
         return None, None, gaps  # without a store and a receipt, nothing was ever registered
     in_stage = {
         stage.alias: [
@@ -99,7 +99,7 @@ def _promoted(project: Project) -> dict[str, standing.PromotedModel | None]:
     return {stage.alias: stands.get(stage.alias) for stage in RegistryStage}
 
 
-def _store_is_missing(project: Project) -> bool:
+def store_is_missing(project: Project) -> bool:
     """Whether the store is not where this project's own would be."""
     try:
         find_store()
@@ -162,7 +162,7 @@ def _git(project: Project, changes: GitChanges) -> standing.GitStatus:
     )
 
 
-def _data_md5s(project: Project) -> dict[str, str]:
+def data_md5s(project: Project) -> dict[str, str]:
     """{path: md5} of what dvc.lock and customers.csv.dvc name and Git does not hold."""
     history = project.history
     lock = history.locks[history.worktree] if history.worktree else None
@@ -179,7 +179,7 @@ def _data_md5s(project: Project) -> dict[str, str]:
 
 
 def _storage(project: Project, ask_remote: bool) -> tuple[standing.StorageStatus, DataFiles]:
-    md5s = _data_md5s(project)
+    md5s = data_md5s(project)
     on_remote = project.look(lambda: project.storage.on_remote(md5s.values(), ask_remote), None)
     data = DataFiles(
         set(md5s),

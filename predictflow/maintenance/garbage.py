@@ -5,11 +5,11 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
 from predictflow.adapters.dvc_commands import hold_dvc_lock
+from predictflow.adapters.dvc_leftovers import killed_experiments
 from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.adapters.mlflow_entities import RUN_ID, STUDY_TAG, Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
@@ -24,8 +24,6 @@ from stages.tracking.store import HOST_TAG, SQLITE, TrackingStore, is_gone, open
 
 OWN_STORE = Path("mlflow_data")  # where the project's own store lies
 ARTIFACTS = OWN_STORE / "artifacts"
-EXPERIMENTS_FOLDER = Path(".dvc/tmp/exps")
-KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
 DAY = 86_400  # seconds
 GARBAGE_KINDS = {
     "runs": "runs of no model that anything holds",
@@ -81,13 +79,12 @@ def find_garbage(project: Project, unused_days: int) -> Garbage:
         )
     in_trash = not _is_ours(root)
     of_runs = (path for path in _inside(root / ARTIFACTS) if RUN_ID.fullmatch(path.name))
-    killed = ((root / EXPERIMENTS_FOLDER).glob(pattern) for pattern in KILLED_EXPERIMENTS)
     paths = {
         "artifacts": (path for path in of_runs if path.name not in ids),
         "databases": (root / OWN_STORE).glob("*-broken-*/"),
         "rebuilds": filter(Path.is_dir, _inside(root / git_worktree.WORKTREES)),
         "environments": _unused(root / environments.ENVIRONMENTS, unused_days),
-        "experiments": chain.from_iterable(killed),
+        "experiments": killed_experiments(root),
         "temporary": _temporary(project, root),
     }
     things = {"runs": _runs(root, need, runs, in_trash)}

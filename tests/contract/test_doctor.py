@@ -10,9 +10,13 @@ NAMES = [name for group, _ in GROUPS for name in group.entries]
 # Places that checks lead to, and that the runbook does not have yet.
 TO_COME = {
     "a-head-on-no-branch",
+    "a-link-that-cannot-be-made",
+    "a-lock-that-nobody-lets-go",
     "a-pointer-where-data-should-be",
+    "data-that-is-not-here",
     "the-clock-is-wrong",
     "the-environment-is-another",
+    "the-queue-is-stuck",
 }
 
 

@@ -1,0 +1,120 @@
+"""What DVC leaves where it was killed: half-written files, locks, tasks of the queue that nobody works on."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from predictflow.adapters.processes import is_worker, look_up, words_of
+
+if TYPE_CHECKING:
+    import psutil
+
+TEMPORARY = re.compile(r".*\.[\w-]{22}\.tmp", re.ASCII)  # as DVC names what it writes before it is whole
+TMP = Path(".dvc/tmp")
+EXPERIMENTS_FOLDER = TMP / "exps"
+KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in there, while none is at work
+LOCK = TMP / "lock"
+RWLOCKS = (TMP / "rwlock", EXPERIMENTS_FOLDER / "rwlock")
+CLOCK_TICK = 1  # second by which the time of a process and of a file may differ
+UNFINISHED = (1, 2)  # PREPARING and RUNNING among DVC's numbers of what an experiment is at
+
+
+class Holder(StrEnum):
+    """Who holds a lock: a command at work, nobody any more, or somebody of whom that cannot be told."""
+
+    AT_WORK = "at work"
+    GONE = "gone"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lock that lets a command of DVC's wait, or give up; `by` is a process, `123: dvc repro`, if one is
+    known."""
+
+    path: Path
+    holder: Holder
+    by: str
+
+
+def held_locks(root: Path) -> list[Held]:
+    """The locks of a project; not those of processes that are gone, which DVC takes back by itself."""
+    return [*_lock(root), *(held for path in RWLOCKS for held in _rwlock(root, path))]
+
+
+def _lock(root: Path) -> Iterator[Held]:
+    path = root / LOCK
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        claim = file.read().decode(errors="replace").strip()
+        if claim.endswith(".lock"):  # under `core.hardlink_lock` it names no process, and outlives it
+            yield Held(LOCK, Holder.UNSURE, "a DVC command, perhaps on another machine")
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            process = look_up(int(claim)) if claim.isdigit() else None
+            yield Held(LOCK, Holder.AT_WORK, _named(process) if process else "a process")
+
+
+def _rwlock(root: Path, path: Path) -> Iterator[Held]:
+    """Each entry was written before the file was last changed: a process that began after that is another."""
+    try:
+        text, changed = (root / path).read_text(encoding="utf-8"), (root / path).stat().st_mtime
+    except FileNotFoundError:
+        return
+    try:
+        locked = json.loads(text)
+        infos = [*locked.get("write", {}).values(), *chain(*locked.get("read", {}).values())]
+        pids = sorted({int(info["pid"]) for info in infos})
+    except (ValueError, AttributeError, KeyError, TypeError):
+        yield Held(path, Holder.GONE, "nobody: it was half written")
+        return
+    for process in filter(None, map(look_up, pids)):
+        holder = Holder.AT_WORK if is_worker(process) else Holder.UNSURE
+        if process.create_time() > changed + CLOCK_TICK:
+            holder = Holder.GONE
+        yield Held(path, holder, _named(process))
+
+
+def _named(process: "psutil.Process") -> str:
+    """`123: dvc repro`."""
+    return f"{process.pid}: {' '.join(words_of(process)) or 'not yours'}"
+
+
+def dead_tasks(root: Path) -> list[str]:
+    """The names of the queue's experiments that say they run, and whose process is gone."""
+    dead = []
+    for about in sorted((root / EXPERIMENTS_FOLDER / "run").glob("*/*.run")):
+        try:
+            task = json.loads(about.read_bytes())
+            process = json.loads(about.with_suffix(".json").read_bytes())
+            gone = process["returncode"] is None and look_up(process["pid"]) is None
+            if task["status"] in UNFINISHED and gone:
+                dead.append(task["name"] or about.stem[:7])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # it begins, or ends, just now
+            continue
+    return dead
+
+
+def killed_experiments(root: Path) -> list[Path]:
+    """The folders that killed experiments have left; those of one at work are among them."""
+    return [path for pattern in KILLED_EXPERIMENTS for path in (root / EXPERIMENTS_FOLDER).glob(pattern)]
+
+
+def half_written(folder: Path) -> list[Path]:
+    """What DVC has begun to write into a folder, and not finished."""
+    return [
+        Path(top, name)
+        for top, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".tmp") and TEMPORARY.fullmatch(name)
+    ]

@@ -1,0 +1,115 @@
+"""The pipeline: is dvc.lock in step and whole, and has a killed command left something behind?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from predictflow.adapters import processes
+from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, POINTER
+from predictflow.adapters.dvc_leftovers import Holder, dead_tasks, held_locks, killed_experiments
+from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
+from predictflow.adapters.git_status import read_changes
+from predictflow.doctor.check import Asked, Check, Group
+from predictflow.doctor.leftovers import DropLock, RemoveLeftovers, leftovers
+from predictflow.formatting import some_of
+from predictflow.lineage.project import Project
+from stages.support.paths import PARAMS
+
+GROUP = Group(
+    "pipeline",
+    {
+        "conflicts": "dvclock-is-in-conflict",
+        "locks": "a-lock-that-nobody-lets-go",
+        "queue": "the-queue-is-stuck",
+        "leftovers": None,
+        "in-step": "dvc-repro-wants-to-run-what-has-not-changed",
+    },
+)
+NAMED = 3  # files and processes that are told
+WRITTEN = (DVC_LOCK, DVC_YAML, PARAMS.as_posix(), POINTER)  # files that hold a merge's marks to no use
+MARKS = (b"<<<<<<< ", b"\n>>>>>>> ")
+STATUS = "`predictflow status` names the command"
+
+
+def checks(project: Project, asked: Asked) -> Iterator[Check]:
+    root = project.repository.require_root()
+    yield GROUP.look("conflicts", lambda: _conflicts(project, root))
+    yield GROUP.look("locks", lambda: _locks(root))
+    yield GROUP.look("queue", lambda: _queue(root))
+    yield GROUP.look("leftovers", lambda: _leftovers(project, root))
+    with asking_dvc() as dvc:  # last: it is a command at work itself
+        yield GROUP.look("in-step", lambda: _in_step(dvc))
+
+
+def _conflicts(project: Project, root: Path) -> Check:
+    paths = read_changes(project.repository).conflicts
+    if paths:
+        message = f"a merge left in conflict: {some_of(paths, NAMED)}"
+        return GROUP.problem("conflicts", message, f"{STATUS}s that end it")
+    marked = [path for path in WRITTEN if _is_marked(root / path)]
+    if marked:
+        cure = f"`git log -1 -- {marked[0]}` names the commit; take one side, then `dvc repro`"
+        return GROUP.problem("conflicts", f"with the marks of a conflict in it: {some_of(marked)}", cure)
+    return GROUP.ok("conflicts", "nothing is in conflict")
+
+
+def _is_marked(path: Path) -> bool:
+    text = path.read_bytes() if path.is_file() else b""
+    return (b"\n" + text).find(b"\n" + MARKS[0]) >= 0 and MARKS[1] in text
+
+
+def _locks(root: Path) -> Check:
+    held = held_locks(root)
+    gone = [lock for lock in held if lock.holder is Holder.GONE]
+    unsure = [lock for lock in held if lock.holder is Holder.UNSURE]
+    if gone:
+        told = some_of([f"{lock.path} by {lock.by}" for lock in gone], NAMED)
+        fixes = [DropLock(path) for path in dict.fromkeys(lock.path for lock in gone)]
+        return GROUP.problem("locks", f"held, and the holder is gone: {told}", "", fixes)
+    if unsure:
+        told = some_of([f"{lock.path} by {lock.by}" for lock in unsure], NAMED)
+        cure = f"wait until it ends; if it is no command of DVC's, `rm {unsure[0].path}`"
+        return GROUP.warning("locks", f"held: {told}", cure)
+    if held:
+        return GROUP.ok("locks", f"held by a command at work: {some_of([lock.by for lock in held], 1)}")
+    return GROUP.ok("locks", "nobody holds one")
+
+
+def _queue(root: Path) -> Check:
+    dead = dead_tasks(root)
+    if dead:
+        message = f"experiments that say they run, and whose process is gone: {some_of(dead, NAMED)}"
+        return GROUP.problem("queue", message, f"`dvc queue kill {dead[0]}`, then `dvc queue start`")
+    return GROUP.ok("queue", "no experiment waits for a process that is gone")
+
+
+def _leftovers(project: Project, root: Path) -> Check:
+    cache = project.storage.cache
+    found = sorted(set(leftovers(project.repository, cache)))
+    folders = killed_experiments(root)
+    if not found and not folders:
+        return GROUP.ok("leftovers", "no killed command has left something half written")
+    if busy := processes.at_work(root):
+        why = f"not told from what is being written: at work are {some_of(busy, NAMED)}"
+        return GROUP.unknown("leftovers", why, "wait until it ends")
+    if not found:
+        message = f"folders of killed experiments: {len(folders)}"
+        return GROUP.warning("leftovers", message, "`predictflow prune`")
+    ours = tuple(path for path in found if path.is_relative_to(root))
+    told = some_of([str(path.relative_to(root) if path in ours else path) for path in found], NAMED)
+    message = f"half written by a killed command: {told}"
+    cure = f"others may write to {cache}: `rm` them once nobody does"
+    return GROUP.warning("leftovers", message, cure, [RemoveLeftovers(ours)] if ours else [])
+
+
+def _in_step(dvc: DvcQuestion) -> Check:
+    try:
+        changed = dvc.answer()
+    except DvcFailed as error:
+        return GROUP.unknown("in-step", str(error), f"`{error.cure}`" if error.cure else None)
+    if not changed:
+        return GROUP.ok("in-step", "dvc.lock is of the code, params and data that lie here")
+    outputs = changed_outputs(changed)
+    causes = {path for stage in changed.values() for path in stage.inputs if path not in outputs}
+    told = some_of(sorted(causes or outputs), NAMED)
+    message = f"dvc.lock is not of what lies here ({', '.join(changed)}): {told}"
+    return GROUP.warning("in-step", message, STATUS)
