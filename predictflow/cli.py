@@ -28,6 +28,8 @@ COMMANDS = {
     "export": ("Make", "Hand a registered model to another tool: BentoML."),
     "audit": ("Prove", "What does not agree: receipts, registry, store, bytes."),
     "rebuild": ("Prove", "Make a past model again, and compare every byte."),
+    "push": ("Keep", "Let the remote hold every byte, and see that it does."),
+    "pull": ("Keep", "Bring data and models, every byte proven."),
     "doctor": ("Keep", "Is all that the pipeline stands on as it should be?"),
     "restore": ("Keep", "Bring a lost or broken store back from Git and DVC."),
     "prune": ("Keep", "Remove what nothing refers to any more."),

@@ -31,6 +31,19 @@ def checkout(target: Path) -> None:
     subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
 
 
+def checkout_all(root: Path, *, relink: bool, allow_missing: bool) -> str | None:
+    """Let DVC bring the working tree's files from its cache; what it says where it does not bring all.
+
+    Args:
+        relink: also those that DVC believes to be right.
+        allow_missing: what the cache lacks stays away.
+    """
+    words = [sys.executable, "-m", "dvc", "checkout", "--quiet"]
+    words += ["--relink"] * relink + ["--allow-missing"] * allow_missing
+    done = subprocess.run(words, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return " ".join(done.stderr.split()) or "no reason" if done.returncode else None
+
+
 def run_experiment(root: Path | None, name: str, settings: Iterable[str]) -> None:
     """Run an experiment in a folder of its own, with other params (`models.xgboost.max_depth=3`).
 

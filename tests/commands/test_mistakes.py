@@ -38,8 +38,9 @@ ASKED = [
 
 
 def test_every_command_is_asked():
-    """But for tune, which holds params.yaml to what the stages do, in their words: its own tests ask it."""
-    assert {words[0] for words in ASKED} | {"tune"} == set(cli.COMMANDS)
+    """But for tune, which holds params.yaml to what the stages do, in their words, and push and pull, which
+    ask a remote: their own tests ask them."""
+    assert {words[0] for words in ASKED} | {"tune", "push", "pull"} == set(cli.COMMANDS)
 
 
 Answers = Callable[..., tuple[int, str, str]]  # exit code, standard output and standard error, by words

@@ -44,7 +44,12 @@ def test_the_default_remote_is_the_one_that_verifies():
     config.read_string(re.sub(r"^\s+", "", text(".dvc/config"), flags=re.MULTILINE))
     assert config["core"]["remote"] == "s3remote"
     assert config["core"]["analytics"] == "false"
-    assert dict(config["'remote \"s3remote\"'"]) == {"url": "s3://predictflow-dvc-cache", "verify": "true"}
+    assert dict(config["'remote \"s3remote\"'"]) == {
+        "url": "s3://predictflow-dvc-cache",
+        "verify": "true",
+        "connect_timeout": "10",  # seconds: a server that is silent is told
+        "read_timeout": "30",
+    }
 
 
 def test_the_customers_are_tracked_by_dvc_and_ignored_by_git():

@@ -37,7 +37,7 @@ STAGE_FLOORS = (
     ("model",),
     ("support",),
 )
-SHARED_COMMANDS = {"completion", "decision"}  # what the commands share beside what lies below them
+SHARED_COMMANDS = {"completion", "decision", "objects"}  # what the commands share beside what lies below them
 OUTSIDE = {"mlflow", "dvc", "dvc_data", "sqlalchemy"}
 SHELL = {"click"}
 PROCESSES = {"subprocess", "multiprocessing"}
