@@ -226,7 +226,9 @@ def make_published(top: Path) -> None:
     """The members' project with an origin and, in a folder, a remote that holds the model and its data."""
     copy("warm", top)
     project = Project(top / "project", top / "home").hurry()
-    project.run("dvc", "remote", "modify", "s3remote", "url", "../remote")
+    project.run("dvc", "remote", "remove", "s3remote")  # a folder has no timeouts
+    project.run("dvc", "remote", "add", "--default", "s3remote", "../remote")
+    project.run("dvc", "remote", "modify", "s3remote", "verify", "true")
     project.run("git", "commit", "--quiet", "--all", "--amend", "--no-edit")
     project.run("dvc", "push", "--quiet")
     project.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
