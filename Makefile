@@ -1,5 +1,5 @@
 # Two commands: `make repro` (environment, data, pipeline) and `make test`.
-.PHONY: help repro hook test test-real test-slow test-arm lock clean
+.PHONY: help repro hook stack stack-down test test-real test-slow test-arm lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -19,6 +19,13 @@ repro: $(INSTALLED) hook  ## make the environment, bring the data, run the pipel
 hook:  ## let `git checkout` bring the data of that commit with it (as `dvc install` would)
 	@! git config core.hooksPath >/dev/null || exit 0; hook=$$(git rev-parse --git-path hooks/post-checkout); [ -e "$$hook" ] || { mkdir -p "$$(dirname "$$hook")"; \
 	    printf '#!/bin/sh\nPATH="$$PWD/.venv/bin:$$PATH"; ! command -v dvc >/dev/null || exec dvc git-hook post-checkout "$$@"\n' > "$$hook"; chmod +x "$$hook"; }
+
+stack: repro  ## serve MLflow's UI and an S3 remote on this machine, and push to it (again: what has ended)
+	@$(BIN)/python -m predictflow.stack up
+	@$(BIN)/predictflow push
+
+stack-down: $(INSTALLED)  ## end both, and put DVC's settings back
+	@$(BIN)/python -m predictflow.stack down
 
 PYTEST = $(BIN)/python -m predictflow.telco && $(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -94,12 +94,19 @@ def end_of(log: Path) -> str:
     return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:] if line.strip())
 
 
+def working_in(folder: Path) -> list["psutil.Process"]:
+    """The processes that work in a folder, whoever started them."""
+    import psutil
+
+    return [process for process in psutil.process_iter() if _is_in(process, folder)]
+
+
 def end_those_in(folder: Path) -> None:
     """Kill the processes that work in a folder, whoever started them: theirs was killed."""
     import psutil
 
     end = time.monotonic() + GRACE_SECONDS
-    while working := [process for process in psutil.process_iter() if _is_in(process, folder)]:
+    while working := working_in(folder):
         for process in working:
             with suppress(psutil.Error):
                 process.kill()

@@ -61,6 +61,7 @@ def render(status: standing.Status, steps: list[NextStep]) -> None:
         ("commit", _commit_line(status)),
         ("push", _push_line(status)),
         ("runs", _runs_line(status.store.runs if status.store else None, status.experiments)),
+        ("stack", _stack_line(status.stack)),
     ]
     told = [(Text(head, "bold"), line) for head, line in rows if line]
     console.print(draw_table(("", ""), told))
@@ -186,6 +187,11 @@ def _runs_line(runs: standing.Runs | None, experiments: standing.Experiments) ->
     if experiments.on_no_branch:
         parts.append(f"{_count(experiments.on_no_branch, 'DVC experiment')} on no branch")
     return _joined(*parts)
+
+
+def _stack_line(stack: dict[str, standing.StackServer] | None) -> str:
+    servers = {name: one.url if one.is_running else "does not run" for name, one in (stack or {}).items()}
+    return _joined(*(f"{name} {where}" for name, where in servers.items()))
 
 
 def _ago(when: str) -> str:

@@ -80,8 +80,10 @@ def next_steps(status: Status) -> list[NextStep]:
         return [NextStep(pipeline.cure, "so that DVC works again")] if pipeline.cure else []
     add = _to_add(status, pipeline)
     restore = "brings MLflow's store back from Git's receipts and DVC's cache"
+    ended = [name for name, server in (status.stack or {}).items() if not server.is_running]
     steps = [
         NextStep("predictflow restore", restore) if status.store_is_lost else None,
+        NextStep("make stack", f"starts what has ended: {', '.join(ended)}") if ended else None,
         _run(status, pipeline),
         NextStep(_commit(add, status.git), "so that Git says what the model was made from") if add else None,
         _branch(status.git),

@@ -124,6 +124,14 @@ class PipelineStatus:
 
 
 @dataclass(frozen=True)
+class StackServer:
+    """A server that `make stack` has started, by the address that it has, or had when it ran last."""
+
+    url: str
+    is_running: bool
+
+
+@dataclass(frozen=True)
 class Status:
     """Where a project stands.
 
@@ -135,6 +143,7 @@ class Status:
         store_is_lost: whether it is not there, though there are receipts of what stood in it.
         working_tree: None where no model lies here.
         storage, pipeline: None in a bare repository.
+        stack: the servers of `make stack`, by their names; None where there is no stack.
         could_not_tell: what matters and could not be told, each with its reason.
         not_looked_at: what matters less and could not be looked at, likewise.
     """
@@ -149,6 +158,7 @@ class Status:
     experiments: Experiments
     storage: StorageStatus | None
     pipeline: PipelineStatus | None
+    stack: dict[str, StackServer] | None
     could_not_tell: list[str]
     not_looked_at: list[str]
 

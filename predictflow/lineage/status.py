@@ -8,6 +8,7 @@ from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, 
 from predictflow.adapters.git_status import GitChanges, is_rebasing, read_changes
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, Version
 from predictflow.adapters.mlflow_store import find_store
+from predictflow.adapters.servers import STACK, servers_in
 from predictflow.errors import Missing, Unreachable
 from predictflow.formatting import moment
 from predictflow.lineage import answers, standing
@@ -52,6 +53,7 @@ def read_status(project: Project, ask_remote: bool) -> standing.Status:
         experiments=experiments,
         storage=storage,
         pipeline=pipeline,
+        stack=_stack(project.repository.root),
         could_not_tell=could_not_tell,
         not_looked_at=[reason for reason in project.unseen if reason not in could_not_tell],
     )
@@ -160,6 +162,11 @@ def _git(project: Project, changes: GitChanges) -> standing.GitStatus:
     return standing.GitStatus(
         branch, repository.head, upstream, remotes, ahead, behind, is_rebasing(repository)
     )
+
+
+def _stack(root: Path | None) -> dict[str, standing.StackServer] | None:
+    servers = servers_in(root / STACK) if root else []
+    return {one.name: standing.StackServer(one.url, one.is_running) for one in servers} or None
 
 
 def data_md5s(project: Project) -> dict[str, str]:

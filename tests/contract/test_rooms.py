@@ -13,7 +13,7 @@ from tests.declared import REPOSITORY, imports, in_git, syntax
 
 # From the top down: a room imports from the rooms below it. Those of one line do not know each other.
 FLOORS = (
-    ("cli", "telco"),
+    ("cli", "telco", "stack"),
     ("commands",),
     ("maintenance",),
     ("doctor",),

@@ -12,6 +12,7 @@ from predictflow.lineage.standing import (
     GitStatus,
     LyingModel,
     PipelineStatus,
+    StackServer,
     Status,
     StorageStatus,
 )
@@ -20,7 +21,8 @@ GIT = GitStatus("main", "c" * 40, "origin/main", ["origin"], 0, 0, False)
 MODEL = LyingModel("content", "xgboost", {}, "c" * 40, ["churn-predictor/1"], 1, None)
 STORAGE = StorageStatus("kept", [])
 IN_STEP = PipelineStatus(True, {}, None, None)
-SETTLED = Status(GIT, [], [], {}, None, False, MODEL, Experiments(0, 0), STORAGE, IN_STEP, [], [])
+SETTLED = Status(GIT, [], [], {}, None, False, MODEL, Experiments(0, 0), STORAGE, IN_STEP, None, [], [])
+UP = StackServer("http://127.0.0.1:1", is_running=True)
 REGISTER = "dvc repro --force --single-item register"
 WRITTEN = "git add -- dvc.lock metrics models && git commit"
 
@@ -69,6 +71,8 @@ def pipeline(changed: dict[str, StageChange], cure: str) -> PipelineStatus:
             ["git switch -c from-cccccccccc"],
         ),
         (replace(SETTLED, storage=StorageStatus("kept", [DATA])), ["dvc push"]),
+        (replace(SETTLED, stack={"mlflow": UP, "s3": UP}), []),
+        (replace(SETTLED, stack={"mlflow": UP, "s3": replace(UP, is_running=False)}), ["make stack"]),
         (
             replace(SETTLED, conflicts=["dvc.lock", "params.yaml"], git=replace(GIT, rebasing=True)),
             [
