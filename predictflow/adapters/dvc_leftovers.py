@@ -76,7 +76,7 @@ def _rwlock(root: Path, path: Path) -> Iterator[Held]:
         infos = [*locked.get("write", {}).values(), *chain(*locked.get("read", {}).values())]
         pids = sorted({int(info["pid"]) for info in infos})
     except (ValueError, AttributeError, KeyError, TypeError):
-        yield Held(path, Holder.GONE, "nobody: it was half written")
+        yield Held(path, Holder.GONE, "half written")
         return
     for process in filter(None, map(look_up, pids)):
         holder = Holder.AT_WORK if is_worker(process) else Holder.UNSURE

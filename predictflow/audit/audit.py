@@ -36,9 +36,10 @@ class Mended:
     failed: list[str]
 
 
-def find_all(project: Project, model: str) -> list[Finding]:
-    """All that does not agree, and the notes; what could not be looked at is in `project.unseen`."""
-    chain, findings, ledger_is_whole = receipt_findings(project, model)
+def find_all(project: Project, model: str, by_origin: bool = True) -> list[Finding]:
+    """All that does not agree, and the notes; what could not be looked at is in `project.unseen`. `by_origin`
+    asks origin for its receipts."""
+    chain, findings, ledger_is_whole = receipt_findings(project, model, by_origin)
     findings += of_rebuilds(project, chain)
     if project.registry_answers:
         for stage in STAGES:

@@ -22,12 +22,15 @@ OF_ITS_OWN = ("lightweight", "unreadable", "moved", UNPROVEN, UNSIGNED)  # no ot
 Recoverable = Mapping[str, Fix]  # {name of a lost receipt: what brings it back}
 
 
-def receipt_findings(project: Project, model: str) -> tuple[Chain, list[Finding], bool]:
+def receipt_findings(
+    project: Project, model: str, by_origin: bool = True
+) -> tuple[Chain, list[Finding], bool]:
     """The receipts, what is wrong with them, here and on origin, and whether MLflow should follow them.
 
-    It should not where one is in doubt, or origin may have another.
+    It should not where one is in doubt, or origin may have another; `by_origin` asks it.
     """
-    read = project.look(lambda: read_both(project.repository, model, ask_origin), None)
+    ask = ask_origin if by_origin else lambda *_: None
+    read = project.look(lambda: read_both(project.repository, model, ask), None)
     chain, origin = read or (project.chain(model), None)
     project.keep_chain(chain)
     lost = lost_receipts(project.repository, chain, origin)

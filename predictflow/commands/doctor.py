@@ -1,6 +1,8 @@
 """`predictflow doctor`: is everything that the pipeline stands on as it should be?"""
 
 import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -81,7 +83,7 @@ def _draw(done: Examined, asked: Asked) -> None:
     widest = max(len(check.name) for check in done.checks)
     for group, checks in groupby(done.checks, key=attrgetter("group")):
         console.print(Text(group, "bold"))
-        for check in checks:
+        for check in _shortened(checks):
             head = f"  {check.name:{widest}}  "
             indent = len(head) + len(f"{State.WARNING}  ")
             message = textwrap.wrap(
@@ -97,6 +99,15 @@ def _draw(done: Examined, asked: Asked) -> None:
         console.print(Text(" · ".join(left), "dim"))
 
 
+def _shortened(checks: Iterable[Check]) -> Iterator[Check]:
+    """Of checks in a row that could not be made for one reason, the reason once."""
+    reason = None
+    for check in checks:
+        again = check.state is State.UNKNOWN and (check.message, check.cure) == reason
+        reason = check.message, check.cure
+        yield replace(check, message="for the same reason", cure=None) if again else check
+
+
 def _what_to_do(check: Check) -> dict[str, str]:
     more = f"{RUNBOOK}#{check.entry}" if check.entry else None
     return {what: how for what, how in (("Cure", check.cure), ("More", more)) if how}
@@ -107,6 +118,7 @@ def _summary(checks: list[Check]) -> str:
     parts = []
     for state in (State.PROBLEM, State.UNKNOWN, State.WARNING):
         if names := [check.name for check in checks if check.state is state]:
-            parts.append(f"{len(names)} {state.value}: {', '.join(names)}")
+            more = "s" if len(names) > 1 and state is not State.UNKNOWN else ""
+            parts.append(f"{len(names)} {state}{more}: {', '.join(names)}")
     healthy = sum(check.state is State.OK for check in checks)
     return " · ".join([*parts, f"{healthy} of {len(checks)} ok"])

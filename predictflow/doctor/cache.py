@@ -1,5 +1,7 @@
 """DVC's cache: is there what lies here needs, is every object what its name says, can files be linked?"""
 
+import hashlib
+import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import parse_list
 from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.audit.copies import cached_again
-from predictflow.audit.file_fixes import READ_ONLY
+from predictflow.audit.file_fixes import READ_ONLY, WriteList
 from predictflow.audit.fixes import Fix, FixContext
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.errors import Unreachable
@@ -127,14 +129,29 @@ def _damaged(
     project: Project, check: str, what: str, wrong: dict[str, str], objects: dict[str, Path]
 ) -> Check:
     """`wrong`: {md5: the path that is told}."""
-    fixes = [fix for md5, path in wrong.items() for fix in cached_again(project, objects[md5], path, md5)]
+    fixes = [fix for md5, path in wrong.items() for fix in _mends(project, objects[md5], path, md5)]
     return GROUP.problem(check, f"{what}: {some_of(list(wrong.values()), NAMED)}", ANEW, fixes)
+
+
+def _mends(project: Project, place: Path, path: str, md5: str) -> list[Fix]:
+    """What brings an object back: the list of a folder that lies here is made again, as DVC writes it."""
+    folder = project.repository.require_root() / path
+    if md5.endswith(LIST) and folder.is_dir():
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        entries = [
+            {"md5": hashes.md5(file), "relpath": file.relative_to(folder).as_posix()} for file in files
+        ]
+        listed = json.dumps(entries, sort_keys=True)
+        if f"{hashlib.md5(listed.encode()).hexdigest()}{LIST}" == md5:
+            return [WriteList(place, listed)]
+    return cached_again(project, place, path, md5)
 
 
 def _modes(folder: Path, objects: dict[str, Path]) -> Check:
     writable = [path for path in objects.values() if stat.S_IMODE(path.stat().st_mode) != READ_ONLY]
     if writable:
-        message = f"{len(writable)} objects may be written to: whoever edits a linked file changes them"
+        names = some_of([path.parent.name + path.name for path in writable], 1)
+        message = f"may be written to, so that who edits a linked file changes it: {names}"
         return GROUP.warning("cache-modes", message, None, [Protect(folder, tuple(sorted(writable)))])
     return GROUP.ok("cache-modes", "no object may be written to")
 

@@ -82,13 +82,12 @@ class Group:
         return self._wrong(name, State.PROBLEM, message, cure, fixes)
 
     def unknown(self, name: str, why: str, cure: str | None = None) -> Check:
-        return self._wrong(name, State.UNKNOWN, why, cure, ())
+        return Check(name, self.name, State.UNKNOWN, masked(why), cure)
 
     def _wrong(self, name: str, state: State, message: str, cure: str | None, fixes: Iterable[Fix]) -> Check:
         fixes = tuple(fixes)
-        return Check(
-            name, self.name, state, masked(message), FIX if fixes else cure, self.entries[name], fixes
-        )
+        cure = ", or ".join(filter(None, [FIX if fixes else None, cure])) or None
+        return Check(name, self.name, state, masked(message), cure, self.entries[name], fixes)
 
     def look(self, name: str, question: Callable[[], Check]) -> Check:
         """What a question yields; where what it looks at cannot be looked at, that, with the reason."""

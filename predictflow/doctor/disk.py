@@ -69,19 +69,19 @@ def _need(root: Path) -> int:
 
 def _space(disks: Mapping[str, os.statvfs_result], need: int) -> Check:
     free = {name: disk.f_bavail * disk.f_frsize for name, disk in disks.items()}
-    told = some_of([f"{decimal(room)} where {name} lies" for name, room in free.items()])
+    told = some_of([f"{decimal(room)} for {name}" for name, room in free.items()])
     if min(free.values()) < need:
-        message = f"free are {told}; a `dvc repro` needs about {decimal(need)}"
+        message = f"{told} are free; a `dvc repro` needs about {decimal(need)}"
         return GROUP.problem("space", message, PRUNE)
     if min(free.values()) < AMPLE * need:
-        return GROUP.warning("space", f"free are {told}; {AMPLE} runs of the pipeline need more", PRUNE)
-    return GROUP.ok("space", f"free are {told}; a `dvc repro` needs about {decimal(need)}")
+        return GROUP.warning("space", f"{told} are free; {AMPLE} runs of `dvc repro` need more", PRUNE)
+    return GROUP.ok("space", f"{told} are free; a `dvc repro` needs about {decimal(need)}")
 
 
 def _inodes(disks: Mapping[str, os.statvfs_result]) -> Check:
     """Of those disks that count them: some make them as they go, and say 0."""
     free = {name: disk.f_favail for name, disk in disks.items() if disk.f_files}
-    scarce = [f"{left:,} where {name} lies" for name, left in free.items() if left < FILES]
+    scarce = [f"{left:,} for {name}" for name, left in free.items() if left < FILES]
     if scarce:
         message = f"the disk takes few files more: {some_of(scarce)}; a run makes hundreds"
         return GROUP.problem("inodes", message, PRUNE)

@@ -26,6 +26,7 @@ GROUP = Group(
 )
 NAMED = 3  # files and processes that are told
 WRITTEN = (DVC_LOCK, DVC_YAML, PARAMS.as_posix(), POINTER)  # files that hold a merge's marks to no use
+MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
 MARKS = (b"<<<<<<< ", b"\n>>>>>>> ")
 STATUS = "`predictflow status` names the command"
 
@@ -62,9 +63,9 @@ def _locks(root: Path) -> Check:
     gone = [lock for lock in held if lock.holder is Holder.GONE]
     unsure = [lock for lock in held if lock.holder is Holder.UNSURE]
     if gone:
-        told = some_of([f"{lock.path} by {lock.by}" for lock in gone], NAMED)
+        told = some_of([f"{lock.path} ({lock.by})" for lock in gone], NAMED)
         fixes = [DropLock(path) for path in dict.fromkeys(lock.path for lock in gone)]
-        return GROUP.problem("locks", f"held, and the holder is gone: {told}", "", fixes)
+        return GROUP.problem("locks", f"locks that nobody holds any more: {told}", "", fixes)
     if unsure:
         told = some_of([f"{lock.path} by {lock.by}" for lock in unsure], NAMED)
         cure = f"wait until it ends; if it is no command of DVC's, `rm {unsure[0].path}`"
@@ -97,8 +98,9 @@ def _leftovers(project: Project, root: Path) -> Check:
     ours = tuple(path for path in found if path.is_relative_to(root))
     told = some_of([str(path.relative_to(root) if path in ours else path) for path in found], NAMED)
     message = f"half written by a killed command: {told}"
-    cure = f"others may write to {cache}: `rm` them once nobody does"
-    return GROUP.warning("leftovers", message, cure, [RemoveLeftovers(ours)] if ours else [])
+    if ours:
+        return GROUP.warning("leftovers", message, None, [RemoveLeftovers(ours)])
+    return GROUP.warning("leftovers", message, f"`rm` them once nobody writes to {cache}, not others either")
 
 
 def _in_step(dvc: DvcQuestion) -> Check:
@@ -109,7 +111,10 @@ def _in_step(dvc: DvcQuestion) -> Check:
     if not changed:
         return GROUP.ok("in-step", "dvc.lock is of the code, params and data that lie here")
     outputs = changed_outputs(changed)
-    causes = {path for stage in changed.values() for path in stage.inputs if path not in outputs}
-    told = some_of(sorted(causes or outputs), NAMED)
-    message = f"dvc.lock is not of what lies here ({', '.join(changed)}): {told}"
+    away = {path for path, how in outputs.items() if how in MISSING}
+    differing = {path for stage in changed.values() for path in stage.inputs}.difference(outputs)
+    differing |= outputs.keys() - away
+    message = f"dvc.lock is not of what lies here: {some_of(sorted(differing), NAMED)}"
+    if not differing:
+        message = f"not here: {some_of(sorted(away), NAMED)}"
     return GROUP.warning("in-step", message, STATUS)
