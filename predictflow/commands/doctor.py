@@ -10,7 +10,7 @@ import click
 
 from predictflow.console import open_console, print_json
 from predictflow.doctor.check import Asked, Check, State
-from predictflow.doctor.doctor import Examined, examine, exit_code, mend
+from predictflow.doctor.doctor import GROUPS, Examined, examine, exit_code, mend
 from predictflow.formatting import Json
 from predictflow.lineage.project import Project
 
@@ -80,7 +80,7 @@ def _draw(done: Examined, asked: Asked) -> None:
         console.print(f"mended: {sentence}", style="green", markup=False)
     for sentence in done.failed:
         console.print(f"not mended: {sentence}", style="red", markup=False)
-    widest = max(len(check.name) for check in done.checks)
+    widest = max(len(name) for group, _ in GROUPS for name in group.entries)
     for group, checks in groupby(done.checks, key=attrgetter("group")):
         console.print(Text(group, "bold"))
         for check in _shortened(checks):

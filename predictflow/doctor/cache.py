@@ -24,7 +24,7 @@ GROUP = Group(
     {
         "cached-data": "data-that-is-not-here",
         "cached-lists": "a-file-is-damaged",
-        "cache-modes": None,
+        "cache-modes": "a-linked-file-was-edited",
         "cache-links": "a-link-that-cannot-be-made",
         "cached-objects": "a-file-is-damaged",
     },

@@ -20,7 +20,7 @@ GROUP = Group(
         "conflicts": "dvclock-is-in-conflict",
         "locks": "a-lock-that-nobody-lets-go",
         "queue": "the-queue-is-stuck",
-        "leftovers": None,
+        "leftovers": "a-stage-was-killed",
         "in-step": "dvc-repro-wants-to-run-what-has-not-changed",
     },
 )

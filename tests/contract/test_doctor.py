@@ -11,8 +11,10 @@ NAMES = [name for group, _ in GROUPS for name in group.entries]
 TO_COME = {
     "a-head-on-no-branch",
     "a-link-that-cannot-be-made",
+    "a-linked-file-was-edited",
     "a-lock-that-nobody-lets-go",
     "a-pointer-where-data-should-be",
+    "a-stage-was-killed",
     "data-that-is-not-here",
     "the-clock-is-wrong",
     "the-environment-is-another",
