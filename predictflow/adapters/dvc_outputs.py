@@ -15,7 +15,7 @@ class Output:
     Attributes:
         path: in the project, as dvc.lock writes it.
         size: bytes; of a folder, of all its files; None where it is not told.
-        elsewhere: why it is not on the default remote, where that is so.
+        elsewhere: why it is not looked for on the default remote, where that is so.
     """
 
     path: str
@@ -41,7 +41,7 @@ def read_outputs(root: Path, commits: Iterable[str] | None) -> Iterator[Output]:
     try:
         for revision in repo.brancher(**revisions):  # noqa: B007 (the error tells it)
             for out in repo.index.outs:
-                if out.use_cache and out.hash_info:
+                if out.use_cache:
                     yield _output(out, default)
     except DvcException as error:
         where = f"of commit {revision[:10]}" if revision else "here"
@@ -60,6 +60,8 @@ def _output(out: Any, default: str | None) -> Output:
         elsewhere = "dvc.yaml says `push: false` of it"
     elif out.remote and out.remote != default:
         elsewhere = f"its remote is {out.remote}"
+    elif not out.hash_info:
+        elsewhere = "no md5 of it is recorded (`dvc repro` makes it)"
     elif out.hash_info.name != "md5":
         elsewhere = "it was added by DVC 2, in another format"
-    return Output(path, out.hash_info.value, out.meta.size, elsewhere)
+    return Output(path, out.hash_info.value or "", out.meta.size, elsewhere)

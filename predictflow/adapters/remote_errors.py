@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from predictflow.errors import Unreachable, masked
+from predictflow.errors import Unreachable, masked, system_cure
 
 # The right that each of S3's operations needs (IAM's action).
 RIGHTS = {
@@ -199,4 +199,4 @@ def _of_network(error: BaseException, asked: Asked) -> RemoteError:
         return RemoteError(f"the connection was cut at {asked.what}: {text}", LATER, transient=True)
     if names & set(REFUSED):
         return RemoteError(f"nothing answers for {asked.what}: {text}", NO_ANSWER_CURE, transient=True)
-    return RemoteError(f"{asked.what}: {text}", NO_ANSWER_CURE)
+    return RemoteError(f"{asked.what}: {text}", system_cure(text) or NO_ANSWER_CURE)

@@ -20,4 +20,4 @@ def draw_objects(answer: Json, words: Mapping[str, str]) -> None:
     if (more := len(answer["problems"]) - NAMED) > 0:
         console.print(f"and {more:,} more (--json names all)", style="red", markup=False)
     for reason in answer["elsewhere"]:
-        console.print(f"not of this remote: {reason}", markup=False)
+        console.print(f"left out: {reason}", markup=False)

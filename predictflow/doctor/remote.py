@@ -9,15 +9,14 @@ from predictflow.doctor.check import Asked, Check, Group
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
 from predictflow.verification.remote_content import (
+    HOLDING,
     Held,
     Needs,
     Read,
     Seen,
     commits_meant,
-    examine,
-    list_from_anywhere,
+    look_through,
     needed,
-    open_lists,
 )
 from stages.tracking.registry import RegistryStage
 
@@ -116,12 +115,11 @@ def _needed(project: Project, remote: Remote, asked: Asked) -> Check:
 
 
 def _seen(project: Project, remote: Remote, needs: Needs, asked: Asked) -> list[Seen]:
-    open_lists(needs, lambda need: list_from_anywhere(project, remote, need))
-    return examine(remote, needs.objects.values(), Read.ALL if asked.deep else Read.DOUBTFUL)
+    return look_through(project, remote, needs, Read.ALL if asked.deep else Read.DOUBTFUL)
 
 
 def _told(name: str, needs: Needs, seen: list[Seen], what: str) -> Check:
-    bad = [one for one in seen if one.held in (Held.MISSING, Held.WRONG)]
+    bad = [one for one in seen if one.held not in HOLDING]
     if bad:
         named = some_of([f"{one.need.path} ({one.why})" for one in bad], NAMED)
         message = f"{len(bad)} of {len(seen)} objects that {what} are not right there: {named}"
@@ -137,7 +135,7 @@ def _told(name: str, needs: Needs, seen: list[Seen], what: str) -> Check:
 
 def _uploads(remote: Remote) -> Check:
     if count := remote.unfinished_uploads():
-        message = f"{count} uploads in parts were begun and never ended, and are paid for"
+        message = f"uploads in parts that were begun and never ended, and are paid for: {count}"
         return GROUP.warning(
             "remote-uploads", message, "a lifecycle rule (docs/remote.md#a-bucket-of-ones-own)"
         )

@@ -1,21 +1,11 @@
 """A push: what the remote lacks or holds wrong is put right, from what is proven, and is looked for again."""
 
-from collections.abc import Iterable
-
 from predictflow.adapters.dvc_commands import hold_dvc_lock
 from predictflow.adapters.remote_transfer import put_objects
 from predictflow.formatting import Json
 from predictflow.lineage.project import Project
 from predictflow.maintenance.transfer import Problem, Transfer, answer, ask, begin, named
-from predictflow.verification.remote_content import (
-    Held,
-    Need,
-    Read,
-    Seen,
-    examine,
-    list_from_anywhere,
-    open_lists,
-)
+from predictflow.verification.remote_content import HOLDING, Held, Need, Read, Seen, examine, look_through
 
 REMAKE = "`dvc repro` makes it again, or push it from where it is right"
 
@@ -38,9 +28,10 @@ def push(project: Project, handle: str | None, everything: bool, deep: bool) -> 
 
 def _push(transfer: Transfer, deep: bool) -> Json:
     needs, tell = transfer.needs, transfer.tell
-    open_lists(needs, lambda need: list_from_anywhere(transfer.project, transfer.remote, need))
-    seen = {one.need.md5: one for one in _examine(transfer, needs.objects.values(), deep)}
-    wanting = [one for one in seen.values() if one.held in (Held.MISSING, Held.WRONG)]
+    read = Read.ALL if deep else Read.DOUBTFUL
+    held = look_through(transfer.project, transfer.remote, needs, read, tell)
+    seen = {one.need.md5: one for one in held}
+    wanting = [one for one in held if one.held not in HOLDING]
     problems, ready = [], []
     for at, one in enumerate(wanting, 1):
         tell(f"hashing {one.need.path} ({at} of {len(wanting)})")
@@ -50,7 +41,7 @@ def _push(transfer: Transfer, deep: bool) -> Json:
     pushed = _upload(transfer, [one.need for one in ready if not one.need.is_list], seen, problems)
     lists = []
     for need in (one.need for one in ready if one.need.is_list):
-        lacking = [md5 for md5 in needs.inside.get(need.md5, []) if not _holds(seen[md5])]
+        lacking = [md5 for md5 in needs.inside.get(need.md5, []) if seen[md5].held not in HOLDING]
         if lacking:  # whoever sees a list believes that its files are there
             message = f"its list was not pushed: {len(lacking)} of its files are not there"
             problems.append(transfer.problem(need, message, "cure those, and push again"))
@@ -67,14 +58,6 @@ def _push(transfer: Transfer, deep: bool) -> Json:
             "unproven": sum(one.held is Held.UNPROVEN for one in seen.values()),
         },
     )
-
-
-def _examine(transfer: Transfer, needs: Iterable[Need], deep: bool) -> list[Seen]:
-    return examine(transfer.remote, needs, Read.ALL if deep else Read.DOUBTFUL, transfer.tell)
-
-
-def _holds(seen: Seen) -> bool:
-    return seen.held in (Held.RIGHT, Held.UNPROVEN)
 
 
 def _not_to_be_pushed(transfer: Transfer, seen: Seen) -> Problem | None:

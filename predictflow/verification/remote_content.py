@@ -26,6 +26,9 @@ class Held(StrEnum):
     WRONG = "wrong"
 
 
+HOLDING = (Held.RIGHT, Held.UNPROVEN)
+
+
 class Read(StrEnum):
     """Which objects are read to the end."""
 
@@ -135,25 +138,43 @@ def _distinct(project: Project, commits: Iterable[str]) -> list[str]:
     return list(states.values())
 
 
-def open_lists(needs: Needs, read: Callable[[Need], bytes | None]) -> None:
-    """Add the files of each folder whose list can be read; a list that cannot is itself a need not met."""
+def open_lists(needs: Needs, read: Callable[[Need], bytes | None]) -> set[Need]:
+    """Add the files of each folder whose list can be read; those that cannot: nobody knows their files."""
+    closed = set()
     for need in needs.lists:
         text = read(need)
         if text is None:
+            closed.add(need)
             continue
         files = parse_list(text)
         needs.inside[need.md5] = sorted(set(files.values()))
         for name, md5 in files.items():
             needs.take(Need(md5, f"{need.path}/{name}"))
+    return closed
 
 
-def list_from_anywhere(project: Project, remote: Remote, need: Need) -> bytes | None:
-    """The list of a folder's files, from the cache or else from the remote; None where neither holds it."""
-    place = project.storage.place(need.md5)
-    if right_file(place, need.md5):
-        return place.read_bytes()
-    (seen,) = examine(remote, [need], Read.ALL)
-    return remote.read(need.md5) if seen.held is Held.RIGHT else None
+def look_through(
+    project: Project, remote: Remote, needs: Needs, read: Read, tell: Tell = lambda text: None
+) -> list[Seen]:
+    """How the remote holds each object that is needed, the files of each folder among them.
+
+    A list that can be read neither here nor there is wrong, whatever its ETag is: its files are not known.
+    Raises RemoteError where the remote cannot be asked.
+    """
+
+    def list_of(need: Need) -> bytes | None:
+        place = project.storage.place(need.md5)
+        if right_file(place, need.md5):
+            return place.read_bytes()
+        (seen,) = examine(remote, [need], Read.ALL, tell)
+        return remote.read(need.md5) if seen.held is Held.RIGHT else None
+
+    closed = open_lists(needs, list_of)
+    why = "its list of files comes from there with other bytes"
+    return [
+        Seen(one.need, Held.WRONG, why) if one.need in closed and one.held in HOLDING else one
+        for one in examine(remote, needs.objects.values(), read, tell)
+    ]
 
 
 def right_file(path: Path, md5: str) -> bool:

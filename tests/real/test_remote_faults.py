@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from predictflow.doctor import remote
+from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
-from tests.people.remote_faults import CASES, Case, Scene, make_project, said
+from tests.people.remote_faults import CASES, Case, Scene, examined, make_project, said
 from tests.people.s3 import S3, s3_server
 
 
@@ -35,7 +37,7 @@ def test_no_fault_is_silent(server: S3, template: Path, tmp_path: Path, case: Ca
     scene = Scene.of(server, template, tmp_path / "scene", case.actor)
     with ExitStack() as stack:
         case.arrange(scene, stack)
-        code, told = said(scene.project, scene.env, "push" if case.actor == "owner" else "pull", *case.words)
+        code, told = said(scene.project, scene.env, "push" if case.actor == "owner" else "pull")
     assert code == case.code and "Traceback" not in told, told
     assert re.search(case.told, " ".join(told.split())), told
     assert scene.env.get("AWS_SECRET_ACCESS_KEY", "none") not in told
@@ -45,3 +47,40 @@ def test_no_fault_is_silent(server: S3, template: Path, tmp_path: Path, case: Ca
         assert not scene.wrong, "what is wrong on the remote is here"
     if code:
         assert "Cure: " in told
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_doctor_sees_it(server: S3, template: Path, tmp_path: Path, case: Case):
+    scene = Scene.of(server, template, tmp_path / "scene", case.actor)
+    with ExitStack() as stack:
+        case.arrange(scene, stack)
+        found = examined(scene.project, scene.env)
+    bad = [check for check in found.values() if check.state is not State.OK]
+    assert bool(bad) != case.unseen, found
+    assert all(check.cure for check in bad if check.state is State.PROBLEM)
+    assert scene.env.get("AWS_SECRET_ACCESS_KEY", "none") not in str(found)
+
+
+def test_doctor_finds_a_healthy_remote_healthy(server: S3, template: Path, tmp_path: Path):
+    scene = Scene.of(server, template, tmp_path / "scene", "clone")
+    scene.fill()
+    found = examined(scene.project, scene.env)
+    assert {check.state for check in found.values()} == {State.OK}
+    assert found.keys() == remote.GROUP.entries.keys()
+    assert not [key for key in scene.in_bucket() if "doctor" in key], "the probe is still there"
+
+
+def test_doctor_tells_who_may_not_remove_since_dvc_gc_would_not(server: S3, template: Path, tmp_path: Path):
+    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+    scene.fill()
+    scene.configure(user="undeleting")
+    told = examined(scene.project, scene.env)["remote-probe"]
+    assert told.state is State.WARNING and "s3:DeleteObject is missing" in told.message
+
+
+def test_doctor_tells_an_upload_that_nobody_ended(server: S3, template: Path, tmp_path: Path):
+    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+    scene.fill()
+    server.client().create_multipart_upload(Bucket=scene.bucket, Key="project/files/md5/00/0")
+    told = examined(scene.project, scene.env)["remote-uploads"]
+    assert told.state is State.WARNING and "never ended" in told.message

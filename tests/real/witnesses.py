@@ -28,6 +28,9 @@ WITNESSES = {
     "Only what the gate lets through is deployed.": (
         "test_workflows.py::test_what_was_promoted_is_let_through_and_told[with the receipts alone]"
     ),
+    "No fault of a remote is silent.": (
+        "test_remote_faults.py::test_no_fault_is_silent[a PUT is acknowledged, and not stored]"
+    ),
     "Nobody's own customers are written over.": "test_telco.py::test_other_customers_are_never_written_over",
     "Every command of make is told by make.": "test_pages.py::test_make_help_lists_every_target",
 }

@@ -1,0 +1,116 @@
+"""What goes wrong with a remote, and who says so: plain DVC as it comes, and `predictflow push` and `pull`.
+
+Every case of tests/people/remote_faults.py, against a real S3 server of this machine, each command in a
+process of its own, with the deadlines that each has by itself.
+
+    .venv/bin/python -m benchmarks.remote_faults --markdown      # about ten minutes: plain DVC waits long
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.tables import show
+from tests.people.remote_faults import CASES, Case, Scene, make_project
+from tests.people.s3 import S3, s3_server
+
+PATIENCE = 120  # seconds that a command may take
+LONGEST = 110  # letters of what is told
+VERBS = {"owner": "push", "clone": "pull"}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--markdown", action="store_true")
+    options.add_argument("--only", default="", help="a word of the cases to play")
+    asked = options.parse_args()
+    cases = [case for case in CASES if asked.only in case.name]
+    with tempfile.TemporaryDirectory() as top, s3_server() as server:
+        template = Path(top, "template")
+        template.mkdir()
+        make_project(template, hurry=False)
+        rows = []
+        for number, case in enumerate(cases):
+            print(f"{number + 1} of {len(cases)}: {case.name}", file=sys.stderr)
+            told = [
+                play(case, server, template, Path(top, f"{name}-{number}"), words, prepare)
+                for name, words, prepare in (("plain", ("dvc",), as_it_comes), ("ours", OURS, own_deadlines))
+            ]
+            rows.append((case.name, f"`{VERBS[case.actor]}`", *told))
+    header = ("what goes wrong", "asked", "plain DVC", "predictflow")
+    show("What is said, behind the exit code", header, rows, asked.markdown, numbers=False)
+
+
+OURS = ("predictflow.cli",)
+
+
+def own_deadlines(scene: Scene) -> None:
+    """Without the deadlines by which the tests are quick."""
+    local = scene.project.folder / ".dvc/config.local"
+    local.write_text(re.sub(r"^ +(?:connect|read)_timeout.*\n", "", local.read_text(), flags=re.MULTILINE))
+    scene.env.pop("AWS_MAX_ATTEMPTS", None)
+
+
+def as_it_comes(scene: Scene) -> None:
+    """Without `verify`, too, which is off unless it is asked for."""
+    own_deadlines(scene)
+    config = scene.project.folder / ".dvc/config"
+    config.write_text(config.read_text().replace("    verify = true\n", ""))
+
+
+def play(
+    case: Case,
+    server: S3,
+    template: Path,
+    folder: Path,
+    module: tuple[str, ...],
+    prepare: Callable[[Scene], None],
+) -> str:
+    """How a command ends in a case, and what became of the bytes."""
+    scene = Scene.of(server, template, folder, case.actor, hurry=False)
+    with ExitStack() as stack:
+        case.arrange(scene, stack)
+        prepare(scene)
+        words = [sys.executable, "-P", "-m", *module, VERBS[case.actor]]
+        try:
+            done = subprocess.run(
+                words,
+                cwd=scene.project.folder,
+                env=scene.project.env | scene.env | {"PYTHONPATH": str(Path.cwd())},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            return f"**no word in {PATIENCE} s**"
+    owner = case.actor == "owner"
+    where = "there" if owner else "here"
+    if wrong := bool(scene.wrong_on_remote if owner else scene.wrong):
+        became = f"wrong bytes are {where}"
+    else:
+        became = f"not all is {where}"
+    if done.returncode:
+        told = f"{done.returncode}: {said(done.stdout + done.stderr)}"
+        return f"{told}; **{became}**" if wrong and not owner else told
+    return "0" if (scene.is_pushed if owner else scene.is_pulled) else f"**0, silent:** {became}"
+
+
+def said(text: str) -> str:
+    """The line that tells the error."""
+    lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")] or [
+        line for line in lines if ": " in line and not line.startswith((" ", "pushed", "pulled"))
+    ]
+    line = re.sub(r"^ERROR: (unexpected error - )?", "", (errors or lines or ["nothing"])[0])
+    line = re.sub(r"s3://[\w./-]*\w|bucket-\d+[\w./-]*", "…", line).replace("|", "/")
+    line = re.sub(r" The keys are .*", "", re.sub(r"[0-9a-f]{32}(\.dir)?|/tmp/\S+", "…", line))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+if __name__ == "__main__":
+    main()
