@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from predictflow.adapters.processes import is_worker, look_up, words_of
+from predictflow.adapters.processes import is_stopped, is_worker, look_up, words_of
 
 if TYPE_CHECKING:
     import psutil
@@ -27,9 +27,11 @@ UNFINISHED = (1, 2)  # PREPARING and RUNNING among DVC's numbers of what an expe
 
 
 class Holder(StrEnum):
-    """Who holds a lock: a command at work, nobody any more, or somebody of whom that cannot be told."""
+    """Who holds a lock: a command at work, one that was stopped (Ctrl-Z), nobody any more, or somebody of
+    whom that cannot be told."""
 
     AT_WORK = "at work"
+    STOPPED = "stopped"
     GONE = "gone"
     UNSURE = "unsure"
 
@@ -62,7 +64,7 @@ def _lock(root: Path) -> Iterator[Held]:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             process = look_up(int(claim)) if claim.isdigit() else None
-            yield Held(LOCK, Holder.AT_WORK, _named(process) if process else "a process")
+            yield Held(LOCK, _at_work(process), _named(process) if process else "a process")
 
 
 def _rwlock(root: Path, path: Path) -> Iterator[Held]:
@@ -79,10 +81,14 @@ def _rwlock(root: Path, path: Path) -> Iterator[Held]:
         yield Held(path, Holder.GONE, "half written")
         return
     for process in filter(None, map(look_up, pids)):
-        holder = Holder.AT_WORK if is_worker(process) else Holder.UNSURE
+        holder = _at_work(process) if is_worker(process) else Holder.UNSURE
         if process.create_time() > changed + CLOCK_TICK:
             holder = Holder.GONE
         yield Held(path, holder, _named(process))
+
+
+def _at_work(process: "psutil.Process | None") -> Holder:
+    return Holder.STOPPED if process and is_stopped(process) else Holder.AT_WORK
 
 
 def _named(process: "psutil.Process") -> str:

@@ -84,7 +84,8 @@ def _reason(errors: str) -> str:
         holder = HOLDER.search(errors)
         by = f" {holder[0]}" if holder else ""
         return f"another DVC process is at work here and holds DVC's lock{by}; ask again when it has ended"
-    lines = errors.partition("Traceback")[0].replace("ERROR: ", "").split("\n")
+    said = errors.partition("Traceback")[0].partition("Having any troubles?")[0]
+    lines = said.replace("ERROR: ", "").replace("unexpected error - ", "").split("\n")
     return "`dvc status` fails: " + " ".join([line.strip() for line in lines if line.strip()][:2])
 
 

@@ -140,6 +140,15 @@ def look_up(pid: int) -> "psutil.Process | None":
         return None
 
 
+def is_stopped(process: "psutil.Process") -> bool:
+    """Whether somebody has stopped it, as Ctrl-Z does: it goes on when it is told to."""
+    import psutil
+
+    with suppress(psutil.Error):
+        return process.status() == psutil.STATUS_STOPPED
+    return False
+
+
 def words_of(process: "psutil.Process") -> list[str]:
     """The command line; nothing where the process has ended, or is another user's."""
     import psutil

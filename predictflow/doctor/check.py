@@ -78,7 +78,7 @@ class Group:
     def warning(self, name: str, message: str, cure: str | None, fixes: Iterable[Fix] = ()) -> Check:
         return self._wrong(name, State.WARNING, message, cure, fixes)
 
-    def problem(self, name: str, message: str, cure: str, fixes: Iterable[Fix] = ()) -> Check:
+    def problem(self, name: str, message: str, cure: str | None, fixes: Iterable[Fix] = ()) -> Check:
         return self._wrong(name, State.PROBLEM, message, cure, fixes)
 
     def unknown(self, name: str, why: str, cure: str | None = None) -> Check:

@@ -1,11 +1,12 @@
 """The pipeline: is dvc.lock in step and whole, and has a killed command left something behind?"""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from predictflow.adapters import processes
 from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, POINTER
-from predictflow.adapters.dvc_leftovers import Holder, dead_tasks, held_locks, killed_experiments
+from predictflow.adapters.dvc_leftovers import Held, Holder, dead_tasks, held_locks, killed_experiments
 from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import read_changes
 from predictflow.doctor.check import Asked, Check, Group
@@ -59,19 +60,24 @@ def _is_marked(path: Path) -> bool:
 
 
 def _locks(root: Path) -> Check:
-    held = held_locks(root)
-    gone = [lock for lock in held if lock.holder is Holder.GONE]
-    unsure = [lock for lock in held if lock.holder is Holder.UNSURE]
-    if gone:
-        told = some_of([f"{lock.path} ({lock.by})" for lock in gone], NAMED)
+    held: dict[Holder, list[Held]] = {}
+    for lock in held_locks(root):
+        held.setdefault(lock.holder, []).append(lock)
+    told = {
+        holder: some_of([f"{lock.path} ({lock.by})" for lock in locks], NAMED)
+        for holder, locks in held.items()
+    }
+    if gone := held.get(Holder.GONE):
         fixes = [DropLock(path) for path in dict.fromkeys(lock.path for lock in gone)]
-        return GROUP.problem("locks", f"locks that nobody holds any more: {told}", "", fixes)
-    if unsure:
-        told = some_of([f"{lock.path} by {lock.by}" for lock in unsure], NAMED)
+        return GROUP.problem("locks", f"locks that nobody holds any more: {told[Holder.GONE]}", None, fixes)
+    if Holder.STOPPED in held:
+        message = f"held by a command that was stopped, and waits: {told[Holder.STOPPED]}"
+        return GROUP.problem("locks", message, "`fg` in its terminal lets it go on; or end it with `kill -9`")
+    if unsure := held.get(Holder.UNSURE):
         cure = f"wait until it ends; if it is no command of DVC's, `rm {unsure[0].path}`"
-        return GROUP.warning("locks", f"held: {told}", cure)
+        return GROUP.warning("locks", f"held: {told[Holder.UNSURE]}", cure)
     if held:
-        return GROUP.ok("locks", f"held by a command at work: {some_of([lock.by for lock in held], 1)}")
+        return GROUP.ok("locks", f"held by a command at work: {told[Holder.AT_WORK]}")
     return GROUP.ok("locks", "nobody holds one")
 
 
@@ -79,7 +85,8 @@ def _queue(root: Path) -> Check:
     dead = dead_tasks(root)
     if dead:
         message = f"experiments that say they run, and whose process is gone: {some_of(dead, NAMED)}"
-        return GROUP.problem("queue", message, f"`dvc queue kill {dead[0]}`, then `dvc queue start`")
+        cure = f"`dvc queue kill {shlex.join(dead)}`; `dvc queue start` goes on with the others"
+        return GROUP.problem("queue", message, cure)
     return GROUP.ok("queue", "no experiment waits for a process that is gone")
 
 

@@ -8,6 +8,7 @@ import os
 import py_compile
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from tests import templates
 from tests.commands.test_evidence import sql
 from tests.people.history import History, opened
 from tests.people.manual import json_keys_of, keys
+from tests.people.waiting import until
 
 MODULES = {module.GROUP.name: module for module in (environment, git, pipeline, cache, registry)}
 HALF = ".abcdefghij-KLMNOPQRS_1.tmp"  # as DVC names what is not whole yet
@@ -358,6 +360,9 @@ def test_what_a_command_at_work_writes_and_holds_is_left_alone(history: History)
         lock.write_text(f" {process.pid}\n")
         locks = look(history, "pipeline", "locks")
         assert locks.state == "ok" and f"{process.pid}: dvc" in locks.message
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: look(history, "pipeline", "locks").state == "problem", "stopped")
+        assert "was stopped" in look(history, "pipeline", "locks").message
         leftovers = look(history, "pipeline", "leftovers")
         assert (leftovers.state, leftovers.fixes) == ("unknown", ()) and str(process.pid) in leftovers.message
     assert look(history, "pipeline", "locks").state == "ok"
@@ -438,6 +443,15 @@ def test_of_a_fresh_clone_nothing_is_wrong_and_of_a_bare_one_most_cannot_be_told
     assert len(reasons) == 2 and sum("bare repository" in reason for reason in reasons) == 1, reasons
     assert settled.told("doctor", code=2).count("for the same reason") > 10
     assert "a bare repository" in settled.told("doctor", "--fix", code=1)
+
+
+def test_an_origin_in_a_network_is_asked_only_where_that_is_wanted(history: History):
+    history.project.run("git", "remote", "set-url", "origin", "https://127.0.0.1:1/origin.git")
+    near = look(history, "registry", "registry")
+    assert near.state == "ok" and "origin was not asked" in near.message
+    with looked_at(history) as project:
+        (far,) = registry.checks(project, Asked(remote=True))
+    assert far.state == "unknown" and "origin cannot be read" in far.message
 
 
 def test_params_that_cannot_be_read_are_told_once_and_hide_nothing_else(settled: History):
