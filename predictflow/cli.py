@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": ("Keep", "Is all that the pipeline stands on as it should be?"),
     "restore": ("Keep", "Bring a lost or broken store back from Git and DVC."),
     "prune": ("Keep", "Remove what nothing refers to any more."),
+    "store": ("Keep", "Copy, check or upgrade the project's own store."),
 }
 
 

@@ -1,16 +1,20 @@
 """The store that the stages write to: found, written to, and what it raises."""
 
+import contextlib
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from predictflow.adapters.mlflow_client import Client
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RunReader, Version
 from predictflow.adapters.mlflow_sqlite import Database
+from predictflow.adapters.processes import environ
 from predictflow.errors import Missing, Unreachable
 from stages.support import params
 from stages.support.errors import UserError
 from stages.tracking import registry
-from stages.tracking.store import SQLITE, TrackingStore, open_store, tracking_uri
+from stages.tracking.store import SQLITE, TrackingStore, ensure_tables, open_store, tracking_uri
 
 
 def find_store() -> RunReader:
@@ -27,6 +31,16 @@ def find_store() -> RunReader:
     except OSError as error:
         raise Unreachable(f"{path} cannot be read: {error.strerror}") from error
     return Database(path)
+
+
+def ensure_own_tables() -> None:
+    """Raise UserError where the store is a database of another MLflow's: nothing could be written to it. One
+    that cannot be read is told by who reads it."""
+    uri = tracking_uri()
+    path = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and path.is_file():
+        with contextlib.suppress(Unreachable):
+            ensure_tables(path)
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -79,3 +93,16 @@ def mark_rebuilt(versions: Iterable[Version], words: str) -> None:
         raise Unreachable(str(error).splitlines()[0]) from error
     except Exception as error:  # of MLflow, of its database's driver, of the network
         raise Unreachable(f"the registry does not take the verdict: {error}") from error
+
+
+def migrate(database: Path) -> None:
+    """Let MLflow bring a database's tables to its own, one way, in a process of its own: SQLAlchemy's
+    connections and MLflow's settings end with it. Raises UserError where it cannot."""
+    words = [sys.executable, "-m", "mlflow", "db", "upgrade", f"{SQLITE}{database}"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environ())
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise UserError(
+            f"MLflow could not migrate the copy: {lines[-1] if lines else 'it was killed'}\n"
+            f"Cure: the store is as it was. `mlflow db upgrade` on a copy of it tells more."
+        )

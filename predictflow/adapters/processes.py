@@ -164,6 +164,29 @@ def is_worker(process: "psutil.Process") -> bool:
     return _works(words_of(process))
 
 
+def holding(file: Path) -> list[str]:
+    """The processes that have a file open, but for this one, as far as this user may see: `12: mlflow ui`."""
+    import psutil
+
+    commands = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+            if process.pid != os.getpid() and any(one.path == str(file) for one in process.open_files()):
+                commands.append(f"{process.pid}: {' '.join(process.cmdline())}")
+    return commands
+
+
+def file_system(folder: Path) -> str | None:
+    """The kind of the disk that a folder lies on, as `ext4` or `nfs4`; None where nobody tells."""
+    import psutil
+
+    above = [folder.resolve(), *folder.resolve().parents]
+    mounts = {
+        Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)
+    }  # the last counts
+    return next((mounts[place] or None for place in above if place in mounts), None)
+
+
 def _is_in(process: "psutil.Process", folder: Path) -> bool:
     import psutil
 

@@ -40,6 +40,10 @@ def _draw(answer: Json, allowed: bool) -> None:
         verdict = f"done: {what}; receipt {', '.join(answer['receipts'])}, {where}"
     else:
         verdict = f"done: {what}; the receipts said so already"
+    if answer["not_copied"]:
+        console.print(
+            f"no copy of the store was made first: {answer['not_copied']}", style="yellow", markup=False
+        )
     console.print(verdict, style="bold", markup=False)
     for stage in answer["leaves_empty"] if allowed else []:
         console.print(f"{stage} {'is' if answer['done'] else 'would be'} empty", style="bold", markup=False)

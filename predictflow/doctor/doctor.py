@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from predictflow.audit.fixes import Fix, FixContext
-from predictflow.doctor import cache, disk, environment, git, pipeline, registry, remote
+from predictflow.doctor import cache, disk, environment, git, pipeline, registry, remote, store
 from predictflow.doctor.check import Asked, Check, Checks, Group, State, told
 from predictflow.errors import Unreachable, masked
 from predictflow.lineage.project import Project
@@ -19,6 +19,7 @@ GROUPS: tuple[tuple[Group, Checks], ...] = (
     (disk.GROUP, disk.checks),
     (cache.GROUP, cache.checks),
     (remote.GROUP, remote.checks),
+    (store.GROUP, store.checks),
     (registry.GROUP, registry.checks),
 )
 

@@ -7,6 +7,7 @@ is asked next makes it follow first, and writes no second receipt.
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from predictflow.adapters import store_copies
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.adapters.mlflow_store import move_version
 from predictflow.errors import Unreachable, masked
@@ -96,10 +97,12 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
     chain = ledger.chain if ledger else project.chain(promotion.version.model)
     leaves = _left(chain, promotion)
     answer: Json = {"version": promotion.version.name, "stage": promotion.stage, "decision": None}
+    answer |= {"copy": None, "not_copied": None}
     written: list[Receipt] = []
     if promotion.action == ARCHIVED:
         done = ledger is not None
         if ledger:
+            answer |= _copy_store()
             written = _take_out(project, ledger, promotion)
     else:
         settings = policy.read(params.load())
@@ -114,6 +117,7 @@ def carry_out(project: Project, ledger: Ledger | None, promotion: Promotion) -> 
         answer["decision"] = asdict(decision) | {"forced": forced}
         done = ledger is not None and (decision.passed or forced)
         if ledger and done:
+            answer |= _copy_store()
             written = _put(project, ledger, promotion, evidence, answer["decision"])
     receipts = [receipt.name for receipt in written]
     pushed_to = origin_url(project.repository) if receipts else None
@@ -143,6 +147,18 @@ def _left(chain: Chain, promotion: Promotion) -> list[str]:
             f" `predictflow promote {version.name} --to {stage} --empty-production`."
         )
     return leaves
+
+
+def _copy_store() -> Json:
+    """Keep a copy of the project's own store. Where that cannot be done it is told, and the version moves all
+    the same: a rollback cannot wait, and the receipts bring back what a promotion writes there."""
+    database = store_copies.own_database()
+    if database is None or not database.is_file():
+        return {}
+    try:
+        return {"copy": str(store_copies.keep_copy(database, store_copies.PROMOTION).path)}
+    except Unreachable as error:
+        return {"not_copied": str(error)}
 
 
 def _put(

@@ -6,6 +6,7 @@ It is completed before anything else, whoever asks; then what was asked is looke
 from dataclasses import dataclass
 
 from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Version
+from predictflow.adapters.mlflow_store import ensure_own_tables
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.ledger import Ledger
@@ -37,9 +38,10 @@ def open_ledger(project: Project) -> tuple[Ledger, list[Unfinished]]:
     """The receipts of the project's model, the same here and on origin, and what MLflow had not followed yet,
     and has now: what is decided on begins with them, so this comes before a handle is resolved.
 
-    Raises UserError where they are broken, or where origin, or MLflow, does not answer or take them, and
-    CouldNotTell where params.yaml names no model.
+    Raises UserError where they are broken, where origin, or MLflow, does not answer or take them, or where
+    the store is another MLflow's, and CouldNotTell where params.yaml names no model.
     """
+    ensure_own_tables()
     ledger = Ledger.open(project.repository, project.require_model())
     project.keep_chain(ledger.chain)
     begun = unfinished(project, ledger.chain)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from stages.support import git
-from stages.support.errors import CURES, UserError
+from stages.support.errors import CURES, Unreachable, UserError
 from stages.support.params import Params
 from stages.tracking import tables
 
@@ -103,7 +103,7 @@ def tracking_uri() -> str:
     return given
 
 
-def _lock(where: str) -> FileLock:
+def store_lock(where: str) -> FileLock:
     """Under which the processes of this machine take turns at what must be done once: beside a database,
     so that all its users share it."""
     database = where.removeprefix(SQLITE) if where.startswith(SQLITE) else root() / "mlflow_data/server"
@@ -128,12 +128,16 @@ def reach() -> None:
 
             requests.get(where, timeout=5)
         elif where.startswith(SQLITE):
-            with _lock(where):
+            with store_lock(where):
                 database = Path(where.removeprefix(SQLITE))
+                if database.exists():
+                    ensure_tables(database)
                 _write_ahead(database)
                 tables.lay(database)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(where, error) from error
+    except Unreachable as error:
+        raise _unusable(where, error.__cause__ or error) from error
 
 
 def open_store(settings: Params) -> TrackingStore:
@@ -155,7 +159,7 @@ def open_store(settings: Params) -> TrackingStore:
     try:
         mlflow.set_tracking_uri(where)
         # Two processes that make a store's tables at the same time break it for good.
-        with _lock(where) as lock:
+        with store_lock(where) as lock:
             client = mlflow.MlflowClient(where)
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -182,7 +186,7 @@ def own_artifacts() -> Path | None:
     return Path(where.removeprefix(SQLITE)).parent / "artifacts" if where.startswith(SQLITE) else None
 
 
-def _unusable(where: str, error: Exception) -> UserError:
+def _unusable(where: str, error: BaseException) -> UserError:
     where = re.sub("//[^@/]*@", "//…@", where)  # no password in a log
     cure = (
         "start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
@@ -197,6 +201,15 @@ def _write_ahead(database: Path) -> None:
     """SQLite's write-ahead log: readers and one writer at a time do not lock each other out."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+
+
+def ensure_tables(database: Path) -> None:
+    """Raise UserError where a database is another MLflow's: an older one this MLflow would migrate, one way,
+    as soon as it opens it. Raises Unreachable where it cannot be read."""
+    there = tables.compare(database)
+    if there and there.difference:
+        reason, _, cure = there.difference.partition(" Cure: ")
+        raise UserError(f"the tracking store {database} {reason}\nCure: {cure}")
 
 
 def _this_process() -> dict[str, str]:

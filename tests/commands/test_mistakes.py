@@ -34,6 +34,9 @@ ASKED = [
     ["prune", "--dry-run"],
     ["prune", "--yes"],
     ["restore"],
+    ["store", "backup"],
+    ["store", "check"],
+    ["store", "upgrade"],
 ]
 
 
@@ -75,6 +78,7 @@ READERS = {
     "doctor",
     "experiments",
     "predict",
+    "store",
 }  # they go by any model
 
 

@@ -19,6 +19,9 @@ TO_COME = {
     "the-clock-is-wrong",
     "the-environment-is-another",
     "the-queue-is-stuck",
+    "the-store-is-locked",
+    "the-store-is-of-another-mlflow",
+    "the-store-lies-on-a-network-disk",
 }
 
 

@@ -37,7 +37,8 @@ STAGE_FLOORS = (
     ("model",),
     ("support",),
 )
-SHARED_COMMANDS = {"completion", "decision", "objects"}  # what the commands share beside what lies below them
+# what the commands share beside what lies below them
+SHARED_COMMANDS = {"checks", "completion", "decision", "objects"}
 OUTSIDE = {"mlflow", "dvc", "dvc_data", "sqlalchemy"}
 SHELL = {"click"}
 PROCESSES = {"subprocess", "multiprocessing"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.tracking import tables
+from stages.support.errors import UserError
+from stages.tracking import store, tables
 from tests.people.project import REPOSITORY
 
 
@@ -54,3 +55,46 @@ def test_what_stops_halfway_leaves_no_table(tmp_path, monkeypatch):
     with pytest.raises(sqlite3.Error):
         tables.lay(tmp_path / "mlflow.db")
     assert held(tmp_path / "mlflow.db") == []
+
+
+# --- Another MLflow's ------------------------------------------------------------------------------------
+
+
+def rename(database: Path, revision: str) -> None:
+    """Let a database say that its tables are others."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+
+
+@pytest.mark.parametrize(
+    ("revision", "told", "cure"),
+    [
+        ("0584bdc529eb", "is of an older MLflow", "`predictflow store upgrade`"),
+        ("ffffffffffff", "is of a newer MLflow", "`make repro` at the commit"),
+    ],
+)
+def test_the_tables_of_another_mlflow_are_told_with_their_cure(tmp_path, monkeypatch, revision, told, cure):
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    store.reach()
+    rename(database, revision)
+    before = held(database)
+    with pytest.raises(UserError) as refused:
+        store.reach()
+    problem, _, told_cure = str(refused.value).partition("\nCure: ")
+    assert f"the tracking store {database} {told} (its tables are {revision})" in problem
+    assert told_cure.startswith(cure)
+    assert held(database) == before, "nothing was changed"
+
+
+def test_the_installed_mlflow_knows_its_own_tables_also_where_the_script_is_of_another(monkeypatch):
+    own = tables.revision()
+    assert own and tables.held_against_installed(own).difference is None
+    monkeypatch.setattr(tables, "revision", lambda: None)
+    assert tables.held_against_installed(own) == tables.Tables(own, own, known=True)
+
+
+def test_a_database_that_says_nothing_of_its_tables_is_not_judged(tmp_path):
+    sqlite3.connect(tmp_path / "mlflow.db").execute("CREATE TABLE somebodys (own)")
+    assert tables.compare(tmp_path / "mlflow.db") is None
+    store.ensure_tables(tmp_path / "mlflow.db")
