@@ -20,11 +20,15 @@ HOLDER = re.compile(r"\(PID \d+\): .+")
 
 
 class DvcFailed(Exception):
-    """`dvc status` did not answer: why, and the command that cures it, if one is known."""
+    """`dvc status` did not answer: why, and the command that cures it, if one is known.
 
-    def __init__(self, reason: str, cure: str | None = None) -> None:
+    Attributes:
+        broken: whether it cannot answer before that is cured; else it may if it is asked again.
+    """
+
+    def __init__(self, reason: str, cure: str | None = None, broken: bool = False) -> None:
         super().__init__(reason)
-        self.cure = cure
+        self.cure, self.broken = cure, broken
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class DvcQuestion:
             raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
         if self._process.returncode:
             cure = next((cure for text, cure in CURES.items() if text in errors), None)
-            raise DvcFailed(_reason(errors), cure)
+            raise DvcFailed(_reason(errors), cure, broken=not BUSY.search(errors))
         return {stage: _change(differences) for stage, differences in json.loads(answer).items()}
 
 

@@ -54,7 +54,9 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
 def held(cache: Path) -> dict[str, Path]:
     """{md5: place} of every whole object of a cache."""
     found = (cache / OBJECTS).glob("??/*")
-    return {f"{path.parent.name}{path.name}": path for path in found if not path.name.endswith(".tmp")}
+    return {
+        f"{path.parent.name}{path.name}": path for path in found if path.is_file() and path.suffix != ".tmp"
+    }
 
 
 def listed_in(place: Path) -> dict[str, str] | None:

@@ -93,7 +93,7 @@ class Group:
         """What a question yields; where what it looks at cannot be looked at, that, with the reason."""
         try:
             return question()
-        except (UserError, Unreachable, OSError) as error:
+        except Exception as error:  # whatever it is: the other checks go on
             return self.unknown(name, *told(error))
 
 
@@ -105,4 +105,7 @@ def told(error: Exception) -> tuple[str, str | None]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'this project'}: {error.strerror}", None
     message, _, cure = str(error).partition("\nCure: ")
-    return " ".join(message.split()) or type(error).__name__, " ".join(cure.split()) or None
+    message = " ".join(message.split())
+    if not isinstance(error, UserError | Unreachable):  # nobody has foreseen it
+        message = f"{type(error).__name__}: {message}"
+    return message, " ".join(cure.split()) or None

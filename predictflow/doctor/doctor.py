@@ -55,7 +55,7 @@ def guarded(group: Group, look: Checks, project: Project, asked: Asked) -> Itera
         for check in look(project, asked):
             left.pop(check.name, None)
             yield check
-    except (UserError, Unreachable, OSError) as error:
+    except Exception as error:  # whatever it is: the other groups go on
         for name in left:
             yield group.unknown(name, *told(error))
 

@@ -38,6 +38,7 @@ GROUP = Group(
 )
 PYTHONS = (3, 11), (3, 13)  # the first and the last that the locks are made for
 GIT_VERSION = 2, 31  # the first that knows `rev-parse --path-format`, the newest word of Git's used here
+GIT_WITH_SSH = 2, 34  # the first that verifies signatures of SSH keys
 NAMED = 3  # packages and files that are told
 # That lead Python, DVC or Git elsewhere: a stage would read other code, or a command another project.
 MISLEADING = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_")
@@ -49,8 +50,10 @@ HOOK = "dvc git-hook post-checkout"
 
 def checks(project: Project, asked: Asked) -> Iterator[Check]:
     repository = project.repository
+    head = project.params_at(repository.head) if repository.head else {}
+    signers = bool(head.get("promote.signers"))
     yield _python(sys.version_info[:2], shutil.which("python"))
-    yield GROUP.look("git-version", lambda: _git_version(repository.read("version")))
+    yield GROUP.look("git-version", lambda: _git_version(repository.read("version"), signers))
     yield GROUP.look("variables", lambda: _variables(os.environ))
     yield GROUP.look("clock", lambda: _clock(_newest(project, asked), time.time()))
     root = repository.require_root()
@@ -71,15 +74,17 @@ def _python(version: tuple[int, int], on_path: str | None) -> Check:
     return GROUP.ok("python", f"{_dotted(version)}, {sys.executable}")
 
 
-def _git_version(said: str) -> Check:
+def _git_version(said: str, signers: bool) -> Check:
+    """Args: `signers`, whether receipts count by the SSH key that has signed them."""
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None:
         return GROUP.unknown("git-version", f"`git version` says {said.strip()!r}")
     version = int(found[1]), int(found[2])
-    if version < GIT_VERSION:
-        message = f"this is Git {_dotted(version)}; {_dotted(GIT_VERSION)} or newer is needed"
+    least = GIT_WITH_SSH if signers else GIT_VERSION
+    message = f"{_dotted(version)}; {_dotted(least)} or newer is needed"
+    if version < least:
         return GROUP.problem("git-version", message, "install a newer one: https://git-scm.com/downloads")
-    return GROUP.ok("git-version", f"{_dotted(version)}; {_dotted(GIT_VERSION)} or newer is needed")
+    return GROUP.ok("git-version", message)
 
 
 def _variables(environ: Mapping[str, str]) -> Check:
@@ -129,12 +134,12 @@ def _clock(newest: dict[str, float], now: float) -> Check:
 
 def _packages(root: Path) -> Check:
     """Raises OSError where a lock file is not here."""
-    locks = (REQUIREMENTS, REQUIREMENTS_DEV)
-    wanted = {
-        name: pin
-        for lock in locks
-        for name, pin in environment.pins((root / lock).read_text("utf-8")).items()
-    }
+    wanted: dict[str, str] = {}
+    for lock in (REQUIREMENTS, REQUIREMENTS_DEV):
+        pins = environment.pins((root / lock).read_text("utf-8"))
+        if not pins:
+            return GROUP.problem("packages", f"{lock} names no package", f"`git checkout -- {lock}`")
+        wanted |= pins
     drift = [
         f"{name} {_installed(name) or 'is missing'} instead of {locked}"
         for name, locked in wanted.items()
@@ -142,7 +147,7 @@ def _packages(root: Path) -> Check:
     ]
     if drift:
         message = f"{len(drift)} of {len(wanted)} differ from the lock files: {some_of(drift, NAMED)}"
-        return GROUP.problem("packages", message, "`make .venv/installed`, after `touch requirements.lock`")
+        return GROUP.problem("packages", message, "`touch requirements.lock && make .venv/installed`")
     return GROUP.ok("packages", f"all {len(wanted)} are those of {REQUIREMENTS} and {REQUIREMENTS_DEV}")
 
 
@@ -155,7 +160,10 @@ def _installed(name: str) -> str | None:
 
 def _byte_code(root: Path) -> Check:
     """Of the stages, which decide a model's bytes: DVC hashes the source, Python may run what it kept."""
-    wrong = [path for path in sorted((root / "stages").rglob("*.py")) if _runs_other_code(path)]
+    sources = sorted((root / "stages").rglob("*.py"))
+    if not sources:
+        return GROUP.unknown("byte-code", "there are no stages here")
+    wrong = [path for path in sources if _runs_other_code(path)]
     alone = [path for path in sorted((root / "stages").rglob("*.pyc")) if path.parent.name != "__pycache__"]
     if wrong or alone:
         names = [str(path.relative_to(root)) for path in (*wrong, *alone)]

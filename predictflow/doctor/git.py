@@ -102,14 +102,14 @@ def _pointers(root: Path) -> Check:
     """Files that only name what should lie in their place."""
     lock = root / DVC_LOCK
     paths = {CUSTOMERS, *(parse_lock(lock.read_bytes()).md5s if lock.is_file() else ())}
-    found = [(path, whose) for path in sorted(paths) if (whose := pointer_of(root / path))]
+    files = [file for path in sorted(paths) for file in (root / path, *sorted((root / path).glob("**/*")))]
+    found = [(str(file.relative_to(root)), whose) for file in files if (whose := pointer_of(file))]
     if not found:
         return GROUP.ok("pointers", "no file is a mere pointer to its data")
     names = some_of([f"{path} ({whose})" for path, whose in found], NAMED)
     path = found[0][0]
-    return GROUP.problem(
-        "pointers", f"a pointer lies where data should be: {names}", f"`rm {path} && dvc checkout {path}`"
-    )
+    message = f"a pointer lies where data should be: {names}"
+    return GROUP.problem("pointers", message, f"`rm {path} && dvc checkout {path}`")
 
 
 def pointer_of(path: Path) -> str | None:

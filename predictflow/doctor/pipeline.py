@@ -114,7 +114,9 @@ def _in_step(dvc: DvcQuestion) -> Check:
     try:
         changed = dvc.answer()
     except DvcFailed as error:
-        return GROUP.unknown("in-step", str(error), f"`{error.cure}`" if error.cure else None)
+        if error.broken:
+            return GROUP.problem("in-step", str(error), f"`{error.cure or 'dvc status --verbose'}`")
+        return GROUP.unknown("in-step", str(error))
     if not changed:
         return GROUP.ok("in-step", "dvc.lock is of the code, params and data that lie here")
     outputs = changed_outputs(changed)

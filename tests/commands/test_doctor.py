@@ -118,6 +118,10 @@ def no_lock_file(history: History) -> None:
     (history.project.folder / "requirements-dev.lock").unlink()
 
 
+def an_empty_lock_file(history: History) -> None:
+    write(history, "requirements.lock", "")
+
+
 def other_byte_code(history: History) -> None:
     """Of another code, with the time and size of the file at hand: Python takes it."""
     source = history.project.folder / "stages/support/hashes.py"
@@ -168,6 +172,10 @@ def a_pointer_of_lfs(history: History) -> None:
 
 def a_pointer_of_dvc(history: History) -> None:
     write(history, "data/prepared/test.parquet", history.project.read("data/customers.csv.dvc"))
+
+
+def a_pointer_in_the_model(history: History) -> None:
+    write(history, "models/churn-predictor/model.ubj", POINTER)
 
 
 def a_merge_in_conflict(history: History) -> None:
@@ -276,6 +284,7 @@ FAULTS = [  # the plant, the check that finds it, the state, what it says, and w
     (another_package, "environment", "packages", "problem", "mlflow-skinny", False),
     (a_missing_package, "environment", "packages", "problem", "no-such-package is missing", False),
     (no_lock_file, "environment", "packages", "unknown", "requirements-dev.lock", False),
+    (an_empty_lock_file, "environment", "packages", "problem", "names no package", False),
     (other_byte_code, "environment", "byte-code", "problem", "stages/support/hashes.py", True),
     (byte_code_alone, "environment", "byte-code", "problem", "stages/planted.pyc", True),
     (nobody, "git", "identity", "warning", "no name", False),
@@ -286,6 +295,7 @@ FAULTS = [  # the plant, the check that finds it, the state, what it says, and w
     (ends_that_git_would_change, "git", "line-ends", "warning", "core.autocrlf is true", False),
     (a_pointer_of_lfs, "git", "pointers", "problem", "data/customers.csv (Git LFS)", False),
     (a_pointer_of_dvc, "git", "pointers", "problem", "test.parquet (DVC)", False),
+    (a_pointer_in_the_model, "git", "pointers", "problem", "model.ubj (Git LFS)", False),
     (a_merge_in_conflict, "pipeline", "conflicts", "problem", "NOTES.md", False),
     (committed_marks, "pipeline", "conflicts", "problem", "dvc.lock", False),
     (a_half_written_lock, "pipeline", "locks", "problem", "half written", True),
@@ -416,10 +426,9 @@ def test_of_a_healthy_project_every_check_says_so_and_nothing_is_written(settled
 def test_faults_are_mended_together_and_what_takes_a_decision_is_left(settled: History):
     for plant in (half_written_files, a_half_written_lock, a_writable_object, another_object, no_origin):
         plant(settled)
-    told = settled.told("doctor", "--deep", code=1)
-    assert (
-        "3 problems: locks, cached-objects, registry" in told and "Cure: `predictflow doctor --fix`" in told
-    )
+    told = " ".join(settled.told("doctor", "--deep", code=1).split())
+    assert "4 problems: locks, in-step, cached-objects, registry · " in told
+    assert "Cure: `predictflow doctor --fix`" in told
     assert "More: docs/runbook.md#" in told
     answer = settled.answer("doctor", "--deep", "--fix")
     assert len(answer["mended"]) == 5 and answer["not_mended"] == []
@@ -454,7 +463,14 @@ def test_an_origin_in_a_network_is_asked_only_where_that_is_wanted(history: Hist
     assert far.state == "unknown" and "origin cannot be read" in far.message
 
 
+def test_of_a_lock_that_dvc_cannot_read_the_rest_is_told_all_the_same(settled: History):
+    write(settled, "dvc.lock", "- no lock")
+    checks = {check["name"]: check for check in settled.answer("doctor", code=1)["checks"]}
+    assert checks["in-step"]["state"] == "problem" and "validation failed" in checks["in-step"]["message"]
+    assert checks["in-step"]["cure"] and checks["registry"]["state"] == "ok"
+
+
 def test_params_that_cannot_be_read_are_told_once_and_hide_nothing_else(settled: History):
     write(settled, "params.yaml", "tracking: [\n")
-    answer = settled.answer("doctor", code=2)
+    answer = settled.answer("doctor", code=1)  # DVC cannot go on either
     assert states(answer)["registry"] == "unknown" and states(answer)["cached-data"] == "ok"

@@ -34,18 +34,19 @@ def test_python_is_one_that_the_locks_are_for_and_the_one_that_dvc_starts(versio
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("said", "signers", "state"),
     [
-        ("git version 2.39.5\n", "ok"),
-        ("git version 2.31.0.windows.1\n", "ok"),
-        ("git version 2.30.9\n", "problem"),
-        ("git version 1.8.3.1\n", "problem"),
-        ("git version 3.0\n", "ok"),
-        ("no version at all", "unknown"),
+        ("git version 2.39.5\n", True, "ok"),
+        ("git version 2.31.0.windows.1\n", False, "ok"),
+        ("git version 2.33.8\n", True, "problem"),
+        ("git version 2.30.9\n", False, "problem"),
+        ("git version 1.8.3.1\n", False, "problem"),
+        ("git version 3.0\n", True, "ok"),
+        ("no version at all", False, "unknown"),
     ],
 )
-def test_git_is_new_enough(said, state):
-    assert environment._git_version(said).state == state
+def test_git_is_new_enough(said, signers, state):
+    assert environment._git_version(said, signers).state == state
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,13 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [UserError("they leak.\nCure: close them."), Unreachable("they leak."), OSError(5, "they leak.")]
+    "error",
+    [
+        UserError("they leak.\nCure: close them."),
+        Unreachable("they leak."),
+        OSError(5, "they leak."),
+        KeyError("they leak."),
+    ],
 )
 def test_what_a_group_cannot_go_on_with_is_unknown_and_never_ok(error):
     def look(project, asked):
