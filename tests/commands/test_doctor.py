@@ -443,7 +443,7 @@ def test_of_a_fresh_clone_nothing_is_wrong_and_of_a_bare_one_most_cannot_be_told
     settled.project.folder = folder.parent / "clone"
     fresh = settled.answer("doctor")
     assert {name for name, state in states(fresh).items() if state != "ok"} == {
-        *("hook", "in-step", "cached-data", "registry")
+        *("hook", "in-step", "cached-data", "store", "registry")
     }
     assert "problem" not in states(fresh).values()
     settled.project.folder = folder.parent / "bare"
