@@ -110,10 +110,10 @@ class RemoteError(Unreachable):
 
 def explain(error: BaseException, asked: Asked) -> RemoteError:
     """An error of a remote's as a sentence that names code, key, missing right and credentials."""
-    response = next((found for cause in causes(error) if (found := getattr(cause, "response", None))), None)
-    if isinstance(response, dict) and "Error" in response:
-        operation = next((getattr(cause, "operation_name", None) for cause in causes(error)), None)
-        return _of_response(response, operation or "", asked)
+    for cause in causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict) and "Error" in response:
+            return _of_response(response, getattr(cause, "operation_name", ""), asked)
     return _of_network(error, asked)
 
 

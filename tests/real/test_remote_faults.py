@@ -1,6 +1,9 @@
 """No fault of a remote is silent: every case, played by push and pull against a real S3 server."""
 
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +13,9 @@ import pytest
 from predictflow.doctor import remote
 from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
+from tests.people.project import REPOSITORY
 from tests.people.remote_faults import CASES, Case, Scene, examined, make_project, said
-from tests.people.s3 import S3, s3_server
+from tests.people.s3 import S3, Answer, Forward, Request, proxy, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +88,45 @@ def test_doctor_tells_an_upload_that_nobody_ended(server: S3, template: Path, tm
     server.client().create_multipart_upload(Bucket=scene.bucket, Key="project/files/md5/00/0")
     told = examined(scene.project, scene.env)["remote-uploads"]
     assert told.state is State.WARNING and "never ended" in told.message
+
+
+@pytest.mark.parametrize(("actor", "word", "method"), [("owner", "push", "PUT"), ("clone", "pull", "GET")])
+def test_what_was_killed_goes_on_with_the_same_command(
+    server: S3, template: Path, tmp_path: Path, actor: str, word: str, method: str
+):
+    scene = Scene.of(server, template, tmp_path / "scene", actor)
+    if actor == "clone":
+        scene.fill()
+    reached, ended = threading.Event(), threading.Event()
+
+    def stopping(request: Request, forward: Forward) -> Answer | None:
+        """The third object waits until the command is dead."""
+        if request.method != method or not request.object:
+            return forward()
+        seen.add(request.object)
+        if len(seen) < 3:
+            return forward()
+        reached.set()
+        ended.wait(60)
+        return None
+
+    seen: set[str] = set()
+    with proxy(server, stopping) as url:
+        scene.configure(url)
+        command = subprocess.Popen(
+            [sys.executable, "-P", "-m", "predictflow.cli", word],
+            cwd=scene.project.folder,
+            env=scene.project.env | scene.env | {"PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert reached.wait(120)
+        command.kill()
+        command.wait()
+        ended.set()
+    assert not (scene.is_pushed if actor == "owner" else scene.is_pulled) and not scene.wrong
+    scene.configure()
+    code, told = said(scene.project, scene.env, word)
+    assert code == 0, told
+    assert scene.is_pushed if actor == "owner" else scene.is_pulled
+    assert not scene.wrong and not scene.wrong_on_remote
