@@ -102,11 +102,6 @@ class RemoteError(Unreachable):
         super().__init__(masked(message))
         self.cure, self.code, self.transient = cure, code, transient
 
-    @property
-    def refused(self) -> bool:
-        """Whether a right is missing, or these credentials do not hold."""
-        return self.code.startswith(("400", "401", "403"))
-
 
 def explain(error: BaseException, asked: Asked) -> RemoteError:
     """An error of a remote's as a sentence that names code, key, missing right and credentials."""

@@ -280,8 +280,12 @@ def a_page(status: int) -> s3.Fault:
 
 
 def a_page_for_objects(request: Request, forward: Forward) -> Answer:
-    """A proxy that lets lists through, and sends its page in place of each object."""
-    return s3.page(200, request) if request.method == "GET" and request.object else forward()
+    """A proxy that sends its page in place of each file."""
+    return s3.page(200, request) if reads_a_file(request) else forward()
+
+
+def reads_a_file(request: Request) -> bool:
+    return request.method == "GET" and request.object != "" and not request.object.endswith(".dir")
 
 
 def forgetful(request: Request, forward: Forward) -> Answer:
@@ -299,9 +303,9 @@ def without_checksums(answer: Answer) -> dict[str, str]:
 
 
 def shortening(request: Request, forward: Forward) -> Answer:
-    """Half of each object, with a length that agrees."""
+    """Half of each file, with a length that agrees."""
     answer = forward()
-    if request.method != "GET" or not request.object:
+    if not reads_a_file(request):
         return answer
     return Answer(answer.status, without_checksums(answer), answer.body[: len(answer.body) // 2])
 
@@ -322,14 +326,18 @@ def cutting_once(request: Request, forward: Forward) -> Answer:
 def other_etags(request: Request, forward: Forward) -> Answer:
     """A store whose ETags are no md5s, as with KMS."""
     answer = forward()
-    swapped = {
-        name: f'"{md5(value.encode())}"' if name.lower() == "etag" else value
+    headers = {
+        name: f'"{another(value)}"' if name.lower() == "etag" else value
         for name, value in answer.headers.items()
     }
-    body = re.sub(rb"<ETag>[^<]*</ETag>", lambda tag: b"<ETag>%s</ETag>" % md5(tag[0]).encode(), answer.body)
+    body = re.sub(rb"(?<=<ETag>)[^<]*", lambda found: another(found[0].decode()).encode(), answer.body)
     if body != answer.body:
-        del swapped["Content-Length"]
-    return Answer(answer.status, swapped, body)
+        del headers["Content-Length"]
+    return Answer(answer.status, headers, body)
+
+
+def another(etag: str) -> str:
+    return md5(etag.replace("&quot;", "").strip('"').encode())
 
 
 def lacking(choose: Callable[[Scene], str], scene: Scene, stack: ExitStack) -> None:
@@ -450,7 +458,7 @@ CASES = [
     Case("404 and a web page to everything", "clone", behind(a_page(404)), 2, r"no S3 server"),
     Case("200 and a web page to everything", "clone", behind(a_page(200)), 2, r"no S3 server"),
     Case(
-        "200 and a web page for each object",
+        "200 and a web page for each file",
         "clone",
         filled(behind(a_page_for_objects)),
         1,
