@@ -164,14 +164,15 @@ def is_worker(process: "psutil.Process") -> bool:
     return _works(words_of(process))
 
 
-def holding(file: Path) -> list[str]:
-    """The processes that have a file open, but for this one, as far as this user may see: `12: mlflow ui`."""
+def holding(*files: Path) -> list[str]:
+    """The processes that have one of these files open, but for this one, as far as this user may see: `12:
+    mlflow ui`."""
     import psutil
 
-    commands = []
+    commands, paths = [], set(map(str, files))
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it has ended, or is another user's
-            if process.pid != os.getpid() and any(one.path == str(file) for one in process.open_files()):
+            if process.pid != os.getpid() and any(one.path in paths for one in process.open_files()):
                 commands.append(f"{process.pid}: {' '.join(process.cmdline())}")
     return commands
 

@@ -28,7 +28,7 @@ PRUNE = "`predictflow prune`"
 TIMES, BESIDE = 3, 100 * 10**6
 AMPLE = 5  # times what a run needs: below that is a warning
 FILES = 1_000  # that a run makes, far more than were counted
-HEAVY = (".dvc/cache", "mlflow_data", ".dvc/tmp", ".venv", ".git")
+HEAVY = (".dvc/cache", "mlflow_data", ".dvc/tmp", ".git")
 
 
 def checks(project: Project, asked: Asked) -> Iterator[Check]:

@@ -51,13 +51,15 @@ class RemoveLeftovers(Fix):
     def apply(self, context: FixContext) -> str:
         root = context.project.repository.require_root()
         with hold_dvc_lock(root):
-            ensure_nobody_works(root)
+            ensure_nobody_works(root, *self.paths)
             for path in self.paths:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-        return f"half-written, and gone: {some_of([_near(root, path) for path in self.paths], NAMED)}"
+        return (
+            f"half-written, and gone: {some_of([str(path.relative_to(root)) for path in self.paths], NAMED)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,8 @@ class DropLock(Fix):
         return f"{self.path} is gone: nobody held it"
 
 
-def ensure_nobody_works(root: Path) -> None:
-    """Raises Unreachable while a command is at work in the project: what it writes is no leftover."""
-    if busy := processes.at_work(root):
+def ensure_nobody_works(root: Path, *files: Path) -> None:
+    """Raises Unreachable while a command is at work in the project, or any process writes one of these files,
+    as one of another project with the same cache: what it writes is no leftover."""
+    if busy := [*processes.at_work(root), *processes.holding(*files)]:
         raise Unreachable(f"commands are at work: {some_of(busy, NAMED)}")
-
-
-def _near(root: Path, path: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

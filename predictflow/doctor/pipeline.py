@@ -1,5 +1,6 @@
 """The pipeline: is dvc.lock in step and whole, and has a killed command left something behind?"""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ GROUP = Group(
 NAMED = 3  # files and processes that are told
 WRITTEN = (DVC_LOCK, DVC_YAML, PARAMS.as_posix(), POINTER)  # files that hold a merge's marks to no use
 MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
-MARKS = (b"<<<<<<< ", b"\n>>>>>>> ")
+MARKS = re.compile(rb"^<<<<<<< .*^>>>>>>> ", re.MULTILINE | re.DOTALL)
 STATUS = "`predictflow status` names the command"
 
 
@@ -55,8 +56,7 @@ def _conflicts(project: Project, root: Path) -> Check:
 
 
 def _is_marked(path: Path) -> bool:
-    text = path.read_bytes() if path.is_file() else b""
-    return (b"\n" + text).find(b"\n" + MARKS[0]) >= 0 and MARKS[1] in text
+    return path.is_file() and MARKS.search(path.read_bytes()) is not None
 
 
 def _locks(root: Path) -> Check:

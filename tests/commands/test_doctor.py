@@ -379,6 +379,14 @@ def test_what_a_command_at_work_writes_and_holds_is_left_alone(history: History)
     check = look(history, "pipeline", "leftovers")
     with at_work(history, "sleep", "600"), pytest.raises(Unreachable, match="at work"):
         mend(history, check)
+    with check.fixes[0].paths[0].open("rb") as file:
+        reader = subprocess.Popen(["sleep", "600"], stdin=file)
+    try:
+        with pytest.raises(Unreachable, match=f"at work: {reader.pid}: sleep"):
+            mend(history, check)
+    finally:
+        reader.kill()
+        reader.wait()
 
 
 def test_of_temporary_files_only_those_of_killed_commands_go(history: History):
