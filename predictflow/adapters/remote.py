@@ -166,8 +166,9 @@ class Remote:
                 self._list(self._key(""), most=1)
             except Exception as error:
                 raise explain(error, self.asked(self.url, "s3:ListBucket")) from error
-        elif self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        elif self.folder:  # the first push makes it
+            if self.folder.exists():
+                next(self.folder.iterdir(), None)
         else:
             self.look_up([uuid.uuid4().hex])
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from predictflow.adapters.dvc_commands import hold_dvc_lock
+from predictflow.doctor.check import State
+from tests.people.history import History
 from tests.people.project import Project
-from tests.people.remote_faults import CONTENTS, FILE, FOLDER, make_project, md5, rot, said
+from tests.people.remote_faults import CONTENTS, FILE, FOLDER, examined, make_project, md5, rot, said
 
 
 @pytest.fixture(scope="session")
@@ -173,3 +175,15 @@ def test_while_dvc_is_at_work_it_waits_and_then_says_so(project: Project):
     with hold_dvc_lock(project.folder):
         told = asked(project, "push", code=1)
     assert "DVC is at work" in told["error"] and told["cure"]
+
+
+def test_what_stands_in_production_goes_by_name_and_doctor_looks_for_it(promoted: History, tmp_path: Path):
+    project = promoted.project
+    project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "beside", str(tmp_path / "remote"))
+    told = asked(project, "push", "churn-predictor@production")
+    assert told["pushed"] and not told["problems"]
+    for name in [named["md5"] for named in told["pushed"]][:1]:
+        place(tmp_path / "remote", name).unlink()
+    assert "HEAD and Production need" in examined(project, {})["remote-needed"].message
+    asked(project, "push", "--all")
+    assert {check.state for check in examined(project, {}).values()} == {State.OK}

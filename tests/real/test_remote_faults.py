@@ -53,6 +53,18 @@ def test_no_fault_is_silent(server: S3, template: Path, tmp_path: Path, case: Ca
         assert "Cure: " in told
 
 
+def test_a_profile_whose_keys_are_refused_is_named(server: S3, template: Path, tmp_path: Path):
+    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+    key, secret = (scene.env.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    file = Path(scene.project.env["HOME"], ".aws/credentials")
+    file.parent.mkdir()
+    file.write_text(f"[team]\naws_access_key_id = {key}\naws_secret_access_key = {secret[::-1]}\n")
+    code, told = said(scene.project, scene.env | {"AWS_PROFILE": "team"}, "push")
+    assert code == 2 and "SignatureDoesNotMatch" in told
+    assert f"…{key[-4:]}" in told and "~/.aws/credentials" in told and "profile team" in told
+    assert secret[::-1] not in told
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_doctor_sees_it(server: S3, template: Path, tmp_path: Path, case: Case):
     scene = Scene.of(server, template, tmp_path / "scene", case.actor)
