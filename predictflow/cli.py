@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from predictflow.console import print_json
+from predictflow.console import open_console, print_json
 from predictflow.errors import CouldNotTell, masked, system_cure
 from stages.support.errors import UserError
 
@@ -114,7 +114,12 @@ def _tell(message: str, code: int, as_json: bool) -> int:
     if as_json:
         print_json({"error": error, "cure": cure or None})
     else:
-        print(f"ERROR: {error}" + (f"\nCure: {cure}" if cure else ""), file=sys.stderr)
+        if sys.stderr.isatty():  # its lines break between words; a cure stays whole, to be copied
+            open_console(stderr=True).print(f"ERROR: {error}")
+        else:
+            print(f"ERROR: {error}", file=sys.stderr)
+        if cure:
+            print(f"Cure: {cure}", file=sys.stderr)
     return code
 
 

@@ -4,6 +4,7 @@ which has it, is asked."""
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from predictflow.adapters.processes import Children
 from stages.support.errors import UserError
 
 NEEDS = "'bentoml>=1.4.39,<2'"  # without the first bound, pip silently takes 0.9
+MAKE = (
+    f"`uv venv ../bentoml && uv pip install --python ../bentoml {NEEDS} -r"
+    " models/churn-predictor/requirements.txt`, then `--python ../bentoml/bin/python`."
+)
 IMPORT = """\
 import json, sys
 import bentoml.mlflow
@@ -35,16 +40,19 @@ def find_python() -> Path:
     command = shutil.which("bentoml")
     python = Path(command).resolve().with_name("python") if command else None
     if python is None or not python.exists():
-        raise UserError(
-            "no `bentoml` is on the PATH: it lives in an environment of its own.\n"
-            f"Cure: `uv venv ../bentoml && uv pip install --python ../bentoml {NEEDS} -r"
-            " models/churn-predictor/requirements.txt`, then `--python ../bentoml/bin/python`."
-        )
+        raise UserError(f"no `bentoml` is on the PATH: it lives in an environment of its own.\nCure: {MAKE}")
     return python
 
 
 def import_model(python: Path, store: Path, tag: str, folder: Path, labels: Mapping[str, str]) -> None:
     """Let BentoML import an MLflow model's folder into a store. Raises UserError where that Python cannot."""
+    if not python.is_file():
+        raise UserError(f"there is no Python at {python}.\nCure: {MAKE}")
+    if python.parents[1].samefile(sys.prefix):
+        raise UserError(
+            f"{python} is this project's own, whose packages the locks decide; BentoML needs others.\n"
+            f"Cure: {MAKE}"
+        )
     log = store / "log"
     env = processes.environ() | {
         "BENTOML_HOME": str(store),

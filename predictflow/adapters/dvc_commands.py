@@ -49,6 +49,13 @@ def run_experiment(root: Path | None, name: str, settings: Iterable[str]) -> Non
 
     What DVC says goes to standard error. Raises UserError where it fails.
     """
+    named = subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], capture_output=True)
+    if named.returncode or "/" in name or name.startswith("-"):
+        raise UserError(
+            f"an experiment cannot be called {name!r}.\n"
+            "Cure: letters and digits, with `.`, `_` and `-` between them; no blank and none of"
+            " / ~ ^ : ? * [ \\ will do."
+        )
     words = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     words += [word for setting in settings for word in ("--set-param", setting)]
     if subprocess.run(words, cwd=root, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:

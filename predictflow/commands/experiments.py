@@ -61,7 +61,7 @@ def command(
     if sort:
         rows = in_order(rows, sort, ascending)
     if plot:
-        _plot(project, rows, project.start / plot)
+        _plot(project, rows, project.place(plot))
     answer = {
         "experiments": rows,
         "store_answers": project.registry_answers,

@@ -44,9 +44,9 @@ def command(
     project.require_versions()
     version = admit(project, handle)
     tag = bentoml.tag_of(version)
-    imported = bentoml.export_model(project, version, python and project.start / python)
+    imported = bentoml.export_model(project, version, python and project.place(python))
     if service:
-        bentoml.write_service(project.start / service, version)
+        bentoml.write_service(project.place(service), version)
     if as_json:
         print_json(
             {

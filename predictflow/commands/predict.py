@@ -64,8 +64,8 @@ def command(
       predictflow predict HEAD march.parquet --output march-scores.csv --skip-bad march-bad.csv
     """
     project = Project.enter(context.obj)
-    source, path = project.start / file, project.start / output
-    bad = project.start / skip_bad if skip_bad else None
+    source, path = project.place(file), project.place(output)
+    bad = project.place(skip_bad) if skip_bad else None
 
     from predictflow.scoring import places
 

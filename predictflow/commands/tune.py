@@ -39,6 +39,7 @@ VERDICTS = {
 @click.option("--resume/--new", default=True, help="Go on with the last study, or begin another.")
 @click.option("--apply", is_flag=True, help="Write the best params of the last study into params.yaml.")
 @click.option("--exp", "experiment", metavar="NAME", help="Make a DVC experiment of them.")
+@click.option("--study", "number", type=click.IntRange(1), help="With --apply or --exp: of this study.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer, as JSON.")
 @click.pass_context
 def command(
@@ -50,13 +51,14 @@ def command(
     resume: bool,
     apply: bool,
     experiment: str | None,
+    number: int | None,
     as_json: bool,
 ) -> None:
     """Try what params.yaml declares under tune, by cross-validation on the training customers.
 
     The test customers are never looked at. A study that was stopped goes on where it was, and ends as one
-    that was not, with any number of --jobs. --apply and --exp try nothing: they take what the last study
-    has found.
+    that was not, with any number of --jobs. --apply and --exp try nothing: they take what the last study,
+    or --study, has found.
 
     Exit codes: 0 a trial is better than the params of today, or they were applied; 1 none is, or not surely.
 
@@ -67,6 +69,8 @@ def command(
     """
     if apply and experiment:
         raise UserError("--apply and --exp exclude each other.\nCure: one of them.")
+    if number and not (apply or experiment):
+        raise UserError("--study says which study --apply or --exp takes.\nCure: one of these beside it.")
     project = Project.enter(context.obj)
     if project.repository.root is None:
         raise UserError("a bare repository has no customers to learn from.\nCure: `git clone` it first.")
@@ -75,7 +79,7 @@ def command(
     from predictflow.tuning import study, winner
 
     if apply or experiment:
-        answer = study.choice(space)
+        answer = study.choice(space, number)
         if experiment:
             run_experiment(project.repository.root, experiment, winner.settings(answer["changed"]))
         else:

@@ -72,6 +72,11 @@ class Project:
         os.chdir(repository.folder)
         return cls(repository, start, by_index=by_index, keep=keep)
 
+    def place(self, typed: Path) -> Path:
+        """Where a path that a person types leads, in its shortest form; what lies there may be a link."""
+        path = self.start / typed
+        return path.parent.resolve() / path.name
+
     @cached_property
     def history(self) -> History:
         from predictflow.console import track

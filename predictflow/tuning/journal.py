@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from predictflow.formatting import Json
+from predictflow.formatting import Json, some_of
 from predictflow.tuning.space import Direction
 from stages.support.errors import UserError
 from stages.support.files import atomic_write
@@ -89,15 +89,26 @@ def hold_lock(project: Path | None = None) -> Iterator[Path]:
 
 def newest(folder: Path) -> Journal | None:
     """The study that was begun last; None before the first one."""
-    numbers = _numbers(folder)
-    return Journal(_path(folder, max(numbers))) if numbers else None
+    known = numbers(folder)
+    return find(folder, known[-1]) if known else None
+
+
+def find(folder: Path, number: int) -> Journal:
+    """A study by its number. Raises UserError where there is none."""
+    known = numbers(folder)
+    if number not in known:
+        raise UserError(
+            f"there is no study {number}, but {some_of([str(one) for one in known]) or 'none at all'}.\n"
+            "Cure: `--study` with one of these; `predictflow tune` begins one."
+        )
+    return Journal(_path(folder, number))
 
 
 def begin(folder: Path, direction: Direction, inputs: Json, today: Json) -> Journal:
     """Begin another study: its file is there whole, or not at all."""
     import optuna
 
-    path = _path(folder, max(_numbers(folder), default=0) + 1)
+    path = _path(folder, max(numbers(folder), default=0) + 1)
     with atomic_write(path) as temporary:
         temporary.unlink(missing_ok=True)
         name = f"study {path.stem}"
@@ -108,8 +119,9 @@ def begin(folder: Path, direction: Direction, inputs: Json, today: Json) -> Jour
     return Journal(path)
 
 
-def _numbers(folder: Path) -> Sequence[int]:
-    return [int(path.stem) for path in folder.glob("*.journal") if path.stem.isdigit()]
+def numbers(folder: Path) -> Sequence[int]:
+    """Of the studies that were begun, the first one first."""
+    return sorted(int(path.stem) for path in folder.glob("*.journal") if path.stem.isdigit())
 
 
 def _path(folder: Path, number: int) -> Path:

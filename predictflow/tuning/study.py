@@ -11,7 +11,7 @@ from statistics import fmean
 
 from predictflow.adapters.mlflow_studies import StudyRun, open_studies
 from predictflow.adapters.workers import workers
-from predictflow.formatting import Json
+from predictflow.formatting import Json, some_of
 from predictflow.tuning import folds, inputs, journal, plots, records, report, winner
 from predictflow.tuning.journal import Journal
 from predictflow.tuning.space import Space
@@ -45,7 +45,7 @@ def run(space: Space, request: Request, tell: Tell) -> Json:
     now = inputs.read(space)
     until = time.monotonic() + (float("inf") if request.seconds is None else request.seconds)
     with journal.hold_lock() as folder:
-        study = None if request.new else newest(folder, now)
+        study = None if request.new else find(folder, now)
         plan = (space.params.tree, space.folds, space.metric, now["data"])
         with workers(request.jobs, folds.begin, *plan) as pool:
             known = study and study.record["today"]["drawn"] == space.today()
@@ -73,25 +73,37 @@ def run(space: Space, request: Request, tell: Tell) -> Json:
     return answer
 
 
-def newest(folder: Path, now: Json) -> Journal | None:
-    """The study that was begun last. Raises UserError where it was begun with other inputs than these."""
-    study = journal.newest(folder)
+def find(folder: Path, now: Json, number: int | None = None) -> Journal | None:
+    """A study, by default the one that was begun last.
+
+    Raises UserError where there is none of that number, or it was begun with other inputs than these.
+    """
+    study = journal.find(folder, number) if number else journal.newest(folder)
     if study:
         inputs.ensure_same(study.number, study.record["inputs"], now)
     return study
 
 
-def choice(space: Space) -> Json:
-    """What the newest study has chosen: `study`, `trial` and `changed`, {dotted name: [today, new value]}.
+def choice(space: Space, number: int | None = None) -> Json:
+    """What a study, by default the newest, has chosen: `study`, `trial` and `changed`, {dotted name: [today,
+    new value]}.
 
     Raises UserError where it has chosen nothing, or nothing better than what it began with.
     """
     more = "Cure: `predictflow tune` tries more."
     with journal.hold_lock() as folder:
-        study = newest(folder, inputs.read(space))
+        now = inputs.read(space)
+        study = find(folder, now, number)
         ranked = report.best_first(study.trials, space) if study else []
-    if study is None or not ranked:
+        others = [] if ranked else _that_have_scored(folder, space, now)
+    if study is None or (not ranked and not others):
         raise UserError(f"no study has scored a trial on every fold yet.\n{more}")
+    if not ranked:
+        raise UserError(
+            f"study {study.number} has scored no trial on every fold yet; of the same inputs"
+            f" {some_of([str(one) for one in others])} has.\n"
+            f"{more.removesuffix('.')}; `--study {others[-1]}` beside `--apply` or `--exp` takes that one."
+        )
     best, today = ranked[0], fmean(study.record["today"]["scores"])
     if not space.is_better(best.value or 0.0, today):
         raise UserError(
@@ -99,6 +111,16 @@ def choice(space: Space) -> Json:
             f" {space.metric} {best.value:.4f}, and {today:.4f} before.\n{more}"
         )
     return {"study": study.number, "trial": best.number, "changed": winner.changes(best.params)}
+
+
+def _that_have_scored(folder: Path, space: Space, now: Json) -> list[int]:
+    """The studies with today's inputs that have a trial scored on every fold."""
+    studies = (journal.find(folder, number) for number in journal.numbers(folder))
+    return [
+        study.number
+        for study in studies
+        if study.record["inputs"] == now and report.best_first(study.trials, space)
+    ]
 
 
 def _scores(scored: list[Future]) -> list[float]:

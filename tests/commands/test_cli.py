@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 
 import click
@@ -109,7 +110,7 @@ def test_an_answer_in_json_is_the_same_every_time(history: History):
         assert first == json.dumps(json.loads(first), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def in_a_terminal(history: History, *words: str, **env: str) -> str:
+def in_a_terminal(history: History, *words: str, code: int = 0, **env: str) -> str:
     """What a person sees who types a command."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -126,8 +127,16 @@ def in_a_terminal(history: History, *words: str, **env: str) -> str:
         while part := os.read(ours, 65536):
             said += part
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(60) == code
     return said.decode()
+
+
+def test_an_error_breaks_between_words_on_a_terminal_alone(history: History):
+    words = ("tune", "--apply", "--exp", "name")
+    error, cure = "ERROR: --apply and --exp exclude each other.", "Cure: one of them."
+    shown = in_a_terminal(history, *words, code=1, COLUMNS="30")
+    assert [line.rstrip() for line in shown.splitlines()] == [*textwrap.wrap(error, 30), cure]
+    assert history.told(*words, code=1).splitlines()[-2:] == [error, cure]
 
 
 def test_a_terminal_has_colours_and_a_file_has_none(history: History):

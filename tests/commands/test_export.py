@@ -5,6 +5,7 @@ tests/real/test_serving_elsewhere.py.
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,11 +130,22 @@ def test_what_an_import_that_was_killed_has_left_is_in_nobody_s_way(
     assert not (place(promoted, store).parent / "half").exists()
 
 
-def test_a_python_without_bentoml_is_told_with_what_to_install(promoted: History, store: Path):
-    for other, told in ((promoted.project.python, "No module named 'bentoml'"), ("nowhere", "No such file")):
-        answer = promoted.answer("export", "bentoml", HANDLE, "--python", other, code=1)
-        assert told in answer["error"]
-        assert "'bentoml>=1.4.39,<2'" in answer["cure"]
+@pytest.mark.parametrize(
+    ("python", "told"),
+    [
+        ("../nowhere/bin/python", "there is no Python at {top}/nowhere/bin/python"),
+        (sys.executable, "is this project's own, whose packages the locks decide"),
+        ("another", "No module named 'bentoml'"),
+    ],
+)
+def test_a_python_without_bentoml_is_told_with_what_to_install(
+    promoted: History, store: Path, python: str, told: str
+):
+    other = promoted.project.python if python == "another" else python
+    answer = promoted.answer("export", "bentoml", HANDLE, "--python", other, code=1)
+    assert told.format(top=promoted.project.folder.parent) in answer["error"]
+    assert "'bentoml>=1.4.39,<2'" in answer["cure"]
+    assert sys.prefix not in answer["cure"], "nothing goes into the project's own environment"
     assert not list(store.glob("models/*/*"))
 
 

@@ -134,6 +134,7 @@ def test_a_study_is_no_training_and_what_it_chose_names_it(warm: Project):
     lines = warm.run("git", "diff", "--numstat").stdout.split()
     assert lines == [str(len(applied)), str(len(applied)), "params.yaml"]
     assert tune(warm, "--apply")["changed"] == {}
+    assert "an experiment cannot be called 'a name'" in tune(warm, "--exp", "a name", code=1)["error"]
     warm.repro()
     lineage = json.loads(warm.run("predictflow", "lineage", "--json").stdout)
     assert [study["run"] for study in lineage["studies"]] == [ended["run"]]
@@ -156,6 +157,8 @@ def test_what_hinders_a_study_is_told_with_its_cure(members: Project):
     assert "start its server" in said(env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
     assert "no study has scored a trial" in said("--apply")
     assert "no study has scored a trial" in said("--exp", "found")
+    assert "there is no study 2, but none at all" in said("--apply", "--study", "2")
+    assert "one of these beside it" in said("--study", "2")
     train = members.folder / "data/prepared/train.parquet"
     train.write_bytes(train.read_bytes() + b"\n")
     assert "`dvc repro prepare`" in said()

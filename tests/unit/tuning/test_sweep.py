@@ -6,8 +6,9 @@ from statistics import fmean
 
 import pytest
 
-from predictflow.tuning import journal, sweep
+from predictflow.tuning import inputs, journal, sweep
 from predictflow.tuning.journal import Journal
+from predictflow.tuning.study import choice
 from stages.support.errors import UserError
 from tests.people.workers import Workers, formula
 
@@ -151,3 +152,21 @@ def test_another_study_gets_the_next_number_and_the_newest_goes_on(space, tmp_pa
     assert [begun(tmp_path, space).number for _ in range(3)] == [1, 2, 3]
     assert journal.newest(tmp_path).number == 3
     assert len({Journal(path).record["id"] for path in tmp_path.glob("*.journal")}) == 3
+
+
+def test_of_a_study_that_has_scored_nothing_an_older_one_is_named(space, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(inputs, "read", lambda _: {"data": {}, "code": {}, "space": {}})
+    folder = tmp_path / journal.FOLDER
+    with pytest.raises(UserError, match="no study has scored a trial"):
+        choice(space)
+    go_on(begun(folder, space), space, Workers())
+    chosen = choice(space)
+    begun(folder, space)
+    with pytest.raises(
+        UserError, match=r"study 2 has scored no trial on every fold yet(.|\n)*`--study 1` beside"
+    ):
+        choice(space)
+    assert choice(space, 1) == chosen | {"study": 1}
+    with pytest.raises(UserError, match="there is no study 3, but 1, 2"):
+        choice(space, 3)
