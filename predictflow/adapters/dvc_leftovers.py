@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictflow.adapters.git import Repository
 from predictflow.adapters.processes import is_stopped, is_worker, look_up, words_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ KILLED_EXPERIMENTS = ("tmp*/", "standalone/tmp*/", "standalone/run/*/")  # in th
 LOCK = TMP / "lock"
 RWLOCKS = (TMP / "rwlock", EXPERIMENTS_FOLDER / "rwlock")
 CLOCK_TICK = 1  # second by which the time of a process and of a file may differ
+STASH = "refs/exps/stash"  # in Git: where DVC notes an experiment down before it begins
 UNFINISHED = (1, 2)  # PREPARING and RUNNING among DVC's numbers of what an experiment is at
 
 
@@ -109,6 +111,14 @@ def dead_tasks(root: Path) -> list[str]:
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # it begins, or ends, just now
             continue
     return dead
+
+
+def waiting_experiments(repository: Repository) -> list[str]:
+    """The experiments of `dvc exp run`, not of the queue, that DVC has noted down and not begun yet."""
+    if repository.git("rev-parse", "--verify", "--quiet", STASH).returncode:
+        return []
+    noted = repository.git("log", "--walk-reflogs", "--format=%gs", STASH, "--").stdout.decode().splitlines()
+    return [note.rpartition(":")[2] or "one without a name" for note in noted] or ["one without a name"]
 
 
 def killed_experiments(root: Path) -> list[Path]:

@@ -177,6 +177,14 @@ def holding(*files: Path) -> list[str]:
     return commands
 
 
+def named(folder: Path, name: str) -> list[str]:
+    """The processes of a program, as `git`, that work in a folder: `123: git gc`."""
+    import psutil
+
+    found = [process for process in psutil.process_iter(["name"]) if process.info["name"] == name]
+    return [f"{one.pid}: {' '.join(words_of(one))}" for one in found if _is_in(one, folder)]
+
+
 def file_system(folder: Path) -> str | None:
     """The kind of the disk that a folder lies on, as `ext4` or `nfs4`; None where nobody tells."""
     import psutil

@@ -1,5 +1,6 @@
 """`predictflow store`: the project's own database is copied, checked, and brought to a newer MLflow."""
 
+import os
 from pathlib import Path
 
 import click
@@ -104,11 +105,16 @@ def _upgrade(project: Project, keep: int) -> Json:
 def _draw(answer: Json) -> None:
     console = open_console()
     if "after" not in answer:
-        console.print(f"copied to {answer['copy']}", markup=False)
+        console.print(f"copied to {_near(answer['copy'])}", markup=False)
     elif answer["copy"]:
-        console.print(f"the store as it was: {answer['copy']}", markup=False)
+        console.print(f"the store as it was: {_near(answer['copy'])}", markup=False)
         console.print(
             f"upgraded: its tables were {answer['before']}, and are {answer['after']}", markup=False
         )
     else:
         console.print("nothing to do: the store is the installed MLflow's", markup=False)
+
+
+def _near(path: str) -> str:
+    """A path from the project's top folder, where it lies in it."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

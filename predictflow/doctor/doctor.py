@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from predictflow.audit.fixes import Fix, FixContext
-from predictflow.doctor import cache, disk, environment, git, pipeline, registry, remote, store
+from predictflow.doctor import cache, disk, environment, experiments, git, pipeline, registry, remote, store
 from predictflow.doctor.check import Asked, Check, Checks, Group, State, told
 from predictflow.errors import Unreachable, masked
 from predictflow.lineage.project import Project
@@ -16,6 +16,7 @@ GROUPS: tuple[tuple[Group, Checks], ...] = (
     (environment.GROUP, environment.checks),
     (git.GROUP, git.checks),
     (pipeline.GROUP, pipeline.checks),
+    (experiments.GROUP, experiments.checks),
     (disk.GROUP, disk.checks),
     (cache.GROUP, cache.checks),
     (remote.GROUP, remote.checks),
