@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -92,8 +93,10 @@ def test_a_copy_is_one_file_as_of_one_moment_while_others_write(numbers: Path):
     thread.start()
     try:
         for _ in range(20):
+            before = len(held(numbers))
             copy = keep_copy(numbers, BY_HAND)
             values = held(copy.path)
+            assert len(values) >= before, "what was written before is in it"
             assert values == sorted([*range(len(values) // 2)] * 2)
             assert not [*copy.path.parent.glob("*-wal"), *copy.path.parent.glob("*-journal")]
     finally:
@@ -104,14 +107,13 @@ def test_a_copy_is_one_file_as_of_one_moment_while_others_write(numbers: Path):
 
 
 def test_copies_at_once_each_get_a_number_of_their_own(numbers: Path):
-    threads = [
-        threading.Thread(target=lambda: (write(numbers, 1), keep_copy(numbers, BY_HAND, 100)))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def copy(value: int) -> None:
+        write(numbers, value)
+        keep_copy(numbers, BY_HAND, 100)
+
+    with ThreadPoolExecutor(8) as workers:
+        for done in [workers.submit(copy, 1) for _ in range(8)]:
+            done.result()
     copies = list_copies(numbers)
     assert [copy.number for copy in copies] == [*range(len(copies), 0, -1)]
     assert held(copies[0].path) == [1] * 8
