@@ -81,10 +81,6 @@ class Victim:
 
 
 VICTIMS = (
-    Victim("dvc repro", ("dvc", "repro"), _other_params),
-    Victim(
-        "dvc exp run --temp", ("dvc", "exp", "run", "--temp", "--force", "-S", "models.xgboost.max_depth=1")
-    ),
     Victim("promote", (*OURS, "promote", f"{MODEL}/1", "--to", "production")),
     Victim("rollback", (*OURS, "rollback")),
     Victim("restore", (*OURS, "restore"), _no_store),
@@ -93,6 +89,10 @@ VICTIMS = (
     Victim("predict", (*OURS, "predict", f"{MODEL}/1", "data/customers.csv", "--output", "../scores.csv")),
     Victim("store backup", (*OURS, "store", "backup")),
     Victim("store upgrade", (*OURS, "store", "upgrade"), _older_store, another=True),
+    Victim("dvc repro", ("dvc", "repro"), _other_params),
+    Victim(
+        "dvc exp run --temp", ("dvc", "exp", "run", "--temp", "--force", "-S", "models.xgboost.max_depth=1")
+    ),
 )
 
 
@@ -156,7 +156,8 @@ def wrongs(project: Project, victim: Victim, before: State) -> Iterator[str]:
         done = _call(project, ("dvc", "status", "--quiet"))
         if done.returncode and victim.name == "dvc repro":
             yield "dvc.lock is not in step"
-        if list((project.folder / ".git").rglob("*.lock")):
+        git = project.folder / ".git"
+        if [*git.glob("*.lock"), *git.glob("refs/**/*.lock")]:
             yield "Git is locked"
 
 
