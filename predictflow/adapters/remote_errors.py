@@ -94,13 +94,12 @@ class RemoteError(Unreachable):
 
     Attributes:
         cure: what to do about it.
-        code: S3's own, with HTTP's status before it, as "403 AccessDenied"; empty where it gave none.
         transient: whether the same question may be answered a moment later.
     """
 
-    def __init__(self, message: str, cure: str, code: str = "", transient: bool = False) -> None:
+    def __init__(self, message: str, cure: str, transient: bool = False) -> None:
         super().__init__(masked(message))
-        self.cure, self.code, self.transient = cure, code, transient
+        self.cure, self.transient = cure, transient
 
 
 def explain(error: BaseException, asked: Asked) -> RemoteError:
@@ -137,34 +136,25 @@ def _of_response(response: dict, operation: str, asked: Asked) -> RemoteError:
     told = code if code.startswith(status) else f"{status} {code}".strip()
     right = RIGHTS.get(operation, asked.right)
     if not code or (operation == "ListObjectsV2" and code.isdigit() and status == "404"):
-        return RemoteError(f"{status} for {asked.what}: {NO_S3}", NO_S3_CURE, status)
+        return RemoteError(f"{status} for {asked.what}: {NO_S3}", NO_S3_CURE)
     if code in CODES:
         meaning, cure = CODES[code]
-        return RemoteError(f"{told} for {asked.what}: {meaning}. {asked.whose}", cure, told)
+        return RemoteError(f"{told} for {asked.what}: {meaning}. {asked.whose}", cure)
     if code in TRANSIENT or status in TRANSIENT:
-        return RemoteError(
-            f"{told} for {asked.what}: the server is busy or fails", LATER, told, transient=True
-        )
+        return RemoteError(f"{told} for {asked.what}: the server is busy or fails", LATER, transient=True)
     if status == "404":
-        return RemoteError(f"{told}: {asked.what} is not there", "push it again from where it is", told)
+        return RemoteError(f"{told}: {asked.what} is not there", "push it again from where it is")
     if status in ("401", "403"):
-        return RemoteError(
-            f"{told} for {asked.what}: the right {right} is missing. {asked.whose}",
-            _grant(right, asked),
-            told,
-        )
+        message = f"{told} for {asked.what}: the right {right} is missing. {asked.whose}"
+        return RemoteError(message, _grant(right))
     if status == "400":
-        return RemoteError(
-            f"{told} for {asked.what}: the server does not take these keys: expired, or of another place."
-            f" {asked.whose}",
-            NEW_TOKEN,
-            told,
-        )
+        why = "the server does not take these keys: expired, or of another place"
+        return RemoteError(f"{told} for {asked.what}: {why}. {asked.whose}", NEW_TOKEN)
     message = response["Error"].get("Message") or "no reason is told"
-    return RemoteError(f"{told} for {asked.what}: {message}. {asked.whose}", NO_ANSWER_CURE, told)
+    return RemoteError(f"{told} for {asked.what}: {message}. {asked.whose}", NO_ANSWER_CURE)
 
 
-def _grant(right: str | None, asked: Asked) -> str:
+def _grant(right: str | None) -> str:
     on = "the bucket" if right in OF_THE_BUCKET else "its objects"
     return f"whoever owns the bucket grants {right} on {on} to these keys ({RIGHTS_PAGE})"
 

@@ -31,7 +31,7 @@ def refusal(status: int, code: str, operation: str) -> OSError:
 )
 def test_a_403_names_its_key_the_right_that_is_missing_and_whose_credentials_asked(operation, right):
     told = explain(refusal(403, "AccessDenied", operation), ASKED)
-    assert told.code == "403 AccessDenied" and not told.transient
+    assert str(told).startswith("403 AccessDenied") and not told.transient
     for part in (ASKED.what, f"{right} is missing", "…WXYZ", "AWS_ACCESS_KEY_ID"):
         assert part in str(told)
     assert right in told.cure
@@ -71,7 +71,7 @@ def test_every_code_is_a_sentence_with_a_cure(status, code, meaning, transient):
 )
 def test_what_the_network_says_is_a_sentence_too(error, meaning):
     told = explain(error, ASKED)
-    assert meaning in str(told) and told.cure and not told.code
+    assert meaning in str(told) and told.cure
 
 
 def test_a_full_disk_has_the_cure_of_a_full_disk():
