@@ -39,13 +39,9 @@ def play(newcomer: Project, own_environment: bool) -> float:
     ]
     assert FORK in clone.command
     begun = time.monotonic()
-    here, fork = newcomer.folder.parent, str(newcomer.folder.with_name("fork.git"))
-    subprocess.run(
-        ["sh", "-c", clone.command.replace(FORK, f"{fork} predictflow")],
-        cwd=here,
-        env=newcomer.env,
-        check=True,
-    )
+    cloned = clone.command.replace(FORK, f"{newcomer.folder.with_name('fork.git')} predictflow")
+    subprocess.run(["sh", "-c", cloned], cwd=newcomer.folder.parent, env=newcomer.env, check=True)
+    newcomer.run("git", "remote", "set-url", "origin", "../fork.git")  # as short as that of the page
     if not own_environment:
         lend_the_environment(newcomer.folder)
     with player(newcomer) as one:
