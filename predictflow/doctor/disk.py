@@ -5,8 +5,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rich.filesize import decimal
-
 from predictflow.adapters.dvc_files import DVC_LOCK, parse_lock
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.formatting import some_of
@@ -68,6 +66,8 @@ def _need(root: Path) -> int:
 
 
 def _space(disks: Mapping[str, os.statvfs_result], need: int) -> Check:
+    from rich.filesize import decimal
+
     free = {name: disk.f_bavail * disk.f_frsize for name, disk in disks.items()}
     told = some_of([f"{decimal(room)} for {name}" for name, room in free.items()])
     if min(free.values()) < need:
@@ -97,6 +97,8 @@ def _writable(places: Mapping[str, Path]) -> Check:
 
 
 def _usage(sizes: Mapping[str, int]) -> Check:
+    from rich.filesize import decimal
+
     heavy = sorted((name for name in sizes if sizes[name]), key=lambda name: -sizes[name])
     told = some_of([f"{name} {decimal(sizes[name])}" for name in heavy]) or "nothing"
     return GROUP.ok("usage", f"{told}; {PRUNE} removes what nothing refers to")
