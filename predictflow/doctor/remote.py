@@ -24,12 +24,12 @@ GROUP = Group(
     "remote",
     {
         "remote-address": None,
-        "remote-keys": "the-remote-does-not-answer",
-        "remote-list": "the-remote-does-not-answer",
-        "remote-absent": "the-remote-does-not-answer",
-        "remote-probe": "the-remote-does-not-answer",
-        "remote-needed": None,
-        "remote-history": None,
+        "remote-keys": "the-remote-says-403",
+        "remote-list": "the-remote",
+        "remote-absent": "the-remote",
+        "remote-probe": "the-remote-says-403",
+        "remote-needed": "an-object-is-gone-from-the-bucket",
+        "remote-history": "an-object-is-gone-from-the-bucket",
         "remote-uploads": None,
     },
 )
