@@ -62,7 +62,10 @@ def _disagreement(project: Project) -> None:
 def _older_store(project: Project) -> None:
     for path in (project.folder / "mlflow_data").glob("mlflow.db*"):
         path.unlink()
-    make_older(project.folder / "mlflow_data/mlflow.db")
+    database = make_older(project.folder / "mlflow_data/mlflow.db")
+    with closing(sqlite3.connect(database)) as store, store:
+        there = (database.parent / "artifacts").as_uri()
+        store.execute("UPDATE experiments SET artifact_location = ?", [there])
 
 
 @dataclass(frozen=True)
