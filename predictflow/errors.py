@@ -3,6 +3,7 @@
 import re
 
 from stages.support.errors import Unreachable, UserError
+from stages.support.errors import masked as masked
 
 
 class CouldNotTell(UserError):
@@ -27,8 +28,3 @@ SYSTEM_CURES = {
 def system_cure(error: str) -> str | None:
     """The cure of a mistake that is the system's; None for any other."""
     return next((cure for words, cure in SYSTEM_CURES.items() if words.search(error)), None)
-
-
-def masked(text: str) -> str:
-    """A text without the name and password of an address in it."""
-    return re.sub(r"//[^/\s]*@", "//…@", text)

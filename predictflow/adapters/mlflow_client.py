@@ -9,7 +9,9 @@ from typing import Any
 
 from predictflow.adapters.mlflow_entities import (
     CHOICE_TAG,
+    COMMIT_TAG,
     PAGE_SIZE,
+    RUN_ID,
     STUDIES_TAG,
     TAGS,
     Run,
@@ -18,8 +20,8 @@ from predictflow.adapters.mlflow_entities import (
     md5s_by_content,
 )
 from predictflow.errors import Unreachable, masked
-from stages.support.errors import UserError
-from stages.tracking.store import reach, tracking_uri
+from stages.support.errors import UserError, refusal
+from stages.tracking.store import CONTENT_TAG, reach, tracking_uri
 
 # A server or bucket that fails is asked once more, and waited for; MLflow itself would go on for minutes.
 SHORT_TIMEOUTS = {
@@ -30,6 +32,15 @@ SHORT_TIMEOUTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # likewise
 }
 HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
+
+
+def tracking_client(uri: str) -> Any:
+    """MLflow's own client. Raises UserError where the store does not answer."""
+    reach()
+    _set_short_timeouts()
+    import mlflow
+
+    return mlflow.MlflowClient(uri)
 
 
 def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
@@ -44,6 +55,13 @@ def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
             return entities
 
 
+def reason_of(error: Exception) -> str:
+    """What MLflow, or what it asks, says, in one line without a password; without a cure."""
+    told = refusal(str(error)) or masked(str(error))
+    lines = [line for line in told.splitlines() if line and not line.startswith(HEADINGS)]
+    return lines[0] if lines else type(error).__name__
+
+
 class Client:
     """A store of any kind, asked through MLflow."""
 
@@ -51,25 +69,23 @@ class Client:
         self.where = masked(uri)
         self._uri = uri
         self._failed: Unreachable | None = None
+        self._held: dict[str, Any] = {}  # MLflow's own runs, by their ids
 
     @cached_property
     def _client(self) -> Any:
-        reach()
-        _set_short_timeouts()
-        import mlflow
+        return tracking_client(self._uri)
 
-        return mlflow.MlflowClient(self._uri)
-
-    def _all(self, search: str, **asked: Any) -> list[Any]:
-        """Every page of a search. A store that has failed once is not waited for again."""
+    def _all(self, search: str, at_most: int | None = None, **asked: Any) -> list[Any]:
+        """Every page of a search, or what it finds first. A store that has failed once is not waited for
+        again."""
         if self._failed is None:
             try:
-                return all_pages(getattr(self._client, search), **asked)
+                ask = getattr(self._client, search)
+                return list(ask(max_results=at_most, **asked)) if at_most else all_pages(ask, **asked)
             except UserError as error:
                 self._failed = Unreachable(masked(str(error).splitlines()[0]))
             except Exception as error:  # of MLflow, of its database's driver, of the network
-                lines = str(error).splitlines() or [type(error).__name__]
-                self._failed = Unreachable(f"{self.where} cannot be read: {masked(lines[0])}")
+                self._failed = Unreachable(f"{self.where} cannot be read: {reason_of(error)}")
         raise self._failed
 
     @cached_property
@@ -82,15 +98,14 @@ class Client:
         found = (found for found in self._all_experiments if STUDIES_TAG not in found.tags)
         return {experiment.experiment_id: experiment.artifact_location for experiment in found}
 
-    @cached_property
-    def _runs(self) -> dict[str, Any]:
-        runs = self._all("search_runs", experiment_ids=list(self._experiments), order_by=["start_time DESC"])
-        return {run.info.run_id: run for run in runs}
-
-    def runs(self) -> list[Run]:
+    def _search(self, wanted: str = "", at_most: int | None = None) -> list[Run]:
+        """The runs that a filter of MLflow's finds, the newest first; what else they hold is kept."""
+        asked = {"filter_string": wanted, "order_by": ["start_time DESC"]}
+        runs = self._all("search_runs", at_most, experiment_ids=list(self._experiments), **asked)
+        self._held |= {run.info.run_id: run for run in runs}
         return [
             Run(
-                id=run_id,
+                id=run.info.run_id,
                 name=run.info.run_name,
                 status=run.info.status,
                 began=run.info.start_time,
@@ -99,8 +114,27 @@ class Client:
                 artifacts=run.info.artifact_uri,
                 home=self._experiments[run.info.experiment_id],
             )
-            for run_id, run in self._runs.items()
+            for run in runs
         ]
+
+    def runs(self) -> list[Run]:
+        return self._search()
+
+    def run(self, run_id: str) -> Run | None:
+        found = self._search(f"attributes.run_id = '{run_id}'") if RUN_ID.fullmatch(run_id) else []
+        return next(iter(found), None)
+
+    def runs_of(self, content: str) -> list[Run]:
+        if not RUN_ID.fullmatch(content):  # no md5, so it may hold what a filter would read otherwise
+            return [run for run in self.runs() if run.content == content]
+        return self._search(f"tags.`{CONTENT_TAG}` = '{content}'")
+
+    def latest(self) -> list[Run]:
+        newest = self._search(f"tags.`{COMMIT_TAG}` != ''", at_most=1)
+        running = self._search("attributes.status = 'RUNNING'")
+        return sorted(
+            {run.id: run for run in newest + running}.values(), key=lambda run: (-run.began, run.id)
+        )
 
     def studies(self) -> list[Study]:
         of_studies = [found.experiment_id for found in self._all_experiments if STUDIES_TAG in found.tags]
@@ -119,16 +153,16 @@ class Client:
         return {run.info.run_id for run in deleted}
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
-        return {run.id: self._runs[run.id].data.tags for run in runs}
+        return {run.id: self._held[run.id].data.tags for run in runs}
 
     def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
-        return {run.id: self._runs[run.id].data.params for run in runs}
+        return {run.id: self._held[run.id].data.params for run in runs}
 
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-        return {run.id: self._runs[run.id].data.metrics for run in runs}
+        return {run.id: self._held[run.id].data.metrics for run in runs}
 
     def md5s(self) -> dict[str, dict[str, str]]:
-        of_runs = (run.data.tags for run in self._runs.values())
+        of_runs = self.tags(self.runs()).values()
         return md5s_by_content([*of_runs, *(version.tags for version in self.versions())])
 
     def versions(self) -> list[Version]:
@@ -168,8 +202,7 @@ def download(source: str, folder: Path) -> Path:
     except ModuleNotFoundError as error:
         reason = f"MLflow needs the module {error.name}, which is not here (for S3: `pip install boto3`)"
     except Exception as error:  # of MLflow, of the network, of a cloud's own package
-        lines = [line for line in str(error).splitlines() if line and not line.startswith(HEADINGS)]
-        reason = masked(lines[0]) if lines else type(error).__name__
+        reason = reason_of(error)
     raise Unreachable(f"{masked(source)} cannot be read: {reason}")
 
 

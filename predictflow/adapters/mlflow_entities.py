@@ -108,6 +108,15 @@ class RunReader(Protocol):
     def runs(self) -> list[Run]:
         """All that are not deleted, the newest first; those of studies and their trials are none of them."""
 
+    def run(self, run_id: str) -> Run | None:
+        """The one of them with an id."""
+
+    def runs_of(self, content: str) -> list[Run]:
+        """Those of them that made a content, or tell of it, the newest first."""
+
+    def latest(self) -> list[Run]:
+        """The newest of them that the stages have written, and all that are RUNNING, the newest first."""
+
     def studies(self) -> list[Study]:
         """The runs of the studies that have chosen params, the newest first."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from predictflow.adapters.mlflow_entities import (
     CHOICE_TAG,
+    COMMIT_TAG,
     STUDIES_TAG,
     TAGS,
     Run,
@@ -22,6 +23,7 @@ ACTIVE = (  # neither they nor their experiment are in MLflow's trash
     " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
 )
 ACTIVE_RUNS = f"{ACTIVE} AND experiment_id NOT IN {OF_STUDIES}"
+TAGGED = "(SELECT run_uuid FROM tags WHERE key = ?"  # open at its end
 
 
 class Database(database.Database):
@@ -34,11 +36,25 @@ class Database(database.Database):
         """Those in MLflow's trash too."""
         return self._runs("FROM runs LEFT JOIN experiments USING (experiment_id)")
 
-    def _runs(self, those: str) -> list[Run]:
-        tags = grouped(self.ask(f"SELECT run_uuid, key, value FROM tags WHERE key IN {marks(TAGS)}", *TAGS))
+    def run(self, run_id: str) -> Run | None:
+        return next(iter(self._runs(f"{ACTIVE_RUNS} AND run_uuid = ?", run_id)), None)
+
+    def runs_of(self, content: str) -> list[Run]:
+        return self._runs(f"{ACTIVE_RUNS} AND run_uuid IN {TAGGED} AND value = ?)", CONTENT_TAG, content)
+
+    def latest(self) -> list[Run]:
+        newest = f"SELECT run_uuid {ACTIVE_RUNS} AND run_uuid IN {TAGGED}) ORDER BY start_time DESC, run_uuid"
+        those = f"{ACTIVE_RUNS} AND (status = 'RUNNING' OR run_uuid = ({newest} LIMIT 1))"
+        return self._runs(those, COMMIT_TAG)
+
+    def _runs(self, those: str, *values: str) -> list[Run]:
+        of_all = f"SELECT run_uuid, key, value FROM tags WHERE key IN {marks(TAGS)}"
+        of_some = f"{of_all} AND run_uuid IN (SELECT run_uuid {those})" if values else of_all
+        tags = grouped(self.ask(of_some, *TAGS, *values))
         rows = self.ask(
             "SELECT run_uuid, runs.name, status, start_time, end_time, artifact_uri, artifact_location"
-            f" {those} ORDER BY start_time DESC, run_uuid"
+            f" {those} ORDER BY start_time DESC, run_uuid",
+            *values,
         )
         return [
             Run(

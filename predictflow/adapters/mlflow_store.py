@@ -6,15 +6,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from predictflow.adapters.mlflow_client import Client
+from predictflow.adapters.mlflow_client import Client, reason_of, tracking_client
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RunReader, Version
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.adapters.processes import environ
-from predictflow.errors import Missing, Unreachable
+from predictflow.errors import Missing, Unreachable, masked
 from stages.support import params
-from stages.support.errors import UserError
+from stages.support.errors import UserError, refusal, who_asks
 from stages.tracking import registry
+from stages.tracking.registry import RegistryStage
 from stages.tracking.store import SQLITE, TrackingStore, ensure_tables, open_store, tracking_uri
+
+NO_ALIAS = "predictflow-asks-for-rights"  # no version ever has it
 
 
 def find_store() -> RunReader:
@@ -66,6 +69,39 @@ def log_values(
     )
 
 
+def ensure_may_move(version: Version, registry_stage: str) -> None:
+    """Let a server say, before anything is written of it, whether who asks may put a version in a stage.
+
+    What a move asks for is asked for in a way that changes nothing: a tag's own value again and, where an
+    alias would go, one that nothing has. An own database has no rights.
+
+    Raises UserError where the server does not let them, or does not answer.
+    """
+    uri = tracking_uri()
+    if uri.startswith(SQLITE):
+        return
+    other = {stage.alias for stage in RegistryStage if stage != registry_stage}
+    right = "EDIT"
+    try:
+        client = tracking_client(uri)
+        for tag, value in [*version.tags.items()][:1]:
+            client.set_model_version_tag(version.model, str(version.number), tag, value)
+        right = "MANAGE"
+        if other.intersection(version.aliases):
+            client.delete_registered_model_alias(version.model, NO_ALIAS)
+    except store_errors() as error:
+        reason, _, cure = (refusal(str(error)) or reason_of(error)).partition("\nCure: ")
+        if "403" in reason:
+            reason = (
+                f"{who_asks()} lacks the right {right} on the registered model {version.model} there (403)"
+            )
+            cure = "the server's keeper grants it, or somebody promotes who has it."
+        raise UserError(
+            f"{version.name} cannot be moved at {masked(uri)}: {reason}. Nothing was written.\n"
+            f"Cure: {cure or 'once it answers, the same command again.'}"
+        ) from error
+
+
 def move_version(version: Version, registry_stage: str, tags: Mapping[str, str]) -> None:
     """Put a version in a stage, MLflow's stage and alias together, and tag it.
 
@@ -80,7 +116,7 @@ def move_version(version: Version, registry_stage: str, tags: Mapping[str, str])
         for name, value in tags.items():
             store.client.set_model_version_tag(version.model, number, name, value)
     except MlflowException as error:
-        raise Unreachable(str(error) or type(error).__name__) from error
+        raise Unreachable(reason_of(error)) from error
 
 
 def mark_rebuilt(versions: Iterable[Version], words: str) -> None:
@@ -92,7 +128,7 @@ def mark_rebuilt(versions: Iterable[Version], words: str) -> None:
     except UserError as error:
         raise Unreachable(str(error).splitlines()[0]) from error
     except Exception as error:  # of MLflow, of its database's driver, of the network
-        raise Unreachable(f"the registry does not take the verdict: {error}") from error
+        raise Unreachable(f"the registry does not take the verdict: {reason_of(error)}") from error
 
 
 def migrate(database: Path) -> None:

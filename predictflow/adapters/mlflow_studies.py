@@ -1,6 +1,7 @@
 """Studies in MLflow: a run for each, and beneath it one for each trial. They have an experiment of their own:
 no reader of trainings takes them for some."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ def open_studies(settings: Params) -> TrackingStore:
 
     Raises UserError where the store cannot be used.
     """
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # at a server: amid our JSON
     experiment = f"{settings['tracking.experiment']}-tuning"
     store = open_store(Params({"tracking": {"experiment": experiment}}))
     with _told():

@@ -34,7 +34,7 @@ def content_mismatches(project: Project, version: Version) -> list[Mismatch]:
 
 def check_version(project: Project, chain: Chain, version: Version) -> Iterator[Finding]:
     """A version without a run, and with a content that is not the same everywhere."""
-    run = next((run for run in project.all_runs if run.id == version.run_id), None)
+    run = project.runs.with_id(version.run_id)
     yield from check_run(project, chain, version)
     mismatches = content_mismatches(project, version)
     if content := _content_of_all_else(project, version, run, mismatches):
@@ -56,7 +56,7 @@ def check_version(project: Project, chain: Chain, version: Version) -> Iterator[
 
 def check_run(project: Project, chain: Chain, version: Version) -> Iterator[Finding]:
     """That a version's run is in MLflow's trash, or not there."""
-    if any(run.id == version.run_id for run in project.all_runs):
+    if project.runs.with_id(version.run_id):
         return
     in_trash = version.run_id in project.store.trash()
     back: list[Fix] = [fixes.RestoreRun(version.run_id)] if version.run_id and in_trash else []
@@ -132,6 +132,8 @@ def _of_mismatch(
                 cure = f"`rm {shlex.quote(str(path))}`, then {FIX}"
             elif path and not mismatch.md5 and path.exists():
                 cure = f"`rm {shlex.quote(str(path))}`"
+            elif path is None and mismatch.md5 and not artifacts.meant:
+                cure = RESTORE  # its run is gone, too
             elif path is None and mismatch.md5 and first:
                 get = f"`dvc get . {MODEL_FOLDER} --rev {first.sha[:10]} --out right`"
                 cure = f"{get}, and who keeps the server's files copies it from there"

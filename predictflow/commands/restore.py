@@ -50,6 +50,8 @@ def _draw(answer: Json) -> None:
     for how, runs in kinds.items():
         if runs:
             console.print(fact(f"{len(runs)} run{'s' if len(runs) > 1 else ''}", how))
+    for name in answer["replaced"]:
+        console.print(f"{name} pointed at a run and files that are deleted for good: it is registered anew")
     for change in answer["renumbered"]:
         renamed = f"version {change['from']} is version {change['to']} now"
         console.print(f"{renamed}, as the receipts say", markup=False)

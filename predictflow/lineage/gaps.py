@@ -65,6 +65,15 @@ class ForgivingStore:
     def runs(self) -> list[Run]:
         return self._ask(lambda reader: reader.runs(), [])
 
+    def run(self, run_id: str) -> Run | None:
+        return self._ask(lambda reader: reader.run(run_id), None)
+
+    def runs_of(self, content: str) -> list[Run]:
+        return self._ask(lambda reader: reader.runs_of(content), [])
+
+    def latest(self) -> list[Run]:
+        return self._ask(lambda reader: reader.latest(), [])
+
     def studies(self) -> list[Study]:
         return self._ask(lambda reader: reader.studies(), [])
 

@@ -17,11 +17,12 @@ from predictflow.ledger.chain import Chain
 from predictflow.ledger.proof import read_proven
 from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.history import History
+from predictflow.lineage.runs import Runs
 from stages.support.errors import UserError
 from stages.support.paths import PARAMS, PROVENANCE
 
 REGISTERED = re.compile(r"(.+)@v\d+\.\d+\.\d+")  # a receipt that registers a version, as GTO names it
-OF_STORE = ("store", "runs", "all_runs", "_registry", "versions_with", "md5s", "in_store")
+OF_STORE = ("store", "runs", "_registry", "versions_with", "md5s", "in_store")
 
 
 def _holds(repository: Repository, path: Path | str) -> bool:
@@ -169,17 +170,14 @@ class Project:
         return ForgivingStore(self.gaps)
 
     @cached_property
-    def runs(self) -> dict[str, list[Run]]:
+    def runs(self) -> Runs:
         """{content: the runs that made it or tell of it, the newest first}."""
-        runs: dict[str, list[Run]] = {}
-        for run in self.all_runs:
-            if run.content:
-                runs.setdefault(run.content, []).append(run)
-        return runs
+        return Runs(self.store)
 
-    @cached_property
+    @property
     def all_runs(self) -> list[Run]:
-        return self.store.runs()
+        """Every run, the newest first: a server may have very many."""
+        return self.runs.all
 
     @cached_property
     def _registry(self) -> tuple[list[Version], list[str]]:
@@ -207,9 +205,11 @@ class Project:
     def versions_with(self) -> dict[str | None, list[Version]]:
         """{content: its versions, the newest first}; under None those that carry no content."""
         versions: dict[str | None, list[Version]] = {}
-        made_by: dict[str | None, str | None] = {run.id: run.content for run in self.all_runs}
-        for version in self.versions:  # one registered by other means is known by its run
-            versions.setdefault(version.content or made_by.get(version.run_id), []).append(version)
+        for version in self.versions:
+            content = version.content
+            if content is None and (run := self.runs.with_id(version.run_id)):
+                content = run.content  # one registered by other means is known by its run
+            versions.setdefault(content, []).append(version)
         return versions
 
     @cached_property

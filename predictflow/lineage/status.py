@@ -62,7 +62,8 @@ def read_status(project: Project, ask_remote: bool) -> standing.Status:
 def _read_store(project: Project) -> tuple[Versions | None, standing.StoreStatus | None, list[str]]:
     """The versions of this project's registered model, what the store says besides, and why it is silent."""
     with project.gaps.collecting() as gaps:
-        runs = [run for run in project.all_runs if COMMIT_TAG in run.tags]  # a server may hold others' too
+        latest = project.store.latest()
+        runs = [run for run in latest if COMMIT_TAG in run.tags]  # a server may hold others' too
         versions = _versions(project)
     has_receipts = project.model is not None and bool(project.chain(project.model).receipts)
     if gaps and (has_receipts or not store_is_missing(project)):

@@ -24,6 +24,7 @@ from predictflow.ledger.rebuilds import newest_verdict, read_rebuilds
 from predictflow.lineage.project import Project
 from predictflow.maintenance import recovery
 from predictflow.maintenance.broken_database import put_aside
+from predictflow.maintenance.lost_versions import delete_lost
 from predictflow.maintenance.recovery import RestoreEntry
 from predictflow.maintenance.renumbering import Renumbering
 from stages.support import params
@@ -127,8 +128,11 @@ class Restorer:
                     about = {"content": entry.content, "commit": entry.commit.sha, "version": entry.number}
                     incomplete.append(about | {"lacking": lacking})
         self.project.forget_store()
+        lacking_files = {about["content"] for about in incomplete}
+        again = {entry.content for entry in entries if entry.registered is not None} - lacking_files
+        replaced = [] if self.own_ids else delete_lost(self.project, self.store, self.model, again)
         renumbering = self._renumber(entries)
-        versions = self._restore_versions(entries, {about["content"] for about in incomplete}, renumbering)
+        versions = self._restore_versions(entries, lacking_files, renumbering)
         self.project.forget_store()
         stages = self._restore_stages(entries, chain)
         receipted = {entry.content for entry in entries if entry.receipts}
@@ -137,6 +141,7 @@ class Restorer:
         return {
             "runs": runs,
             "incomplete": incomplete,
+            "replaced": replaced,
             "renumbered": [{"from": old, "to": new} for old, new in sorted(renumbering.changes.items())],
             "versions": [
                 {

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from predictflow.adapters import store_copies
 from predictflow.adapters.mlflow_entities import REBUILT_TAG, RECEIPT_TAG, VERSION_TAG, Version
-from predictflow.adapters.mlflow_store import move_version
+from predictflow.adapters.mlflow_store import ensure_may_move, move_version
 from predictflow.errors import Unreachable, masked
 from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
@@ -191,10 +191,12 @@ def _take_out(project: Project, ledger: Ledger, promotion: Promotion) -> list[Re
 
 
 def _append(ledger: Ledger, drafts: list[ReceiptDraft], promotion: Promotion) -> list[Receipt]:
-    """Write the receipts, if there are any. Raises StaleLedger where others were written since."""
+    """Write the receipts, if there are any. Raises StaleLedger where others were written since, and UserError
+    where MLflow would not follow them."""
     if not drafts:
         ledger.ensure_current()
         return []
+    ensure_may_move(promotion.version, STAGES.get(promotion.stage, "Archived"))
     try:
         return ledger.append(drafts, why=promotion.why, sign=promotion.sign)
     except StaleLedger:
@@ -248,7 +250,7 @@ def _facts(project: Project, version: Version, decision: Json) -> Json:
 
 
 def _run(project: Project, version: Version) -> Json | None:
-    run = next((run for run in project.all_runs if run.id == version.run_id), None)
+    run = project.runs.with_id(version.run_id)
     if run is None:
         return None
     return {
@@ -277,6 +279,7 @@ def follow(version: Version, registry_stage: str, tags: dict[str, str]) -> None:
         reason = masked(str(error).splitlines()[0])
         raise UserError(
             f"the receipts say it, but MLflow does not yet: {reason}\n"
-            f"Cure: once it answers, `predictflow promote {version.name} --to {registry_stage.lower()}` moves"
-            " stage and alias, and writes no second receipt."
+            "Cure: once it answers, and lets you,"
+            f" `predictflow promote {version.name} --to {registry_stage.lower()}` moves stage and alias, and"
+            " writes no second receipt."
         ) from error

@@ -82,10 +82,10 @@ class ContentCheck:
 
     def _of_run(self) -> Iterator[Mismatch]:
         version = self.version
-        for run in self.project.all_runs:
-            if run.id == version.run_id and run.content != version.content:
-                by_tag = f"{version.name} is content {version.content} by its own tag"
-                yield Mismatch("run", f"{by_tag}, but its run {run.id} made {run.content or 'no model'}")
+        run = self.project.runs.with_id(version.run_id)
+        if run and run.content != version.content:
+            by_tag = f"{version.name} is content {version.content} by its own tag"
+            yield Mismatch("run", f"{by_tag}, but its run {run.id} made {run.content or 'no model'}")
 
     def _of_commit(self) -> Iterator[Mismatch]:
         """provenance.json, of which the content is the md5, in the commit itself."""

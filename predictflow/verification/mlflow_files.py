@@ -70,8 +70,8 @@ class Artifacts:
 
     @classmethod
     def of_version(cls, project: Project, version: Version) -> "Artifacts":
-        runs = [run for run in project.all_runs if run.id == version.run_id]
-        meant = _meant(runs[0]) if runs else ()
+        run = project.runs.with_id(version.run_id)
+        meant = _meant(run) if run else ()
         return cls(version.name, version.run_id or "", version.source, meant)
 
     @property

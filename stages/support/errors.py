@@ -3,9 +3,11 @@
 import errno
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 # What a person can do about an error of the operating system.
 CURES = {
@@ -60,7 +62,56 @@ def _told(error: BaseException) -> str | None:
         place = error.filename2 or error.filename  # the first one was to become the second
         place = f"{place} cannot be used: " if place else ""
         return f"{place}{error.strerror}.\nCure: {CURES[error.errno]}."
+    if type(error).__module__ == "mlflow.exceptions":
+        return refusal(str(error)) or (
+            f"MLflow does not take it: {masked(str(error))}\n"
+            "Cure: once that is mended, the same command again."
+        )
     return None
+
+
+def masked(text: str) -> str:
+    """A text without the name and password of an address in it."""
+    return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
+def refusal(said: str) -> str | None:
+    """That a server of MLflow's does not let somebody in or do something, with its cure; None where MLflow
+    said something else."""
+    code = re.search("error code (401|403) ", said)
+    if code is None:
+        return None
+    if code[1] == "401":
+        return (
+            f"the server does not let in {who_asks()} (401).\n"
+            "Cure: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to what its keeper gave you."
+        )
+    what = re.search(r"endpoint (\S+)", said)
+    return (
+        f"the server does not let {who_asks()} do this: 403{f' at {what[1]}' if what else ''}.\n"
+        "Cure: its keeper gives that user the right (EDIT or MANAGE on the experiment and the registered"
+        " model), or somebody does it who has it."
+    )
+
+
+def who_asks() -> str:
+    """As whom a server is asked, and where that is said; never the password."""
+    import configparser
+
+    address = re.search(r"//([^/:@\s]+)(?::[^/\s]*)?@", os.environ.get("MLFLOW_TRACKING_URI", ""))
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        file.read(Path("~/.mlflow/credentials").expanduser(), encoding="utf-8")
+    except (configparser.Error, OSError, ValueError):  # whatever is wrong with it, MLflow tells it
+        file.clear()
+    names = {
+        "MLFLOW_TRACKING_URI": address and address[1],
+        "MLFLOW_TRACKING_USERNAME": os.environ.get("MLFLOW_TRACKING_USERNAME"),
+        "~/.mlflow/credentials": file.get("mlflow", "mlflow_tracking_username", fallback=None),
+        "MLFLOW_TRACKING_TOKEN": "the owner of a token" if os.environ.get("MLFLOW_TRACKING_TOKEN") else None,
+    }
+    named = (f"{name} (named by {place})" for place, name in names.items() if name)
+    return next(named, "somebody without a name (no MLFLOW_TRACKING_USERNAME)")
 
 
 def _put_back(stage: str) -> str:

@@ -62,9 +62,12 @@ def move(store: TrackingStore, model: str, version: str, stage: str) -> None:
     """Put a version in a stage, MLflow's stage and the alias together; whoever was there is archived."""
     client = store.client
     with store.lock, _known_deprecation():
-        client.transition_model_version_stage(
-            model, version, stage, archive_existing_versions=stage in STAGES.values()
-        )
+        client.transition_model_version_stage(model, version, stage)
+        # Not by `archive_existing_versions`: with psycopg 3 PostgreSQL refuses it (mlflow/mlflow#24592).
+        there = client.search_model_versions(f"name = '{model}'") if stage in STAGES.values() else []
+        for other in there:
+            if other.current_stage == stage and str(other.version) != str(version):
+                client.transition_model_version_stage(model, other.version, "Archived")
         held = client.get_registered_model(model).aliases
         for alias, other in STAGES.items():
             if other != stage and str(held.get(alias)) == str(version):

@@ -5,7 +5,6 @@ import gc
 import getpass
 import logging
 import os
-import re
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from stages.support import git
-from stages.support.errors import CURES, Unreachable, UserError
+from stages.support.errors import CURES, Unreachable, UserError, masked, refusal
 from stages.support.params import Params
 from stages.tracking import tables
 
@@ -156,6 +155,8 @@ def open_store(settings: Params) -> TrackingStore:
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     where, own, name = tracking_uri(), own_artifacts(), settings["tracking.experiment"]
+    if masked(where) != where:  # else MLflow prints the address of each run with the password
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         mlflow.set_tracking_uri(where)
         # Two processes that make a store's tables at the same time break it for good.
@@ -187,14 +188,17 @@ def own_artifacts() -> Path | None:
 
 
 def _unusable(where: str, error: BaseException) -> UserError:
-    where = re.sub("//[^@/]*@", "//…@", where)  # no password in a log
+    if refused := refusal(str(error)):
+        return UserError(f"{masked(where)}: {refused}")
     cure = (
         "start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
         " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again"
     )
     by_disk = (CURES[number] for said, number in OF_THE_DISK.items() if said in str(error))
     cure = CURES.get(getattr(error, "errno", None) or 0) or next(by_disk, cure)
-    return UserError(f"the tracking store {where} cannot be used: {error}\nCure: {cure}.")
+    return UserError(
+        f"the tracking store {masked(where)} cannot be used: {masked(str(error))}\nCure: {cure}."
+    )
 
 
 def _write_ahead(database: Path) -> None:

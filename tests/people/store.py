@@ -85,6 +85,7 @@ class Told:
     metrics: str  # as text: nan equals nan there
     md5s: dict[str, dict[str, str]]
     versions: list[Version]
+    narrowly: list[object]
 
 
 def ask(asked: RunReader) -> Told:
@@ -93,4 +94,6 @@ def ask(asked: RunReader) -> Told:
         run: dict(sorted(values.items())) for run, values in sorted(asked.metrics(runs).items()) if values
     }
     params = {run: values for run, values in asked.params(runs).items() if values}
-    return Told(runs, params, str(metrics), asked.md5s(), asked.versions())
+    narrowly = [asked.runs_of(content) for content in (FIRST, SECOND, TRASH, "it's none")]
+    narrowly += [asked.run(run.id) for run in runs] + [asked.run(TRASH), asked.latest()]
+    return Told(runs, params, str(metrics), asked.md5s(), asked.versions(), narrowly)

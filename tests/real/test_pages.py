@@ -16,6 +16,7 @@ from tests.people.readme import copy
 
 HELD_OTHERWISE = {
     "docs/first-ten-minutes.md": "tests/real/test_first_ten_minutes.py plays it, from the clone on",
+    "docs/team.md": "test_team.py plays it, at a server on PostgreSQL",
     "docs/reference/commands.md": "tests/contract/test_reference.py holds it to the commands' own help",
     "docs/runbook.md": "tests/real/runbook plays each entry, in a project where that has happened",
 }

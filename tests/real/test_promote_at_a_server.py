@@ -102,6 +102,7 @@ def test_every_edit_of_the_files_of_a_server_is_found_and_stops_a_promotion(hist
     files = [path.name for path in folder.iterdir()]
     shutil.copytree(folder, tmp_path / "kept")
     anyhow = ("promote", number(history, "first"), "--to", "staging", "--force", "--reason", "anyhow")
+    anyhow += ("--empty-production",)
     for edit in (another_byte, one_file_more, one_file_less, no_folder):
         expected = edit(folder)
         against = history.answer("gate", "churn-predictor@production", code=1)["against"]

@@ -80,7 +80,7 @@ def test_more_runs_than_mlflow_hands_out_at_once_are_all_told(database: Path):
 
 def test_an_empty_store_answers_with_nothing(empty_store_template, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_store_template}/mlflow.db")
-    assert ask(find_store()) == Told([], {}, "{}", {}, [])
+    assert ask(find_store()) == Told([], {}, "{}", {}, [], [[], [], [], [], None, []])
 
 
 @contextmanager

@@ -42,3 +42,38 @@ def test_a_bug_keeps_its_traceback():
     for error in (OSError(errno.EBADF, "a bug"), OSError("a bug"), ValueError("a bug")):
         with pytest.raises(type(error), match="a bug"):
             errors.run(lambda error=error: (_ for _ in ()).throw(error))
+
+
+REFUSED = "API request to endpoint /api/2.0/mlflow/runs/create failed with error code {} != 200. Body: 'no'"
+
+
+@pytest.mark.parametrize(
+    ("env", "who"),
+    [
+        ({}, "somebody without a name (no MLFLOW_TRACKING_USERNAME)"),
+        ({"MLFLOW_TRACKING_TOKEN": "s3cret"}, "the owner of a token (named by MLFLOW_TRACKING_TOKEN)"),
+        ({"MLFLOW_TRACKING_USERNAME": "bo"}, "bo (named by MLFLOW_TRACKING_USERNAME)"),
+        (
+            {"MLFLOW_TRACKING_USERNAME": "bo", "MLFLOW_TRACKING_URI": "https://ada:s3cret@127.0.0.1:5000"},
+            "ada (named by MLFLOW_TRACKING_URI)",
+        ),
+        ({"HOME": "here"}, "cleo (named by ~/.mlflow/credentials)"),
+    ],
+)
+def test_a_server_that_refuses_is_told_with_whom_it_refuses_and_no_password(env, who, tmp_path, monkeypatch):
+    for name in ("TOKEN", "USERNAME", "PASSWORD", "URI"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in env.items():
+        monkeypatch.setenv(name, str(tmp_path / value) if name == "HOME" else value)
+    file = tmp_path / "here/.mlflow/credentials"
+    file.parent.mkdir(parents=True)
+    file.write_text("[mlflow]\nmlflow_tracking_username = cleo\nmlflow_tracking_password = s3cret%\n")
+    of_mlflow = type("MlflowException", (Exception,), {"__module__": "mlflow.exceptions"})
+    refusals = {"401": f"does not let in {who} (401)", "403": f"does not let {who} do this: 403"}
+    for code, expected in refusals.items():
+        said = ended(of_mlflow(REFUSED.format(code)))
+        assert expected in said and "\nCure: " in said and "s3cret" not in said
+    assert errors.refusal(REFUSED.format("500")) is None
+    said = ended(of_mlflow("request to https://ada:s3cret@127.0.0.1:5000/api failed"))
+    assert "https://…@127.0.0.1:5000/api failed\nCure: " in said
