@@ -20,7 +20,7 @@ from predictflow.adapters.mlflow_entities import (
     md5s_by_content,
 )
 from predictflow.errors import Unreachable, masked
-from stages.support.errors import UserError, refusal
+from stages.support.errors import UserError, lock_of_another, refusal
 from stages.tracking.store import CONTENT_TAG, reach, tracking_uri
 
 # A server or bucket that fails is asked once more, and waited for; MLflow itself would go on for minutes.
@@ -57,7 +57,7 @@ def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
 
 def reason_of(error: Exception) -> str:
     """What MLflow, or what it asks, says, in one line without a password; without a cure."""
-    told = refusal(str(error)) or masked(str(error))
+    told = refusal(str(error)) or lock_of_another(str(error)) or masked(str(error))
     lines = [line for line in told.splitlines() if line and not line.startswith(HEADINGS)]
     return lines[0] if lines else type(error).__name__
 

@@ -33,7 +33,7 @@ def command(context: click.Context, fix: bool, deep: bool, remote: bool, as_json
       predictflow doctor
       predictflow doctor --deep --remote
     """
-    project = Project.enter(context.obj, by_index=True, keep=False)
+    project = Project.enter(context.obj, by_index=not fix, keep=False)
     asked = Asked(deep, remote)
     done = mend(project, asked) if fix else Examined(examine(project, asked), [], [])
     if as_json:

@@ -74,7 +74,7 @@ def mend(project: Project, asked: Asked) -> Examined:
         except (UserError, Unreachable, OSError) as error:
             failed.append(f"{fix}: {told(error)[0]}")
     if mended or failed:
-        checks = examine(Project.enter(root, by_index=True, keep=False), asked)
+        checks = examine(Project.enter(root, keep=False), asked)
     return Examined(checks, mended, failed)
 
 

@@ -113,7 +113,7 @@ def _tables(path: Path) -> Check:
         message = "it does not say of which MLflow it is: none's, or killed while it was made"
         return GROUP.problem("tables", message, "`predictflow restore` makes it anew, and keeps this one")
     if there.difference:
-        message, _, cure = there.difference.partition(" Cure: ")
+        message, _, cure = there.difference.partition("\nCure: ")
         return GROUP.problem("tables", f"it {message}", cure.removesuffix("."))
     return GROUP.ok("tables", f"those of the installed MLflow, {there.revision}")
 

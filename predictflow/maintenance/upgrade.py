@@ -62,8 +62,7 @@ def upgrade_store(root: Path, database: Path, keep: int = KEPT) -> Upgraded:
     if not there.difference:
         return Upgraded(there.revision, there.revision, None)
     if not there.known:
-        reason, _, cure = there.difference.partition(" Cure: ")
-        raise UserError(f"{database} {reason}\nCure: {cure}")
+        raise UserError(f"{database} {there.difference}")
     with (
         progress("waiting for who uses the store") as tell,
         hold_dvc_lock(root),

@@ -73,7 +73,7 @@ def _listed() -> dict[str, str]:
 def _cure(*locks: str | Path) -> str:
     words = " ".join(f"-r {lock}" for lock in locks)
     return (
-        "\nCure: `make repro` (or, in an environment of your own,"
+        "\nCure: `make clean && make repro` (or, in an environment of your own,"
         f" `pip install --require-hashes --no-deps {words}`)."
     )
 

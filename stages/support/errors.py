@@ -63,9 +63,13 @@ def _told(error: BaseException) -> str | None:
         place = f"{place} cannot be used: " if place else ""
         return f"{place}{error.strerror}.\nCure: {CURES[error.errno]}."
     if type(error).__module__ == "mlflow.exceptions":
-        return refusal(str(error)) or (
-            f"MLflow does not take it: {masked(str(error))}\n"
-            "Cure: once that is mended, the same command again."
+        said = str(error)
+        return (
+            refusal(said)
+            or lock_of_another(said)
+            or (
+                f"MLflow does not take it: {masked(said)}\nCure: once that is mended, the same command again."
+            )
         )
     return None
 
@@ -91,6 +95,17 @@ def refusal(said: str) -> str | None:
         f"the server does not let {who_asks()} do this: 403{f' at {what[1]}' if what else ''}.\n"
         "Cure: its keeper gives that user the right (EDIT or MANAGE on the experiment and the registered"
         " model), or somebody does it who has it."
+    )
+
+
+def lock_of_another(said: str) -> str | None:
+    """That another program keeps the store's database locked, with its cure; None where MLflow said something
+    else."""
+    if "database is locked" not in said:
+        return None
+    return (
+        "the store's database is locked: another program writes to it, and does not end.\n"
+        "Cure: `predictflow store check` names who has it open; end that one, then the same command again."
     )
 
 

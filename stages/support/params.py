@@ -76,7 +76,10 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
             f"{path} cannot be read: {error.strerror}.\nCure: `git checkout -- {path}`."
         ) from None
     except (RecursionError, ValueError, YAMLError) as error:  # ValueError: no such day, too many digits
-        raise UserError(f"{path} is not YAML: {error}\nCure: correct that line.") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        why = getattr(error, "problem", None) or error
+        raise UserError(f"{path} is not YAML{where}: {why}.\nCure: correct that line.") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no keys.\nCure: `git checkout -- {path}`.")
     return tree

@@ -212,8 +212,7 @@ def ensure_tables(database: Path) -> None:
     as soon as it opens it. Raises Unreachable where it cannot be read."""
     there = tables.compare(database)
     if there and there.difference:
-        reason, _, cure = there.difference.partition(" Cure: ")
-        raise UserError(f"the tracking store {database} {reason}\nCure: {cure}")
+        raise UserError(f"the tracking store {database} {there.difference}")
 
 
 def _this_process() -> dict[str, str]:

@@ -61,17 +61,17 @@ class Tables:
 
     @property
     def difference(self) -> str | None:
-        """Why the installed MLflow may not open them, and what cures that; None where they are its own."""
+        """Why the installed MLflow may not open them, and the cure below; None where they are its own."""
         if self.revision == self.own:
             return None
         installed = f"MLflow {metadata.version('mlflow')}, which is installed"
         if self.known:
             return (
                 f"is of an older MLflow (its tables are {self.revision}), and {installed}, would change it"
-                " for good. Cure: `predictflow store upgrade`, which keeps a copy."
+                " for good.\nCure: `predictflow store upgrade`, which keeps a copy."
             )
         return (
-            f"is of a newer MLflow (its tables are {self.revision}) than {installed}. Cure: `make repro` at"
+            f"is of a newer MLflow (its tables are {self.revision}) than {installed}.\nCure: `make repro` at"
             " the commit whose requirements.lock has that MLflow; docs/store.md tells how to put a copy back."
         )
 

@@ -242,5 +242,8 @@ def test_an_index_that_is_well_formed_and_makes_no_sense_is_made_anew(history: H
 
 def test_only_what_neither_decides_nor_writes_finds_by_the_index():
     commands = REPOSITORY / "predictflow/commands"
-    by_index = {path.stem for path in commands.glob("*.py") if "by_index=True" in path.read_text("utf-8")}
+    text = {path.stem: path.read_text("utf-8") for path in commands.glob("*.py")}
+    by_index = {name for name in text if "by_index=True" in text[name]}
     assert by_index == {"lineage", "diff", "find_customer", "experiments", "status"}
+    assert {name for name in text if "by_index" in text[name]} - by_index == {"doctor"}
+    assert "by_index=not fix" in text["doctor"], "it writes then"

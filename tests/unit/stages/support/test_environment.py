@@ -57,7 +57,7 @@ def test_every_drift_is_named_with_both_versions_and_the_cure(tmp_path):
     assert f"  numpy: 0.1 is locked, {metadata.version('numpy')} is installed\n" in str(error.value)
     assert "  no-such-package: 1.0 is locked, nothing is installed\n" in str(error.value)
     assert "pandas" not in str(error.value)
-    assert "Cure: `make repro`" in str(error.value)
+    assert "Cure: `make clean && make repro`" in str(error.value)
 
 
 def test_what_is_needed_beside_the_lock_is_told_before_a_training(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_what_is_needed_beside_the_lock_is_told_before_a_training(tmp_path, monk
         environment.check(lock)
     assert str(error.value) == (
         f"{sys.executable} has no dvc: dvclive, which draws the learning curve, imports it.\n"
-        "Cure: `make repro` (or, in an environment of your own,"
+        "Cure: `make clean && make repro` (or, in an environment of your own,"
         f" `pip install --require-hashes --no-deps -r {lock} -r requirements-dev.lock`)."
     )
 

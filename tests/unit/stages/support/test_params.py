@@ -48,8 +48,8 @@ def test_the_file_is_read_as_yaml_1_2(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a: [1", "is not YAML"),
-        (b"a: 1\na: 2\n", "is not YAML"),
+        (b"a: 1\nb: [1", "is not YAML in line 2, column 6: expected ',' or ']'"),
+        (b"a: 1\na: 2\n", 'is not YAML in line 2, column 1: found duplicate key "a"'),
         (b"", "holds no keys"),
         (b"- 1\n", "holds no keys"),
         (b"a: caf\xe9\n", "is not YAML"),
