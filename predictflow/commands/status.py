@@ -173,7 +173,9 @@ def _push_line(status: standing.Status) -> str:
         parts.append(f"level with {to}")
     if storage.not_pushed:
         parts.append(f"not on the remote {storage.remote}: {some_of(storage.not_pushed)}")
-    elif storage.not_pushed is not None:
+    if storage.nowhere:
+        parts.append(f"neither there nor in the cache: {some_of(storage.nowhere)}")
+    if storage.not_pushed == storage.nowhere == []:
         parts.append(f"the remote {storage.remote} has all data")
     return _joined(*parts)
 

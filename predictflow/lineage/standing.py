@@ -101,10 +101,16 @@ class Experiments:
 
 @dataclass(frozen=True)
 class StorageStatus:
-    """What of the data and models that lie here is not on the default remote; None where it was not asked."""
+    """What of the data and models here is not on the default remote; None where it was not asked.
+
+    Attributes:
+        not_pushed: what DVC's cache has.
+        nowhere: what the cache has not either.
+    """
 
     remote: str | None
     not_pushed: list[str] | None
+    nowhere: list[str] | None
 
 
 @dataclass(frozen=True)

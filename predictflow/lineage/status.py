@@ -194,9 +194,13 @@ def _storage(project: Project, ask_remote: bool) -> tuple[standing.StorageStatus
         {path for path, md5 in md5s.items() if _is_cached(project, md5)},
         {path for path, md5 in md5s.items() if on_remote and md5 in on_remote},
     )
-    not_pushed = [path for path in md5s if path in data.cached - data.on_remote]
     remote = project.look(lambda: project.storage.remote, None)
-    return standing.StorageStatus(remote, None if on_remote is None else not_pushed), data
+    if on_remote is None:
+        return standing.StorageStatus(remote, None, None), data
+    lacking = [path for path in md5s if path not in data.on_remote]
+    not_pushed = [path for path in lacking if path in data.cached]
+    nowhere = [path for path in lacking if path not in data.cached]
+    return standing.StorageStatus(remote, not_pushed, nowhere), data
 
 
 def _is_cached(project: Project, md5: str) -> bool:

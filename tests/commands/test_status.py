@@ -112,7 +112,7 @@ def test_nothing_is_to_be_done_where_all_is_run_committed_and_pushed(settled: Hi
     here, staged = settled.made["all at once"], settled.made["never committed"]
     assert answer["next"] == answer["uncommitted"] == answer["conflicts"] == answer["could_not_tell"] == []
     assert answer["pipeline"] == {"in_step": True, "changed": {}, "error": None, "cure": None}
-    assert answer["storage"] == {"remote": "kept", "not_pushed": []}
+    assert answer["storage"] == {"remote": "kept", "not_pushed": [], "nowhere": []}
     assert answer["git"] == {
         "branch": "main",
         "commit": here.commit,
@@ -298,6 +298,7 @@ ADD = "git add -- {} && git commit"
         ),
         (earlier_customers, "no branch at", ["dvc checkout && dvc repro"]),
         (nowhere, "out of step: not here: data/customers.csv, ", ["make repro"]),
+        (nowhere, "neither there nor in the cache: data/", ["make repro"]),
         (no_output, "out of step: not here: models/churn-predictor", ["dvc checkout"]),
         (no_database, "not registered", ["dvc repro --force --single-item register"]),
         (
@@ -455,7 +456,7 @@ def test_a_remote_in_a_network_is_asked_only_when_told_to(settled: History):
     project = settled.project
     project.run("dvc", "remote", "modify", "--local", "kept", "url", "http://127.0.0.1:9/data")
     answer = stand(settled, code=0)
-    assert answer["storage"] == {"remote": "kept", "not_pushed": None}
+    assert answer["storage"] == {"remote": "kept", "not_pushed": None, "nowhere": None}
     assert answer["not_looked_at"] == ["the remote kept, http://127.0.0.1:9/data (--remote asks it)"]
     answer = settled.answer("status", "--remote", code=2)
     (reason,) = answer["could_not_tell"]
