@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
@@ -88,7 +88,10 @@ def keep_copy(database: Path, kind: str, keep: int = KEPT, opened: Connection | 
 
 def _ensure_room(database: Path, folder: Path) -> None:
     """Raise OSError where a copy would not fit: SQLite leaves files behind that it could not fill."""
-    needed = sum(path.stat().st_size for path in database.parent.glob(f"{database.name}*"))
+    needed = 0
+    for path in database.parent.glob(f"{database.name}*"):
+        with suppress(FileNotFoundError):  # SQLite removes its own files with the last connection
+            needed += path.stat().st_size
     if shutil.disk_usage(folder).free < needed + MARGIN:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 

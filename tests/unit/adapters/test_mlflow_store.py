@@ -336,5 +336,5 @@ def test_a_server_that_fails_is_told_within_seconds(code, asked, monkeypatch):
 
 
 def test_a_database_server_without_its_driver_is_told_without_its_password(monkeypatch):
-    (reason,) = questions("postgresql://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
-    assert reason.startswith("postgresql://…@127.0.0.1:9/mlflow cannot be read: ")
+    (reason,) = questions("mysql+pymysql://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
+    assert reason.startswith("mysql+pymysql://…@127.0.0.1:9/mlflow cannot be read: ")

@@ -19,7 +19,7 @@ from predictflow.lineage.standing import (
 
 GIT = GitStatus("main", "c" * 40, "origin/main", ["origin"], 0, 0, False)
 MODEL = LyingModel("content", "xgboost", {}, "c" * 40, ["churn-predictor/1"], 1, None)
-STORAGE = StorageStatus("kept", [])
+STORAGE = StorageStatus("kept", [], [])
 IN_STEP = PipelineStatus(True, {}, None, None)
 SETTLED = Status(GIT, [], [], {}, None, False, MODEL, Experiments(0, 0), STORAGE, IN_STEP, None, [], [])
 UP = StackServer("http://127.0.0.1:1", is_running=True)
@@ -70,7 +70,7 @@ def pipeline(changed: dict[str, StageChange], cure: str) -> PipelineStatus:
             replace(SETTLED, git=replace(GIT, branch=None, upstream=None, ahead=1)),
             ["git switch -c from-cccccccccc"],
         ),
-        (replace(SETTLED, storage=StorageStatus("kept", [DATA])), ["dvc push"]),
+        (replace(SETTLED, storage=StorageStatus("kept", [DATA], [])), ["dvc push"]),
         (replace(SETTLED, stack={"mlflow": UP, "s3": UP}), []),
         (replace(SETTLED, stack={"mlflow": UP, "s3": replace(UP, is_running=False)}), ["make stack"]),
         (
