@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.remote_errors import NO_S3, Asked, RemoteError, absent, explain
+from predictflow.adapters.remote_errors import NO_S3, RemoteError, RemoteQuestion, absent, explain
 from predictflow.errors import masked
 from stages.support import hashes
 
@@ -98,12 +98,12 @@ class Remote:
 
     def ask(self) -> None:
         """Let it answer once. Raises RemoteError where it does not in ANSWER_TIMEOUT seconds, or refuses."""
-        self._in_time(self._first_question, Asked(self.url, "", "s3:ListBucket"))
+        self._in_time(self._first_question, RemoteQuestion(self.url, "", "s3:ListBucket"))
 
     def whose(self) -> str:
         """Whose credentials ask: where they were found, and the end of the access key; never the secret."""
         if not self._whose and self.is_s3:
-            self._whose = self._in_time(self._find_credentials, Asked(self.url, ""))
+            self._whose = self._in_time(self._find_credentials, RemoteQuestion(self.url, ""))
         return self._whose
 
     def _find_credentials(self) -> str:
@@ -123,13 +123,13 @@ class Remote:
         of = f", profile {profile}" if profile and found.method != "env" else ""
         return f"The keys are {_end_of(found.access_key)}, of {method}{of}"
 
-    def asked(self, what: str, right: str | None = None) -> Asked:
+    def asked(self, what: str, right: str | None = None) -> RemoteQuestion:
         """What an error is explained with."""
         try:
             whose = self.whose()
         except RemoteError:  # the question itself tells it
             whose = ""
-        return Asked(what, whose, right)
+        return RemoteQuestion(what, whose, right)
 
     @property
     def files(self) -> Any:
@@ -139,7 +139,7 @@ class Remote:
             files.retries = S3FS_RETRIES
         return files
 
-    def _in_time(self, question: Callable[[], Any], asked: Asked) -> Any:
+    def _in_time(self, question: Callable[[], Any], asked: RemoteQuestion) -> Any:
         """The answer to a question. Raises RemoteError for what it raises, and after ANSWER_TIMEOUT."""
         answers: list[Any] = []
         errors: list[Exception] = [TimeoutError(f"not within {ANSWER_TIMEOUT} seconds")]

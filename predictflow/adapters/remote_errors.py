@@ -75,7 +75,7 @@ REFUSED = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class RemoteQuestion:
     """What was asked of a remote.
 
     Attributes:
@@ -102,7 +102,7 @@ class RemoteError(Unreachable):
         self.cure, self.transient = cure, transient
 
 
-def explain(error: BaseException, asked: Asked) -> RemoteError:
+def explain(error: BaseException, asked: RemoteQuestion) -> RemoteError:
     """An error of a remote's as a sentence that names code, key, missing right and credentials."""
     for cause in causes(error):
         response = getattr(cause, "response", None)
@@ -130,7 +130,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _of_response(response: dict, operation: str, asked: Asked) -> RemoteError:
+def _of_response(response: dict, operation: str, asked: RemoteQuestion) -> RemoteError:
     code = str(response["Error"].get("Code") or "")
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or "")
     told = code if code.startswith(status) else f"{status} {code}".strip()
@@ -159,7 +159,7 @@ def _grant(right: str | None) -> str:
     return f"whoever owns the bucket grants {right} on {on} to these keys ({RIGHTS_PAGE})"
 
 
-def _of_network(error: BaseException, asked: Asked) -> RemoteError:
+def _of_network(error: BaseException, asked: RemoteQuestion) -> RemoteError:
     names = {type(cause).__name__ for cause in causes(error)}
     text = " ".join(str(error).split()) or type(error).__name__
     if names & {

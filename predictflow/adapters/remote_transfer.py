@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters.remote import Remote
-from predictflow.adapters.remote_errors import Asked, RemoteError, explain
+from predictflow.adapters.remote_errors import RemoteError, RemoteQuestion, explain
 from predictflow.errors import masked
 
 PROBES = ".predictflow-doctor"  # the folder of the remote that probes are put into
@@ -52,7 +52,7 @@ def _add(
         )
     except OSError as error:  # of the disk; or of a single file that did not come, which on_error was told
         if not failed:
-            raise explain(error, Asked(remote.url, "", right)) from error
+            raise explain(error, RemoteQuestion(remote.url, "", right)) from error
     return failed
 
 

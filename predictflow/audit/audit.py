@@ -7,10 +7,10 @@ from predictflow.audit import registry
 from predictflow.audit.bytes import check_cache, check_runs, check_version
 from predictflow.audit.file_fixes import DropIndex
 from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
-from predictflow.audit.fixes import Fix, FixContext
+from predictflow.audit.fixes import Fix, FixContext, apply_fix
 from predictflow.audit.receipts import of_rebuilds, receipt_findings
 from predictflow.audit.told import check_told
-from predictflow.errors import Unreachable, masked
+from predictflow.errors import Unreachable
 from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.index import disagreements, load_index, location
@@ -95,7 +95,7 @@ def mend(project: Project, model: str) -> Mended:
         for fix in fixes:
             tried.add(fix)
             try:
-                mended.append(_apply(fix, context))
+                mended.append(apply_fix(fix, context))
             except (UserError, Unreachable, OSError) as error:
                 failed.append(f"{fix}: {error}")
         project = Project.enter(root)
@@ -121,14 +121,4 @@ def follow(project: Project, chain: Chain) -> None:
     for findings in (in_stages, registry.check_tags(project, chain, True)):
         context = FixContext(project, chain.model)
         for fix in dict.fromkeys(fix for finding in findings for fix in finding.fixes):
-            _apply(fix, context)
-
-
-def _apply(fix: Fix, context: FixContext) -> str:
-    """Raises UserError, Unreachable or OSError where it cannot be applied."""
-    try:
-        return fix.apply(context)
-    except (UserError, Unreachable, OSError):
-        raise
-    except Exception as error:  # of MLflow, of its database's driver, of the network
-        raise Unreachable(masked(str(error))) from error
+            apply_fix(fix, context)

@@ -6,10 +6,12 @@ from functools import cached_property
 from typing import ClassVar
 
 from predictflow.adapters import mlflow_tables
+from predictflow.errors import Unreachable, masked
 from predictflow.formatting import some_of
 from predictflow.ledger.origin import bring_back, fetch_last, fetch_receipts, push_receipts
 from predictflow.lineage.project import Project
 from stages.support import params
+from stages.support.errors import UserError
 from stages.tracking import registry
 from stages.tracking.store import TrackingStore, open_store, tracking_uri
 
@@ -47,6 +49,16 @@ class Fix(ABC):
 
     def __str__(self) -> str:
         return " ".join([self.name, *(str(getattr(self, field.name)) for field in fields(self)[:2])])
+
+
+def apply_fix(fix: Fix, context: FixContext) -> str:
+    """Do it, and tell what was done. Raises UserError, Unreachable or OSError where that cannot be."""
+    try:
+        return fix.apply(context)
+    except (UserError, Unreachable, OSError):
+        raise
+    except Exception as error:  # of MLflow, of its database's driver, of the network
+        raise Unreachable(masked(str(error))) from error
 
 
 @dataclass(frozen=True)

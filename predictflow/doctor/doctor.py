@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from predictflow.audit.fixes import Fix, FixContext
+from predictflow.audit.fixes import FixContext, apply_fix
 from predictflow.doctor import cache, disk, environment, experiments, git, pipeline, registry, remote, store
 from predictflow.doctor.check import Asked, Check, Checks, Group, State, told
-from predictflow.errors import Unreachable, masked
+from predictflow.errors import Unreachable
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
 from stages.support.progress import progress
@@ -70,22 +70,12 @@ def mend(project: Project, asked: Asked) -> Examined:
     context = FixContext(project, project.model or "")
     for fix in dict.fromkeys(fix for check in checks for fix in check.fixes):
         try:
-            mended.append(_apply(fix, context))
+            mended.append(apply_fix(fix, context))
         except (UserError, Unreachable, OSError) as error:
             failed.append(f"{fix}: {told(error)[0]}")
     if mended or failed:
         checks = examine(Project.enter(root, keep=False), asked)
     return Examined(checks, mended, failed)
-
-
-def _apply(fix: Fix, context: FixContext) -> str:
-    """Raises UserError, Unreachable or OSError where it cannot be applied."""
-    try:
-        return fix.apply(context)
-    except (UserError, Unreachable, OSError):
-        raise
-    except Exception as error:  # of MLflow, of its database's driver, of the network
-        raise Unreachable(masked(str(error))) from error
 
 
 def exit_code(checks: list[Check]) -> int:

@@ -5,9 +5,11 @@ import errno
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
-from predictflow.adapters.remote_errors import Asked, absent, explain
+from predictflow.adapters.remote_errors import RemoteQuestion, absent, explain
 
-ASKED = Asked("s3://bucket/files/md5/ab/cd", "The keys are …WXYZ, of the environment (AWS_ACCESS_KEY_ID)")
+ASKED = RemoteQuestion(
+    "s3://bucket/files/md5/ab/cd", "The keys are …WXYZ, of the environment (AWS_ACCESS_KEY_ID)"
+)
 
 
 def refusal(status: int, code: str, operation: str) -> OSError:
