@@ -31,6 +31,7 @@ def test_dvc_itself_runs_what_was_killed_before_it_began(history: History):
     assert "Ran experiment(s): mine, killed" in told
 
 
+@pytest.mark.real
 def test_an_experiment_that_was_killed_before_it_began_is_told_and_forgotten(history: History):
     kill(history.project, NOTED, "killed")
     assert waiting_experiments(Repository(history.project.folder)) == ["killed"]
@@ -43,6 +44,7 @@ def test_an_experiment_that_was_killed_before_it_began_is_told_and_forgotten(his
     assert checks(history)["waiting-experiments"]["state"] == "ok"
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", ["refs/exps/stash.lock", "index.lock"])
 def test_a_lock_of_git_s_that_a_kill_has_left_is_told_and_removed(history: History, name: str):
     lock: Path = history.project.folder / ".git" / name

@@ -231,6 +231,7 @@ def of_nothing(path: Path) -> None:
 MIGRATE = upgrade.migrate
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("migrated", "told"),
     [

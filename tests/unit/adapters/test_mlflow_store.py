@@ -61,6 +61,7 @@ def test_a_database_answers_every_question_as_mlflow_does(database: Path):
     assert stages == ["None", "Archived", "Staging", "Production", "Production"]
 
 
+@pytest.mark.real
 def test_more_runs_than_mlflow_hands_out_at_once_are_all_told(database: Path):
     with closing(sqlite3.connect(database)) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]

@@ -16,6 +16,7 @@ from predictflow.adapters.processes import working_in
 from predictflow.adapters.servers import Launch, Server, servers_in
 from stages.support.errors import UserError
 
+pytestmark = pytest.mark.real
 WEB = Launch([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"], "/")
 
 
