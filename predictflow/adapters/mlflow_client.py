@@ -117,8 +117,12 @@ class Client:
             for run in runs
         ]
 
-    def runs(self) -> list[Run]:
+    @cached_property
+    def _all_runs(self) -> list[Run]:
         return self._search()
+
+    def runs(self) -> list[Run]:
+        return self._all_runs
 
     def run(self, run_id: str) -> Run | None:
         found = self._search(f"attributes.run_id = '{run_id}'") if RUN_ID.fullmatch(run_id) else []
