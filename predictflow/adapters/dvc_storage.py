@@ -1,15 +1,17 @@
 """DVC's cache and remote: which objects are there, and which of both a checkout of one's own uses."""
 
 import logging
-import threading
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from predictflow.adapters.deadline import in_time
 from predictflow.errors import Unreachable, masked
+from stages.support import hashes
 
 OBJECTS = "files/md5"  # in a cache or a remote
+LIST = ".dir"  # how the md5 of a folder's list ends
 REMOTE_TIMEOUT = 30  # seconds that a remote may take
 
 
@@ -104,25 +106,16 @@ class Storage:
             logger.removeFilter(_not_a_warning)
 
     def _ask(self, md5s: list[str]) -> set[str]:
-        answers: list[set[str] | Exception] = []
-
-        def ask() -> None:
+        def ask() -> set[str]:
             from dvc.repo import Repo
 
-            try:
-                remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
-                answers.append({md5 for md5 in md5s if _is_there(remote, md5)})
-            except Exception as error:
-                answers.append(error)
+            remote = Repo(str(self._root)).cloud.get_remote_odb(self.remote)
+            return {md5 for md5 in md5s if _is_there(remote, md5)}
 
-        # A remote that never answers keeps its thread, and DVC has no deadline of its own.
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(REMOTE_TIMEOUT)
-        answer = answers[0] if answers else TimeoutError(f"no answer in {REMOTE_TIMEOUT} seconds")
-        if isinstance(answer, Exception):
-            raise self._unreachable(" does not answer: ", answer) from answer
-        return answer
+        try:  # DVC has no deadline of its own
+            return in_time(ask, REMOTE_TIMEOUT, f"no answer in {REMOTE_TIMEOUT} seconds")
+        except Exception as error:
+            raise self._unreachable(" does not answer: ", error) from error
 
     def _unreachable(self, what: str, error: Exception | None = None) -> Unreachable:
         why = masked(str(error)) or type(error).__name__ if error else ""
@@ -147,6 +140,11 @@ def _is_there(remote: Any, md5: str) -> bool:
 
 def _object(folder: Path, md5: str) -> Path:
     return folder / OBJECTS / md5[:2] / md5[2:]
+
+
+def right_file(path: Path, md5: str) -> bool:
+    """Whether a file holds exactly these bytes."""
+    return path.is_file() and hashes.md5(path) == md5.removesuffix(LIST)
 
 
 def take_settings_of(root: Path, project: Path) -> None:

@@ -7,7 +7,6 @@ asked again, at growing distances, only where that may help.
 import os
 import re
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from predictflow.adapters.deadline import in_time
 from predictflow.adapters.remote_errors import NO_S3, RemoteError, RemoteQuestion, absent, explain
 from predictflow.errors import masked
 from stages.support import hashes
@@ -141,23 +141,12 @@ class Remote:
 
     def _in_time(self, question: Callable[[], Any], asked: RemoteQuestion) -> Any:
         """The answer to a question. Raises RemoteError for what it raises, and after ANSWER_TIMEOUT."""
-        answers: list[Any] = []
-        errors: list[Exception] = [TimeoutError(f"not within {ANSWER_TIMEOUT} seconds")]
-
-        def ask() -> None:
-            try:
-                answers.append(question())
-            except Exception as error:
-                errors.append(error)
-
-        # One that never answers keeps its thread, which keeps no process.
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(ANSWER_TIMEOUT)
-        if answers:
-            return answers[0]
-        error = errors[-1]
-        raise error if isinstance(error, RemoteError) else explain(error, asked) from error
+        try:
+            return in_time(question, ANSWER_TIMEOUT, f"not within {ANSWER_TIMEOUT} seconds")
+        except RemoteError:
+            raise
+        except Exception as error:
+            raise explain(error, asked) from error
 
     def _first_question(self) -> None:
         """A list first: of all of S3's answers, it alone tells why something is refused."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from operator import itemgetter
 
 from predictflow.adapters.dvc_files import CUSTOMERS, MODEL, parse_list
+from predictflow.adapters.dvc_storage import LIST, right_file
 from predictflow.adapters.mlflow_entities import Run, Version, md5s_of
 from predictflow.audit import fixes
 from predictflow.audit.copies import cached_again, copies
@@ -18,7 +19,6 @@ from predictflow.ledger.chain import Chain
 from predictflow.lineage.project import Project
 from predictflow.verification.content import ContentCheck, cache_mismatch, content_of, known_model
 from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, byte_code
-from stages.support import hashes
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
 from stages.tracking.store import CONTENT_TAG, HOST_TAG, MD5_PREFIX, is_gone
@@ -162,8 +162,8 @@ def check_cache(project: Project) -> Iterator[Finding]:
     models = [known_model(project, version.content or "") for version in project.versions]
     seen = {md5 for model in models for md5 in (*model.files.values(), model.lock.md5s.get(MODEL))}
     for md5, path in list(named.items()):
-        listed = storage.cached(md5) if md5.endswith(".dir") else None
-        if listed and hashes.md5(listed) == md5.removesuffix(".dir"):
+        listed = storage.cached(md5) if md5.endswith(LIST) else None
+        if listed and right_file(listed, md5):
             for name, of_file in parse_list(listed.read_bytes()).items():
                 named.setdefault(of_file, f"{path}/{name}")
     for md5, path in sorted(named.items(), key=itemgetter(1, 0)):

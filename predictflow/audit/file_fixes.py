@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.audit.fixes import Fix, FixContext
 from predictflow.errors import Unreachable
 from stages.support import files, hashes
@@ -79,7 +80,7 @@ class Download(Fix):
             place.replace(before)
         try:
             storage.fetch([self.md5])
-            if not place.is_file() or hashes.md5(place) != self.md5.removesuffix(".dir"):
+            if not right_file(place, self.md5):
                 raise Unreachable(f"what the remote {storage.remote} has as {self.md5} are other bytes")
         except BaseException:
             if before.exists():

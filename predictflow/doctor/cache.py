@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import parse_list
-from predictflow.adapters.dvc_storage import OBJECTS
+from predictflow.adapters.dvc_storage import LIST, OBJECTS, right_file
 from predictflow.audit.copies import cached_again
 from predictflow.audit.file_fixes import READ_ONLY, WriteList
 from predictflow.audit.fixes import Fix, FixContext
@@ -30,7 +30,6 @@ GROUP = Group(
     },
 )
 NAMED = 3  # files that are told
-LIST = ".dir"  # at the end of the name of a folder's list
 BRING = "`dvc pull`, or `dvc repro` makes them again"
 ANEW = "`rm` it in the cache, then `dvc fetch --all-commits`, or `dvc commit` where the right files lie here"
 SAME_DISK = ("hardlink", "reflink")  # links of these kinds do not lead to another disk
@@ -54,17 +53,19 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
 def held(cache: Path) -> dict[str, Path]:
     """{md5: place} of every whole object of a cache."""
     found = (cache / OBJECTS).glob("??/*")
-    return {
-        f"{path.parent.name}{path.name}": path for path in found if path.is_file() and path.suffix != ".tmp"
-    }
+    return {md5_of(path): path for path in found if path.is_file() and path.suffix != ".tmp"}
+
+
+def md5_of(place: Path) -> str:
+    """The md5 that an object of a cache is named by."""
+    return f"{place.parent.name}{place.name}"
 
 
 def listed_in(place: Path) -> dict[str, str] | None:
     """{name: md5} of a folder's files; None where its list is not what its name says, or no list."""
     text = place.read_bytes()
     try:
-        right = hashes.md5(place) == f"{place.parent.name}{place.name}".removesuffix(LIST)
-        return parse_list(text) if right else None
+        return parse_list(text) if right_file(place, md5_of(place)) else None
     except ValueError:
         return None
 
@@ -120,7 +121,7 @@ def _objects(project: Project, named: dict[str, str], objects: dict[str, Path], 
     wrong = {}
     for place, (md5, path) in enumerate(objects.items()):
         asked.tell(f"reading DVC's cache, {place:,} of {len(objects):,}")
-        if hashes.md5(path) != md5.removesuffix(LIST):
+        if not right_file(path, md5):
             wrong[md5] = named.get(md5, md5)
     if wrong:
         return _damaged(project, "cached-objects", "other bytes than their names say", wrong, objects)
@@ -152,7 +153,7 @@ def _mends(project: Project, place: Path, path: str, md5: str) -> list[Fix]:
 def _modes(folder: Path, objects: dict[str, Path]) -> Check:
     writable = [path for path in objects.values() if stat.S_IMODE(path.stat().st_mode) != READ_ONLY]
     if writable:
-        names = some_of([path.parent.name + path.name for path in writable], 1)
+        names = some_of([md5_of(path) for path in writable], 1)
         message = f"may be written to, so that who edits a linked file changes it: {names}"
         return GROUP.warning("cache-modes", message, None, [Protect(folder, tuple(sorted(writable)))])
     return GROUP.ok("cache-modes", "no object may be written to")
@@ -169,7 +170,7 @@ class Protect(Fix):
     def apply(self, context: FixContext) -> str:
         wrong = []
         for path in self.paths:
-            if hashes.md5(path) == f"{path.parent.name}{path.name}".removesuffix(LIST):
+            if right_file(path, md5_of(path)):
                 path.chmod(READ_ONLY)
             else:
                 wrong.append(str(path))

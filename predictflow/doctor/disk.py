@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import DVC_LOCK, parse_lock
+from predictflow.adapters.store_copies import own_database
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
-from stages.tracking.store import SQLITE, tracking_uri
 
 GROUP = Group(
     "disk",
@@ -42,9 +42,8 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
 def _places(project: Project, root: Path) -> dict[str, Path]:
     """{what lies there: a folder}; of one that is not there yet, the one around it."""
     wanted = {"the project": root, "DVC's cache": project.storage.cache}
-    uri = tracking_uri()
-    if uri.startswith(SQLITE):
-        wanted["MLflow's store"] = Path(uri.removeprefix(SQLITE)).parent
+    if database := own_database():
+        wanted["MLflow's store"] = database.parent
     wanted["temporary files"] = Path(tempfile.gettempdir())
     return {
         name: next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 from predictflow.adapters.dvc_commands import checkout_all, hold_dvc_lock
+from predictflow.adapters.dvc_storage import LIST, right_file
 from predictflow.adapters.remote_transfer import get_objects
 from predictflow.formatting import Json, some_of
 from predictflow.lineage.project import Project
 from predictflow.maintenance.transfer import Problem, Transfer, answer, ask, begin, named
-from predictflow.verification.remote_content import LIST, Need, needed, open_lists, right_file
+from predictflow.verification.remote_content import Need, needed, open_lists
 
 ASIDE = Path(".dvc/tmp/wrong-objects")  # where the cache's wrong objects go
 FROM_ANOTHER = "`predictflow push` from a clone that has it puts it right; or `dvc repro` makes it again"

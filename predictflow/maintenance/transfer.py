@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.adapters.remote import Remote
 from predictflow.adapters.remote_errors import RemoteError
 from predictflow.adapters.remote_transfer import Done
@@ -22,7 +23,6 @@ from predictflow.verification.remote_content import (
     Tell,
     commits_meant,
     needed,
-    right_file,
 )
 from stages.support.errors import UserError
 from stages.support.progress import progress

@@ -232,6 +232,6 @@ class _Rebuild:
             raise Unreachable(
                 f"{path} as it was recorded (md5 {md5}) is neither in DVC's cache nor on its remote"
             )
-        if hashes.md5(held) != md5.removesuffix(".dir"):
+        if not dvc_storage.right_file(held, md5):
             raise Unreachable(f"{path} (md5 {md5}) is damaged in DVC's cache (`rm {held}`, then `dvc fetch`)")
         return held

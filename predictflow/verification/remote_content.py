@@ -3,17 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, parse_list
 from predictflow.adapters.dvc_outputs import read_outputs
+from predictflow.adapters.dvc_storage import LIST, right_file
 from predictflow.adapters.remote import MD5_ETAG, Remote, RemoteObject
 from predictflow.errors import CouldNotTell
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
-from stages.support import hashes
 
-LIST = ".dir"  # how the md5 of a folder's list ends
 Tell = Callable[[str], None]
 
 
@@ -175,11 +173,6 @@ def look_through(
         Seen(one.need, Held.WRONG, why) if one.need in closed and one.held in HOLDING else one
         for one in examine(remote, needs.objects.values(), read, tell)
     ]
-
-
-def right_file(path: Path, md5: str) -> bool:
-    """Whether a file holds exactly these bytes."""
-    return path.is_file() and hashes.md5(path) == md5.removesuffix(LIST)
 
 
 def examine(

@@ -1,6 +1,7 @@
 """In this tier every command is a process of its own."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from filelock import FileLock
 
 from tests.people.project import top
 from tests.people.readme import play_the_readme
+from tests.people.s3 import S3, s3_server
 
 
 @pytest.fixture
@@ -27,3 +29,20 @@ def after_the_readme() -> Path:
             play_the_readme(folder)
             done.touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A server that checks whose keys ask, and what they may."""
+    with s3_server() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def pushing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project of DVC's whose remote is to be somewhere on S3: to be copied."""
+    from tests.people.remote_faults import make_project  # here: the others need not wait for its imports
+
+    top = tmp_path_factory.mktemp("remote")
+    make_project(top)
+    return top

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,21 +13,8 @@ from predictflow.doctor import remote
 from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
 from tests.people.project import REPOSITORY
-from tests.people.remote_faults import CASES, Case, Scene, examined, make_project, said
-from tests.people.s3 import S3, Answer, Forward, Request, proxy, s3_server
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3]:
-    with s3_server() as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("remote")
-    make_project(top)
-    return top
+from tests.people.remote_faults import CASES, Case, Scene, examined, said
+from tests.people.s3 import S3, Answer, Forward, Request, proxy
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +23,8 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_no_fault_is_silent(server: S3, template: Path, tmp_path: Path, case: Case):
-    scene = Scene.of(server, template, tmp_path / "scene", case.actor)
+def test_no_fault_is_silent(s3: S3, pushing: Path, tmp_path: Path, case: Case):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", case.actor)
     with ExitStack() as stack:
         case.arrange(scene, stack)
         code, told = said(scene.project, scene.env, "push" if case.actor == "owner" else "pull")
@@ -53,8 +39,8 @@ def test_no_fault_is_silent(server: S3, template: Path, tmp_path: Path, case: Ca
         assert "Cure: " in told
 
 
-def test_a_profile_whose_keys_are_refused_is_named(server: S3, template: Path, tmp_path: Path):
-    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+def test_a_profile_whose_keys_are_refused_is_named(s3: S3, pushing: Path, tmp_path: Path):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", "owner")
     key, secret = (scene.env.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     file = Path(scene.project.env["HOME"], ".aws/credentials")
     file.parent.mkdir()
@@ -66,8 +52,8 @@ def test_a_profile_whose_keys_are_refused_is_named(server: S3, template: Path, t
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_doctor_sees_it(server: S3, template: Path, tmp_path: Path, case: Case):
-    scene = Scene.of(server, template, tmp_path / "scene", case.actor)
+def test_doctor_sees_it(s3: S3, pushing: Path, tmp_path: Path, case: Case):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", case.actor)
     with ExitStack() as stack:
         case.arrange(scene, stack)
         found = examined(scene.project, scene.env)
@@ -77,8 +63,8 @@ def test_doctor_sees_it(server: S3, template: Path, tmp_path: Path, case: Case):
     assert scene.env.get("AWS_SECRET_ACCESS_KEY", "none") not in str(found)
 
 
-def test_doctor_finds_a_healthy_remote_healthy(server: S3, template: Path, tmp_path: Path):
-    scene = Scene.of(server, template, tmp_path / "scene", "clone")
+def test_doctor_finds_a_healthy_remote_healthy(s3: S3, pushing: Path, tmp_path: Path):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", "clone")
     scene.fill()
     found = examined(scene.project, scene.env)
     assert {check.state for check in found.values()} == {State.OK}
@@ -86,27 +72,27 @@ def test_doctor_finds_a_healthy_remote_healthy(server: S3, template: Path, tmp_p
     assert not [key for key in scene.in_bucket() if "doctor" in key], "the probe is still there"
 
 
-def test_doctor_tells_who_may_not_remove_since_dvc_gc_would_not(server: S3, template: Path, tmp_path: Path):
-    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+def test_doctor_tells_who_may_not_remove_since_dvc_gc_would_not(s3: S3, pushing: Path, tmp_path: Path):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", "owner")
     scene.fill()
     scene.configure(user="undeleting")
     told = examined(scene.project, scene.env)["remote-probe"]
     assert told.state is State.WARNING and "s3:DeleteObject is missing" in told.message
 
 
-def test_doctor_tells_an_upload_that_nobody_ended(server: S3, template: Path, tmp_path: Path):
-    scene = Scene.of(server, template, tmp_path / "scene", "owner")
+def test_doctor_tells_an_upload_that_nobody_ended(s3: S3, pushing: Path, tmp_path: Path):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", "owner")
     scene.fill()
-    server.client().create_multipart_upload(Bucket=scene.bucket, Key="project/files/md5/00/0")
+    s3.client().create_multipart_upload(Bucket=scene.bucket, Key="project/files/md5/00/0")
     told = examined(scene.project, scene.env)["remote-uploads"]
     assert told.state is State.WARNING and "never ended" in told.message
 
 
 @pytest.mark.parametrize(("actor", "word", "method"), [("owner", "push", "PUT"), ("clone", "pull", "GET")])
 def test_what_was_killed_goes_on_with_the_same_command(
-    server: S3, template: Path, tmp_path: Path, actor: str, word: str, method: str
+    s3: S3, pushing: Path, tmp_path: Path, actor: str, word: str, method: str
 ):
-    scene = Scene.of(server, template, tmp_path / "scene", actor)
+    scene = Scene.of(s3, pushing, tmp_path / "scene", actor)
     if actor == "clone":
         scene.fill()
     reached, ended = threading.Event(), threading.Event()
@@ -123,7 +109,7 @@ def test_what_was_killed_goes_on_with_the_same_command(
         return None
 
     seen: set[str] = set()
-    with proxy(server, stopping) as url:
+    with proxy(s3, stopping) as url:
         scene.configure(url)
         command = subprocess.Popen(
             [sys.executable, "-P", "-m", "predictflow.cli", word],

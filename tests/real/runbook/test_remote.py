@@ -1,6 +1,6 @@
 """Accidents of a remote on S3, from the symptom to health as docs/runbook.md has them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -8,33 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.people import remote_faults
-from tests.people.remote_faults import Arrange, Scene, a_child, behind, make_project, refusing
+from tests.people.remote_faults import Arrange, Scene, a_child, behind, refusing
 from tests.people.runbook import Person
-from tests.people.s3 import S3, s3_server
+from tests.people.s3 import S3
 
 Play = Callable[[str, Arrange], None]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3]:
-    with s3_server() as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("remote")
-    make_project(top)
-    return top
-
-
 @pytest.fixture
-def play(server: S3, template: Path, tmp_path: Path) -> Play:
+def play(s3: S3, pushing: Path, tmp_path: Path) -> Play:
     """Let something be wrong around a project's remote. When the symptom was seen, whoever owns the network,
     the bucket, the keys or the clock does their part; then the project is cured as the entry says."""
 
     def play(anchor: str, arrange: Arrange) -> None:
-        scene = Scene.of(server, template, tmp_path / "scene", "owner")
+        scene = Scene.of(s3, pushing, tmp_path / "scene", "owner")
         with ExitStack() as stack:
             arrange(scene, stack)
             look(scene, anchor).sees()
@@ -76,13 +63,13 @@ def test_the_clock_is_wrong(play: Play):
     play("the-clock-is-wrong", behind(refusing(403, "RequestTimeTooSkewed")))
 
 
-def test_an_object_is_gone_from_the_bucket(server: S3, template: Path, tmp_path: Path):
-    scene = Scene.of(server, template, tmp_path / "scene", "clone")
+def test_an_object_is_gone_from_the_bucket(s3: S3, pushing: Path, tmp_path: Path):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", "clone")
     versioning = {"Status": "Enabled"}
-    server.client().put_bucket_versioning(Bucket=scene.bucket, VersioningConfiguration=versioning)
+    s3.client().put_bucket_versioning(Bucket=scene.bucket, VersioningConfiguration=versioning)
     scene.fill()
     scene.remove(a_child(scene))
-    scene.env |= {"AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1"}
+    scene.env |= {"AWS_ENDPOINT_URL": s3.url, "AWS_REGION": "us-east-1"}
     person = look(scene, "an-object-is-gone-from-the-bucket")
     person.sees()
     person.is_cured()
