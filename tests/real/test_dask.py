@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -107,15 +108,23 @@ def test_a_worker_that_is_killed_fails_the_stage_in_words_and_the_others_are_fre
 def test_a_stage_that_is_stopped_leaves_no_worker_behind(how, prepared: Project):
     lines(prepared, LOCAL, declared(2, 2))
     prepared.edit("params.yaml", "rounds: 30", "rounds: 100000")
-    stage = subprocess.Popen(
-        [prepared.python, "-m", "stages.train"], cwd=prepared.folder, env=prepared.env, stderr=subprocess.PIPE
-    )
+    words = [prepared.python, "-m", "stages.train"]
+    with (
+        subprocess.Popen(words, cwd=prepared.folder, env=prepared.env, stderr=subprocess.PIPE) as stage,
+        ExitStack() as stack,
+    ):
+        stack.callback(stage.kill)
+        begun = until(lambda: len(found := workers(stage.pid)) == 2 and found, "the workers")
+        stage.send_signal(how)
+        stage.communicate(timeout=60)
+        until(lambda: not any(process.is_running() for process in begun), "the end of the workers", 30)
 
-    def workers() -> list[psutil.Process]:
-        of_stage = psutil.Process(stage.pid).children(recursive=True)
-        return [process for process in of_stage if "spawn_main" in " ".join(process.cmdline())]
 
-    begun = until(lambda: len(workers()) == 2 and workers(), "the workers")
-    stage.send_signal(how)
-    stage.communicate(timeout=60)
-    until(lambda: not any(process.is_running() for process in begun), "the end of the workers", 30)
+def workers(pid: int) -> list[psutil.Process]:
+    """The workers of a stage, which also begins processes that end at once."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
