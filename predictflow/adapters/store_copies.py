@@ -26,6 +26,8 @@ BY_HAND, PROMOTION, UPGRADE = "by-hand", "promotion", "upgrade"  # why a copy wa
 KEPT = 10  # copies of each kind; the oldest go
 MARGIN = 2**18  # bytes beside those of the copy that have to be free: of SQLite's own files, and folders
 
+KIND = 0xFF  # the part of SQLite's error code that says what it is; what is above says where it came from
+
 
 @dataclass(frozen=True)
 class StoreCopy:
@@ -151,7 +153,7 @@ def alone_with(database: Path) -> Iterator[Connection]:
             connection.execute("BEGIN IMMEDIATE")  # takes the lock, which the mode then keeps
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if not is_busy(error):
                 raise
             holders = processes.holding(database)
             raise UserError(
@@ -159,6 +161,16 @@ def alone_with(database: Path) -> Iterator[Connection]:
                 "Cure: stop who uses it (a stage, `mlflow ui`, a notebook), and ask again."
             ) from error
         yield connection
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether somebody else keeps a database locked."""
+    return getattr(error, "sqlite_errorcode", 0) & KIND in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_broken(error: BaseException | None) -> bool:
+    """Whether SQLite cannot read what is there: it is corrupt, or no database at all."""
+    return getattr(error, "sqlite_errorcode", 0) & KIND in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def damage(connection: Connection, thorough: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from predictflow.adapters import processes
 from predictflow.adapters.mlflow_sqlite import Database
-from predictflow.adapters.store_copies import KEPT, connect, list_copies, own_database
+from predictflow.adapters.store_copies import KEPT, connect, is_broken, is_busy, list_copies, own_database
 from predictflow.audit.fixes import EndRun
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.errors import Unreachable, masked
@@ -32,7 +32,6 @@ GROUP = Group(
         "copies": None,
     },
 )
-BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 QUICKLY = 64 * 2**20  # bytes of a database up to which all of it is checked without --deep
 NAMED = 3  # runs, tables and processes that are told
 # Disks in a network, and of another system below this one: SQLite's write-ahead log needs memory that all
@@ -92,7 +91,7 @@ def _integrity(database: Database, path: Path, asked: Asked) -> Check:
         (first, *others) = database.ask(f"PRAGMA {'integrity' if thorough else 'quick'}_check(10)")
         dangling = database.ask("PRAGMA foreign_key_check") if thorough else []
     except Unreachable as error:
-        if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in BROKEN:
+        if not is_broken(error.__cause__):
             raise
         first, others, dangling = (str(error.__cause__),), [], []
     if first != ("ok",):
@@ -143,7 +142,7 @@ def _users(path: Path) -> Check:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if not is_busy(error):
             raise Unreachable(f"{path}: {error}") from error
         message = f"somebody keeps it locked, and it is open in {named}"
         return GROUP.problem("store-users", message, "let it end, or end it: `kill PID`; nothing is lost")
@@ -201,6 +200,6 @@ def _is_whole(copy: Path) -> bool:
     try:
         return Database(copy).ask("PRAGMA quick_check(1)") == [("ok",)]
     except Unreachable as error:
-        if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in BROKEN:
+        if not is_broken(error.__cause__):
             raise
         return False

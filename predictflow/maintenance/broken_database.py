@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from predictflow.adapters.store_copies import is_broken, is_busy
 from stages.support import hashes
 from stages.support.errors import UserError
 from stages.tracking.store import SQLITE, tracking_uri
 
 AROUND = ("-wal", "-shm", "-journal", "")  # what SQLite keeps beside a database, and then itself
-BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextmanager
@@ -71,10 +71,10 @@ def _is_broken(path: Path) -> bool:
             whole = connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
             return not whole or _is_half_made(connection)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in BROKEN:  # what is above is the kind of it
+        if is_broken(error):
             return True
         cure = "stop who uses it (`mlflow ui`)"
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if not is_busy(error):
             cure = "let its disk have room, and be written to"
         raise UserError(
             f"whether {path} is broken cannot be told: {error}\nCure: {cure}; nothing was changed."
