@@ -70,7 +70,8 @@ def _lock(root: Path) -> Iterator[Held]:
 
 
 def _rwlock(root: Path, path: Path) -> Iterator[Held]:
-    """Each entry was written before the file was last changed: a process that began after that is another."""
+    """Each entry was written before the file was last changed: what began after that, and is no command of
+    DVC's, is another process."""
     try:
         text, changed = (root / path).read_text(encoding="utf-8"), (root / path).stat().st_mtime
     except FileNotFoundError:
@@ -83,9 +84,10 @@ def _rwlock(root: Path, path: Path) -> Iterator[Held]:
         yield Held(path, Holder.GONE, "half written")
         return
     for process in filter(None, map(look_up, pids)):
-        holder = _at_work(process) if is_worker(process) else Holder.UNSURE
-        if process.create_time() > changed + CLOCK_TICK:
-            holder = Holder.GONE
+        if is_worker(process):  # whenever it began: a clock that was set forward lets all seem to begin later
+            holder = _at_work(process)
+        else:
+            holder = Holder.GONE if process.create_time() > changed + CLOCK_TICK else Holder.UNSURE
         yield Held(path, holder, _named(process))
 
 

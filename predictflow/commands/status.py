@@ -11,6 +11,7 @@ from predictflow.adapters.dvc_files import DVC_LOCK
 from predictflow.adapters.dvc_status import changed_outputs
 from predictflow.console import draw_table, open_console, print_gaps, print_json
 from predictflow.formatting import some_of
+from predictflow.ledger.receipts import CLOCKS_DIFFER
 from predictflow.lineage import standing
 from predictflow.lineage.answers import HEADLINE
 from predictflow.lineage.next_steps import NextStep, next_steps
@@ -198,6 +199,8 @@ def _stack_line(stack: dict[str, standing.StackServer] | None) -> str:
 
 def _ago(when: str) -> str:
     seconds = time.time() - datetime.fromisoformat(when).timestamp()
+    if seconds < -CLOCKS_DIFFER:
+        return f"{when}, by a clock that was ahead"
     for unit, length in UNITS.items():
         if seconds >= 2 * length:
             return f"{int(seconds // length)} {unit} ago"

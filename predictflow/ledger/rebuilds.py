@@ -145,7 +145,9 @@ def write_rebuild(
     model, registrations = chain.model, chain.registrations.values()
     registered = next((receipt for receipt in registrations if receipt.content == content), None)
     version = registered.version if registered else None
-    now = int(time.time())
+    earlier = [receipt for receipt in read_rebuilds(repository, chain) if receipt.content == content]
+    # After those that count, also where the clock was set back since: the last verdict is the one that holds.
+    now = max(int(time.time()), *(receipt.time + 1 for receipt in earlier if receipt.counts), 0)
     body = {key: result[key] for key in RESULT_KEYS} | {
         "receipt": REBUILD_LAYOUT,
         "action": "rebuilt",

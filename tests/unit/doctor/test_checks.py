@@ -3,9 +3,11 @@
 import sys
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from predictflow.adapters import clock
 from predictflow.doctor import disk, environment
 from predictflow.doctor.check import Asked, Group, State, told
 from predictflow.doctor.doctor import exit_code, guarded
@@ -75,6 +77,17 @@ def test_a_clock_is_right_that_is_after_all_that_was_made():
     assert environment._clock({"commit a": 150.0}, 100.0).state == "ok", "two clocks differ"
     late = environment._clock({"commit a": 50.0, "run b": 10_000.0}, 100.0)
     assert late.state == "problem" and "run b" in late.message
+    kept = environment._clock({"commit a": 50.0, "run b": 10_000.0}, 100.0, kept=True)
+    assert kept.state == "warning" and "run b is of 1970-01-01T02:46:40Z" in kept.message
+
+
+def test_the_system_is_asked_who_keeps_its_clock(monkeypatch):
+    for answer, kept in ((0, True), (4, True), (5, False), (-1, False)):
+        system = SimpleNamespace(adjtimex=lambda asked, answer=answer: answer)
+        monkeypatch.setattr(clock.ctypes, "CDLL", lambda name, system=system: system)
+        assert clock.is_kept_by_network() == kept
+    monkeypatch.setattr(clock.ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert not clock.is_kept_by_network(), "no Linux"
 
 
 @pytest.mark.parametrize(("free", "state"), [(10 * GB, "ok"), (3 * GB, "warning"), (GB // 2, "problem")])
