@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from predictflow.adapters.git import Repository
-from predictflow.adapters.processes import is_stopped, is_worker, look_up, words_of
+from predictflow.adapters.processes import is_stopped, is_worker, look_up, told
 
 if TYPE_CHECKING:
     import psutil
@@ -66,7 +66,7 @@ def _lock(root: Path) -> Iterator[Held]:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             process = look_up(int(claim)) if claim.isdigit() else None
-            yield Held(LOCK, _at_work(process), _named(process) if process else "a process")
+            yield Held(LOCK, _at_work(process), told(process) if process else "a process")
 
 
 def _rwlock(root: Path, path: Path) -> Iterator[Held]:
@@ -88,16 +88,11 @@ def _rwlock(root: Path, path: Path) -> Iterator[Held]:
             holder = _at_work(process)
         else:
             holder = Holder.GONE if process.create_time() > changed + CLOCK_TICK else Holder.UNSURE
-        yield Held(path, holder, _named(process))
+        yield Held(path, holder, told(process))
 
 
 def _at_work(process: "psutil.Process | None") -> Holder:
     return Holder.STOPPED if process and is_stopped(process) else Holder.AT_WORK
-
-
-def _named(process: "psutil.Process") -> str:
-    """`123: dvc repro`."""
-    return f"{process.pid}: {' '.join(words_of(process)) or 'not yours'}"
 
 
 def dead_tasks(root: Path) -> list[str]:

@@ -125,7 +125,7 @@ def at_work(root: Path) -> list[str]:
     commands = []
     for process in psutil.process_iter():
         if process.pid not in mine and is_worker(process) and _is_in(process, root):
-            commands.append(f"{process.pid}: {' '.join(words_of(process))}")
+            commands.append(told(process))
     return commands
 
 
@@ -159,6 +159,11 @@ def words_of(process: "psutil.Process") -> list[str]:
         return []
 
 
+def told(process: "psutil.Process") -> str:
+    """A process in one line, whatever its words hold: `123: dvc repro`."""
+    return f"{process.pid}: {' '.join(' '.join(words_of(process)).split()) or 'not yours'}"
+
+
 def is_worker(process: "psutil.Process") -> bool:
     """Whether it is one of DVC's commands, of a stage or of these commands."""
     return _works(words_of(process))
@@ -173,7 +178,7 @@ def holding(*files: Path) -> list[str]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # it has ended, or is another user's
             if process.pid != os.getpid() and any(one.path in paths for one in process.open_files()):
-                commands.append(f"{process.pid}: {' '.join(process.cmdline())}")
+                commands.append(told(process))
     return commands
 
 
@@ -182,7 +187,7 @@ def named(folder: Path, name: str) -> list[str]:
     import psutil
 
     found = [process for process in psutil.process_iter(["name"]) if process.info["name"] == name]
-    return [f"{one.pid}: {' '.join(words_of(one))}" for one in found if _is_in(one, folder)]
+    return [told(one) for one in found if _is_in(one, folder)]
 
 
 def file_system(folder: Path) -> str | None:
