@@ -69,6 +69,12 @@ class Postgres:
         assert len(asked) > 10, asked
         return [name for name, held in asked.items() if held]
 
+    def run(self, database: str, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self.uri(database).replace("+psycopg", "")) as connection:
+            connection.execute(statement)
+
     def create(self, database: str) -> str:
         """Make an empty database; its address."""
         import psycopg

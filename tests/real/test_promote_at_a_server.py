@@ -213,7 +213,30 @@ def test_no_password_is_told_whatever_fails(history: History, door: Door):
     history.project.env["MLFLOW_TRACKING_URI"] = door.uri.replace("ada", "eve")
     assert "401" in run("gate", "churn-predictor@production", code=2)
     bodies = history.project.run("git", "for-each-ref", "--format=%(contents)", "refs/tags").stdout
-    assert not [text for text in [*told, bodies] if "secret" in text]
+    assert leaks([*told, bodies]) == []
+
+
+def leaks(texts: list[str]) -> list[str]:
+    return [text for text in texts if "secret" in text]
+
+
+UNMASKED = """
+import sys
+from stages.support import errors
+errors.masked.__code__ = (lambda text: text).__code__
+from predictflow import cli
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
+def test_the_search_for_passwords_finds_one_where_nothing_masks_it(history: History, door: Door):
+    history.project.env["MLFLOW_TRACKING_URI"] = door.uri
+    door.fails = "registered-models/search"
+    asked = ("gate", "churn-predictor@production")
+    masked = history.project.run("python", "-m", "predictflow.cli", *asked, code=2)
+    unmasked = history.project.run("python", "-c", UNMASKED, *asked, code=2)
+    assert leaks([masked.stdout + masked.stderr]) == []
+    assert len(leaks([unmasked.stdout + unmasked.stderr])) == 1
 
 
 def test_a_gate_and_a_promotion_ask_little_of_a_server(history: History, door: Door):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from predictflow.adapters.remote import Remote
 from predictflow.doctor import remote
 from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
@@ -61,6 +62,14 @@ def test_doctor_sees_it(s3: S3, pushing: Path, tmp_path: Path, case: Case):
     assert bool(bad) != case.unseen, found
     assert all(check.cure for check in bad if check.state is State.PROBLEM)
     assert scene.env.get("AWS_SECRET_ACCESS_KEY", "none") not in str(found)
+
+
+@pytest.mark.parametrize("search", [test_no_fault_is_silent, test_doctor_sees_it])
+def test_the_search_for_the_secret_key_finds_it(search, s3: S3, pushing: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(Remote, "whose", lambda remote: f"The secret key is {s3.keys['nobody'][1]}.")
+    (case,) = [case for case in CASES if case.name == "a user with no rights"]
+    with pytest.raises(AssertionError, match=re.escape(s3.keys["nobody"][1])):
+        search(s3, pushing, tmp_path, case)
 
 
 def test_doctor_finds_a_healthy_remote_healthy(s3: S3, pushing: Path, tmp_path: Path):

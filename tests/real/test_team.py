@@ -181,6 +181,25 @@ def test_a_team_works_with_one_server_and_its_rights_hold(play: Play):
     assert play.leaks() == []
 
 
+def test_the_search_for_secrets_finds_one_wherever_it_stands(play: Play, monkeypatch):
+    """A text that is nobody's password, planted in each kind of place."""
+    planted = "Planted-s3cret"
+    monkeypatch.setitem(globals(), "SECRETS", (planted,))
+    assert play.leaks() == []
+    folder, server = play.project.folder, play.server
+    play.read.append(f"a message with {planted} in it")
+    play.project.run("git", "tag", "--annotate", "--message", planted, "planted")
+    logs = [server.folder / "log", server.folder / "s3.log", server.postgres.log]
+    files = [folder / "notes.txt", folder / "mlflow_data/x", server.folder / "s3" / team.BUCKET / "x"]
+    for path in (*files, *logs):
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write(f"{planted}\n")
+    server.postgres.run(server.database, f"CREATE TABLE planted AS SELECT '{planted}' AS held")
+    assert sorted(play.leaks()) == sorted(["answer 0", "tags", *map(str, (*files, *logs)), "planted"])
+    server.postgres.run(server.database, "DROP TABLE planted")
+
+
 def cures(answer: dict) -> set[str]:
     """The cures of what an audit found."""
     return {finding["cure"] for finding in answer["findings"]}
