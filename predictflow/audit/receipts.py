@@ -34,21 +34,35 @@ def receipt_findings(
     chain, origin = read or (project.chain(model), None)
     project.keep_chain(chain)
     lost = lost_receipts(project.repository, chain, origin)
-    back = {name: BringBack(name, object) for name, object in lost.items()}
-    findings = list(_of_chain(chain, back))
+    asked = by_origin and read is not None
+    gone = {name for name, object in lost.items() if not _is_somewhere(project, object, origin, asked)}
+    back = {name: BringBack(name, object) for name, object in lost.items() if name not in gone}
+    findings = list(_of_chain(chain, back, bool(gone)))
     if origin:
         findings += _of_origin(project, chain, origin, back)
     named = {finding.about for finding in findings}
     named |= {receipt.previous["tag"] for receipt in chain.receipts if receipt.previous}
     for name in sorted(back.keys() - named):
         findings.append(new_finding("receipt", name, f"{name} is missing", "", [back[name]]))
-    findings += last_evidence(project, chain, origin, back)
+    findings += last_evidence(project, chain, origin, lost)
     whole = read is not None and not findings
     return chain, [*findings, *map(_of_foreign_tag, chain.foreign), *_notes(chain)], whole
 
 
-def _of_chain(chain: Chain, back: Recoverable) -> Iterator[Finding]:
-    """What the chain itself tells; what another tag's loss has done to it is mended with that tag."""
+def _is_somewhere(project: Project, object: str, origin: Origin | None, asked: bool) -> bool:
+    """Whether Git has a lost receipt, here or on origin; also where origin may have it and was not asked."""
+    if tag_text(project.repository, object) is not None:
+        return True
+    return not asked if origin is None else object in {origin.head, *origin.tags.values()}
+
+
+def _of_chain(chain: Chain, back: Recoverable, gone: bool) -> Iterator[Finding]:
+    """What the chain itself tells; what another tag's loss has done to it is mended with that tag.
+
+    Args:
+        gone: whether a receipt is lost that neither this clone's Git nor origin has.
+    """
+    from_a_clone = "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was"
     for damage in chain.damage:
         fixes = [] if damage.kind in OF_ITS_OWN else list(back.values())
         if damage.tag in back:
@@ -62,7 +76,7 @@ def _of_chain(chain: Chain, back: Recoverable) -> Iterator[Finding]:
             UNPROVEN: if_last,
             UNSIGNED: if_last,
             "fork": f"`git tag -d` the one that origin has not (`git ls-remote origin`), then {FIX}",
-        }.get(damage.kind, "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it as it was")
+        }.get(damage.kind, f"{from_a_clone}; where none has it, {DECLARE}" if gone else from_a_clone)
         yield new_finding("receipt", damage.tag, f"{damage.tag}: {damage.message}", cure, fixes)
 
 
@@ -126,12 +140,12 @@ def of_rebuilds(project: Project, chain: Chain) -> Iterator[Finding]:
 
 
 def last_evidence(
-    project: Project, chain: Chain, origin: Origin | None, back: Recoverable
+    project: Project, chain: Chain, origin: Origin | None, lost: Iterable[str]
 ) -> Iterator[Finding]:
     """Receipts that a version of MLflow's names and Git has no more: what is left of a chain whose end was
     deleted everywhere. The tag stays, and MLflow does not follow what is left of the chain."""
     where = "here, and from origin" if origin else "here"
-    for name, version in _only_named(project, chain, {*back, *(origin.tags if origin else [])}).items():
+    for name, version in _only_named(project, chain, {*lost, *(origin.tags if origin else [])}).items():
         message = f"the receipt {name}, which {version.name} names, is gone: {where}"
         fetch = "`git fetch CLONE 'refs/tags/*:refs/tags/*'` from a clone that has it"
         cure = f"{fetch}; where nobody ever wrote it, take the tag off {version.name}; else {DECLARE}"

@@ -541,7 +541,10 @@ def test_receipts_that_are_broken_for_good_go_on_behind_a_declared_gap(history: 
     for repository in (history.project.folder, history.project.folder.parent / "origin.git"):
         git(history, "-C", str(repository), "tag", "-d", f"{MODEL}@v6.0.0")
         git(history, "-C", str(repository), "gc", "--quiet", "--prune=now")
-    assert {one["kind"] for one in audit(history, "--fix", code=1)["findings"]} == {"receipt"}
+    found = audit(history, code=1)["findings"]
+    assert {(one["kind"], one["fixable"]) for one in found} == {("receipt", False)}, "no fix has it"
+    assert all("--declare-gap" in one["cure"] for one in found)
+    assert audit(history, "--fix", code=1)["not_mended"] == []
     assert "goes with a reason" in history.told("audit", "--declare-gap", code=1)
     answer = audit(history, "--declare-gap", "--reason", "a disk was lost")
     assert any("Ada <ada@example.com> has declared a gap" in one["told"] for one in answer["notes"])
