@@ -17,6 +17,7 @@ from stages.tracking import registry
 from stages.tracking.registry import RegistryStage
 from stages.tracking.store import SQLITE, TrackingStore, ensure_tables, open_store, tracking_uri
 
+FORBIDDEN = 403
 NO_ALIAS = "predictflow-asks-for-rights"  # no version ever has it
 
 
@@ -91,7 +92,7 @@ def ensure_may_move(version: Version, registry_stage: str) -> None:
             client.delete_registered_model_alias(version.model, NO_ALIAS)
     except store_errors() as error:
         reason, _, cure = (refusal(str(error)) or reason_of(error)).partition("\nCure: ")
-        if "403" in reason:
+        if getattr(error, "get_http_status_code", int)() == FORBIDDEN:
             reason = (
                 f"{who_asks()} lacks the right {right} on the registered model {version.model} there (403)"
             )
