@@ -152,9 +152,15 @@ def copy_repository(folder: Path, but: tuple[str, ...] = ()) -> None:
 def begin_members(top: Path, frame: DataFrame | None = None) -> Project:
     """The members' project, in top/project, before its first model: the project on another company's
     customers, small, fast, and differently shaped."""
+    for folder in ("project", "home"):
+        (top / folder).mkdir()
     project = Project(top / "project", top / "home").hurry()
-    for folder in (project.folder, top / "home"):
-        folder.mkdir()
+    lay_out_members(project, frame)
+    return project
+
+
+def lay_out_members(project: Project, frame: DataFrame | None = None) -> None:
+    """Fill an empty folder with that project."""
     copy_repository(project.folder, OF_NO_MODEL)
     customers.write_members(project.folder / "data/customers.csv", frame)
     customers.declare_members(project.folder / "params.yaml")
@@ -163,4 +169,3 @@ def begin_members(top: Path, frame: DataFrame | None = None) -> Project:
     project.run("git", "init", "--quiet", "--initial-branch=main")
     project.run("dvc", "add", "--quiet", "data/customers.csv")
     project.commit("the members")
-    return project

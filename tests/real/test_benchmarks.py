@@ -10,6 +10,7 @@ import pytest
 
 from predictflow.adapters.processes import package_index
 from stages.support.paths import MODEL_FOLDER
+from tests.people import postgres
 from tests.people.project import BIN, REPOSITORY, WAIT
 
 
@@ -19,6 +20,20 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^2 experiments, 2 at once: \d+ s, \d+\.\d s each$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["sqlite", "server"])
+def test_what_many_runs_cost_is_measured_and_every_answer_is_right(name: str):
+    if name == "server" and postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed here (`apt-get install postgresql`)")
+    words = [sys.executable, "-m", "benchmarks.many_runs", "--runs", "300", "--markdown", "--store", name]
+    words += ["--only", "status", "audit", "experiments", "restore", "register"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=2 * WAIT)
+    assert done.returncode == 0, done.stderr
+    cells = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    measured = {first: rest for first, *rest in cells}
+    assert measured.keys() >= {"audit", "experiments, the newest 20", "restore", "register, the stage"}
+    assert all(float(number) > 0 for numbers in list(measured.values())[2:] for number in numbers)
 
 
 @pytest.mark.slow
