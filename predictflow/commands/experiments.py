@@ -10,7 +10,7 @@ from predictflow.commands.completion import complete_handle
 from predictflow.console import draw_table, open_console, print_gaps, print_json
 from predictflow.formatting import Json, some_of
 from predictflow.lineage.answers import HEADLINE
-from predictflow.lineage.experiments import experiment_entries, in_order
+from predictflow.lineage.experiments import Order, entries_of, list_entries
 from predictflow.lineage.handles import resolve
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+NEWEST = 100  # entries that are shown
 MANY = 4  # files of code that are counted, not named
 
 
@@ -26,6 +27,15 @@ MANY = 4  # files of code that are counted, not named
 @click.argument("handles", metavar="[HANDLE]...", nargs=-1, shell_complete=complete_handle)
 @click.option("--sort", metavar="METRIC", help="The best first: the highest of a metric.")
 @click.option("--ascending", is_flag=True, help="With --sort: the lowest first, as for brier or log_loss.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=0),
+    default=NEWEST,
+    show_default=True,
+    metavar="N",
+    help="So many at most, the newest or with --sort the best; 0 for all.",
+)
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -39,6 +49,7 @@ def command(
     handles: tuple[str, ...],
     sort: str | None,
     ascending: bool,
+    limit: int,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -54,16 +65,18 @@ def command(
       predictflow experiments --sort roc_auc
     """
     project = Project.enter(folder, by_index=True)
-    rows = experiment_entries(project)
+    order = Order(sort, ascending) if sort else None
     if handles:
-        chosen = {resolve(project, handle).model for handle in handles}
-        rows = [row for row in rows if row["content"] in chosen]
-    if sort:
-        rows = in_order(rows, sort, ascending)
+        chosen = (resolve(project, handle).model for handle in handles)
+        found = entries_of(project, filter(None, chosen), order)
+    else:
+        found = list_entries(project, limit, order)
     if plot:
-        _plot(project, rows, project.place(plot))
+        _plot(project, found.rows, project.place(plot))
     answer = {
-        "experiments": rows,
+        "experiments": found.rows,
+        "entries": found.entries,
+        "without_run": found.without_run,
         "store_answers": project.registry_answers,
         "not_looked_at": project.unseen,
     }
@@ -71,7 +84,7 @@ def command(
         print_json(answer)
     else:
         _draw(answer, sort)
-    lost = any(row["experiment"] and not row["run"] for row in rows)
+    lost = found.without_run
     click.get_current_context().exit(2 if lost and project.unseen else 1 if lost else 0)
 
 
@@ -96,10 +109,16 @@ def _draw(answer: Json, sort: str | None) -> None:
     if not answer["store_answers"]:
         none = "no experiment that Git knows; MLflow's runs are not known"
     console.print(_table(answer, sort) if rows else none)
+    if answer["entries"] is None:
+        console.print(
+            f"the newest {len(rows):,}; there are more (`--limit N` shows so many, `--limit 0` all)"
+        )
+    elif answer["entries"] > len(rows):
+        which = "first" if sort else "newest"
+        console.print(f"the {which} {len(rows):,} of {answer['entries']:,} (`--limit 0` shows all)")
     warnings = [
-        f"experiment {row['experiment']} has no run (`predictflow restore` writes it)"
-        for row in rows
-        if row["experiment"] and not row["run"] and answer["store_answers"]
+        f"experiment {name} has no run (`predictflow restore` writes it)"
+        for name in (answer["without_run"] if answer["store_answers"] else [])
     ]
     orphans = [row["name"] for row in rows if row["run"] and not row["experiment"] and not row["commit"]]
     if orphans:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from predictflow.adapters import mlflow_client, mlflow_sqlite
+from predictflow.lineage import experiments
 from predictflow.lineage.experiments import changed
 from predictflow.lineage.project import Project
 from tests.people.history import History
@@ -118,8 +120,52 @@ def test_git_and_dvc_alone_tell_experiments_and_that_runs_were_not_looked_at(his
     assert {one["name"] for one in answer["experiments"]} >= {"shallow", "main", "light", "v1"}
 
 
+@pytest.fixture
+def in_pages(monkeypatch):
+    """Pages of two runs, as if there were a hundred thousand."""
+    for module in (mlflow_client, mlflow_sqlite, experiments):
+        monkeypatch.setattr(module, "PAGE_SIZE", 2)
+
+
+def test_the_newest_are_told_and_of_how_many(history: History):
+    found = history.answer("experiments", "--limit", "0")
+    newest = history.answer("experiments", "-n", "2")
+    assert newest["experiments"] == found["experiments"][:2]
+    assert newest["entries"] == found["entries"] == len(found["experiments"])
+    assert f"the newest 2 of {len(found['experiments'])} " in history.told("experiments", "-n", "2")
+    best = history.answer("experiments", "--sort", "roc_auc")["experiments"]
+    assert history.answer("experiments", "--sort", "roc_auc", "-n", "2")["experiments"] == best[:2]
+    assert f"the first 2 of {len(best)} " in history.told("experiments", "--sort", "roc_auc", "-n", "2")
+
+
+@pytest.mark.usefixtures("in_pages")
+def test_of_many_the_newest_are_told_without_reading_all(history: History):
+    store = history.project.store
+    experiment = store.get_experiment_by_name("churn-prediction").experiment_id
+    for number in range(6):
+        begun = store.create_run(experiment, start_time=2**41 + number, run_name=f"new {number}")
+        store.set_terminated(begun.info.run_id, "FAILED")
+    whole = history.answer("experiments", "--limit", "0")
+    for limit in range(1, len(whole["experiments"])):
+        found = history.answer("experiments", "--limit", str(limit))
+        assert found["experiments"] == whole["experiments"][:limit]
+    found = history.answer("experiments", "--limit", "3")
+    assert found["entries"] is None
+    assert "the newest 3; there are more" in history.told("experiments", "--limit", "3")
+
+
+@pytest.mark.usefixtures("in_pages")
+def test_an_experiment_without_a_run_is_told_also_where_it_is_not_shown(history: History):
+    store = history.project.store
+    store.delete_run(history.made["shallow"].run)
+    answer = history.answer("experiments", "--limit", "1", code=1)
+    assert answer["without_run"] == ["shallow"]
+    assert "shallow" not in {one["name"] for one in answer["experiments"]}
+    assert "experiment shallow has no run" in history.told("experiments", "--limit", "1", code=1)
+
+
 def test_every_key_is_documented(history: History):
     section = json_keys_of("experiments")
     (one,) = history.answer("experiments", "shallow")["experiments"]
-    for key in set(one) | {"experiments"}:
+    for key in set(one) | {"experiments", "entries", "without_run"}:
         assert f"`{key}`" in section, key

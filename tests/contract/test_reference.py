@@ -20,7 +20,7 @@ def test_the_reference_is_what_the_commands_say():
 def test_every_option_of_a_command_is_in_the_reference(name):
     section = PAGE.read_text(encoding="utf-8").partition(f"\n### {name}\n")[2].partition("\n### ")[0]
     command = cli.predictflow.get_command(click.Context(cli.predictflow), name)
-    options = {option for parameter in command.params for option in parameter.opts if option[0] == "-"}
+    options = {option for parameter in command.params for option in parameter.opts if option[:2] == "--"}
     told = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", section.partition("\nOptions:\n")[2], re.MULTILINE))
     assert told == options | {"--help"}
 
