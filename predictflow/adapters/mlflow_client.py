@@ -2,14 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from predictflow.adapters.mlflow_database import ensure_answers
 from predictflow.adapters.mlflow_entities import (
     CHOICE_TAG,
     COMMIT_TAG,
+    EXPERIMENT_TAG,
     PAGE_SIZE,
     RUN_ID,
     STUDIES_TAG,
@@ -18,6 +22,7 @@ from predictflow.adapters.mlflow_entities import (
     Study,
     Version,
     md5s_by_content,
+    portions,
 )
 from predictflow.errors import Unreachable, masked
 from stages.support.errors import UserError, lock_of_another, refusal
@@ -31,28 +36,36 @@ SHORT_TIMEOUTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # an answer has no room for it
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # likewise
 }
+QUOTABLE = r"[\w.@/+-]+"  # a name that a filter can hold as it is
+AT_ONCE = 100  # ids in one question
+KEPT = 2000  # runs of which all that they hold is kept for the next question
 HEADINGS = ("The following failures", "##### File")  # before the reason, where MLflow downloads many files
 
 
 def tracking_client(uri: str) -> Any:
-    """MLflow's own client. Raises UserError where the store does not answer."""
+    """MLflow's own client. Raises UserError, or OSError, where the store does not answer."""
     reach()
+    ensure_answers(uri)
     _set_short_timeouts()
     import mlflow
 
     return mlflow.MlflowClient(uri)
 
 
-def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
-    """What a search of MLflow's client finds, page after page."""
-    entities: list[Any] = []
+def pages_of(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """What a search of MLflow's client finds, a page at a time."""
     token = None
     while True:
         page = search(max_results=PAGE_SIZE, page_token=token, **asked)
-        entities += page
+        yield page
         token = page.token
         if not token:
-            return entities
+            return
+
+
+def all_pages(search: Callable[..., Any], **asked: Any) -> list[Any]:
+    """What a search of MLflow's client finds, page after page."""
+    return [*chain.from_iterable(pages_of(search, **asked))]
 
 
 def reason_of(error: Exception) -> str:
@@ -69,24 +82,25 @@ class Client:
         self.where = masked(uri)
         self._uri = uri
         self._failed: Unreachable | None = None
-        self._held: dict[str, Any] = {}  # MLflow's own runs, by their ids
+        self._held: dict[str, Any] = {}  # of the runs that were asked for last, what else they hold
 
     @cached_property
     def _client(self) -> Any:
         return tracking_client(self._uri)
 
-    def _all(self, search: str, at_most: int | None = None, **asked: Any) -> list[Any]:
-        """Every page of a search, or what it finds first. A store that has failed once is not waited for
-        again."""
+    def _ask(self, search: str, **asked: Any) -> Any:
+        """A page of what a search finds. A store that has failed once is not waited for again."""
         if self._failed is None:
             try:
-                ask = getattr(self._client, search)
-                return list(ask(max_results=at_most, **asked)) if at_most else all_pages(ask, **asked)
+                return getattr(self._client, search)(**asked)
             except UserError as error:
                 self._failed = Unreachable(masked(str(error).splitlines()[0]))
             except Exception as error:  # of MLflow, of its database's driver, of the network
                 self._failed = Unreachable(f"{self.where} cannot be read: {reason_of(error)}")
         raise self._failed
+
+    def _all(self, search: str, **asked: Any) -> list[Any]:
+        return all_pages(partial(self._ask, search), **asked)
 
     @cached_property
     def _all_experiments(self) -> list[Any]:
@@ -98,44 +112,87 @@ class Client:
         found = (found for found in self._all_experiments if STUDIES_TAG not in found.tags)
         return {experiment.experiment_id: experiment.artifact_location for experiment in found}
 
-    def _search(self, wanted: str = "", at_most: int | None = None) -> list[Run]:
-        """The runs that a filter of MLflow's finds, the newest first; what else they hold is kept."""
-        asked = {"filter_string": wanted, "order_by": ["start_time DESC"]}
-        runs = self._all("search_runs", at_most, experiment_ids=list(self._experiments), **asked)
-        self._held |= {run.info.run_id: run for run in runs}
-        return [
-            Run(
-                id=run.info.run_id,
-                name=run.info.run_name,
-                status=run.info.status,
-                began=run.info.start_time,
-                ended=run.info.end_time,
-                tags={tag: run.data.tags[tag] for tag in TAGS if tag in run.data.tags},
-                artifacts=run.info.artifact_uri,
-                home=self._experiments[run.info.experiment_id],
+    def _search(self, wanted: str = "", **asked: Any) -> Any:
+        """A page of the runs that a filter of MLflow's finds, the newest first."""
+        return self._ask(
+            "search_runs",
+            experiment_ids=list(self._experiments),
+            filter_string=wanted,
+            order_by=["start_time DESC"],
+            **asked,
+        )
+
+    def _runs(self, found: Iterable[Any]) -> list[Run]:
+        """MLflow's runs as ours; what else they hold is kept for a while."""
+        runs = []
+        for run in found:
+            data, info = run.data, run.info
+            self._held.pop(info.run_id, None)
+            self._held[info.run_id] = (data.tags, data.params, data.metrics)
+            runs.append(
+                Run(
+                    id=info.run_id,
+                    name=info.run_name,
+                    status=info.status,
+                    began=info.start_time,
+                    ended=info.end_time,
+                    tags={tag: data.tags[tag] for tag in TAGS if tag in data.tags},
+                    artifacts=info.artifact_uri,
+                    home=self._experiments[info.experiment_id],
+                )
             )
-            for run in runs
-        ]
+        for run_id in [*self._held][: -max(KEPT, len(runs))]:
+            del self._held[run_id]
+        return runs
+
+    def _found(self, wanted: str) -> list[Run]:
+        return [run for page in self._pages(wanted) for run in page]
+
+    def _pages(self, wanted: str = "") -> Iterator[list[Run]]:
+        before: set[str] = set()
+        for page in pages_of(self._search, wanted=wanted):
+            # A run that was begun meanwhile moves all others on, some of them to the next page.
+            runs = [run for run in self._runs(page) if run.id not in before]
+            before = {run.info.run_id for run in page}
+            yield runs
+
+    def pages(self) -> Iterator[list[Run]]:
+        few = self.few() if "_few" in self.__dict__ else None
+        return self._pages() if few is None else iter([few])
 
     @cached_property
-    def _all_runs(self) -> list[Run]:
-        return self._search()
+    def _few(self) -> list[Run] | None:
+        page = self._search(max_results=PAGE_SIZE)
+        return None if page.token else self._runs(page)
 
-    def runs(self) -> list[Run]:
-        return self._all_runs
+    def few(self) -> list[Run] | None:
+        return self._few
 
-    def run(self, run_id: str) -> Run | None:
-        found = self._search(f"attributes.run_id = '{run_id}'") if RUN_ID.fullmatch(run_id) else []
-        return next(iter(found), None)
+    def newest(self) -> Run | None:
+        return next(iter(self._runs(self._search(max_results=1))), None)
+
+    def with_ids(self, ids: Iterable[str]) -> list[Run]:
+        those = filter(RUN_ID.fullmatch, ids)
+        return [run for some in portions(those, AT_ONCE) for run in self._found(_of_ids(some))]
+
+    def named(self, experiment: str, beginning: str | None) -> list[Run]:
+        if re.fullmatch(QUOTABLE, experiment):
+            found = self._found(f"tags.`{EXPERIMENT_TAG}` = '{experiment}'")
+        else:
+            found = [run for page in self._pages() for run in page if run.experiment == experiment]
+        runs = {run.id: run for run in found}
+        if beginning and re.fullmatch("[0-9a-f]+", beginning):
+            runs |= {run.id: run for run in self._found(f"attributes.run_id LIKE '{beginning}%'")}
+        return sorted(runs.values(), key=lambda run: (-run.began, run.id))
 
     def runs_of(self, content: str) -> list[Run]:
         if not RUN_ID.fullmatch(content):  # no md5, so it may hold what a filter would read otherwise
-            return [run for run in self.runs() if run.content == content]
-        return self._search(f"tags.`{CONTENT_TAG}` = '{content}'")
+            return [run for page in self._pages() for run in page if run.content == content]
+        return self._found(f"tags.`{CONTENT_TAG}` = '{content}'")
 
     def latest(self) -> list[Run]:
-        newest = self._search(f"tags.`{COMMIT_TAG}` != ''", at_most=1)
-        running = self._search("attributes.status = 'RUNNING'")
+        newest = self._runs(self._search(f"tags.`{COMMIT_TAG}` != ''", max_results=1))
+        running = self._found("attributes.status = 'RUNNING'")
         return sorted(
             {run.id: run for run in newest + running}.values(), key=lambda run: (-run.began, run.id)
         )
@@ -148,26 +205,39 @@ class Client:
         runs = self._all("search_runs", experiment_ids=of_studies, filter_string=chosen)
         return [Study(run.info.run_id, run.info.run_name, run.data.tags, run.data.metrics) for run in runs]
 
-    def trash(self) -> set[str]:
+    def trash(self, ids: Iterable[str]) -> set[str]:
         from mlflow.entities import ViewType
 
-        deleted = self._all(
-            "search_runs", experiment_ids=list(self._experiments), run_view_type=ViewType.DELETED_ONLY
-        )
-        return {run.info.run_id for run in deleted}
+        deleted: set[str] = set()
+        for some in portions(filter(RUN_ID.fullmatch, ids), AT_ONCE):
+            asked = {"filter_string": _of_ids(some), "run_view_type": ViewType.DELETED_ONLY}
+            found = self._all("search_runs", experiment_ids=list(self._experiments), **asked)
+            deleted.update(run.info.run_id for run in found)
+        return deleted
+
+    def _data(self, runs: Iterable[Run], part: int) -> dict[str, Any]:
+        """What else runs hold; those that are not kept any more are asked for again."""
+        data: dict[str, Any] = {}
+        for some in portions(runs, PAGE_SIZE):
+            data |= {run.id: self._held[run.id][part] for run in some if run.id in self._held}
+            lacking = [run.id for run in some if run.id not in data]
+            data |= {run.id: self._held[run.id][part] for run in self.with_ids(lacking)}
+        return data
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
-        return {run.id: self._held[run.id].data.tags for run in runs}
+        return self._data(runs, 0)
 
     def params(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
-        return {run.id: self._held[run.id].data.params for run in runs}
+        return self._data(runs, 1)
 
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
-        return {run.id: self._held[run.id].data.metrics for run in runs}
+        return self._data(runs, 2)
 
-    def md5s(self) -> dict[str, dict[str, str]]:
-        of_runs = self.tags(self.runs()).values()
-        return md5s_by_content([*of_runs, *(version.tags for version in self.versions())])
+    def md5s(self, beginning: str) -> dict[str, dict[str, str]]:
+        with_model = self._pages(f"tags.`{CONTENT_TAG}` != ''")
+        of_runs = (tags for page in with_model for tags in self.tags(page).values())
+        of_versions = (version.tags for version in self.versions())
+        return md5s_by_content(chain(of_runs, of_versions), beginning)
 
     def versions(self) -> list[Version]:
         aliases: dict[tuple[str, str], list[str]] = {}
@@ -189,6 +259,11 @@ class Client:
             for version in self._all("search_model_versions")
         ]
         return sorted(versions, key=lambda version: (version.model, -version.number))
+
+
+def _of_ids(ids: Iterable[str]) -> str:
+    quoted = ", ".join(f"'{run_id}'" for run_id in ids)
+    return f"attributes.run_id IN ({quoted})"
 
 
 def download(source: str, folder: Path) -> Path:

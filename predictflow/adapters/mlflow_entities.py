@@ -1,9 +1,10 @@
 """MLflow's runs and versions as values, the tags that join them, and what any store can be asked."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
+from typing import Protocol, TypeVar
 
 from stages.tracking.store import BEGAN_TAG, CONTENT_TAG, HOST_TAG, MD5_PREFIX, PID_TAG, RESTORED_TAG
 
@@ -16,6 +17,7 @@ TAGS = (CONTENT_TAG, RESTORED_TAG, EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG, STUDY_
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PAGE_SIZE = 1000  # what MLflow hands out at once
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,21 @@ class RunReader(Protocol):
 
     where: str
 
-    def runs(self) -> list[Run]:
-        """All that are not deleted, the newest first; those of studies and their trials are none of them."""
+    def pages(self) -> Iterator[list[Run]]:
+        """All that are not deleted, the newest first, PAGE_SIZE at once: a server may hold very many.
 
-    def run(self, run_id: str) -> Run | None:
-        """The one of them with an id."""
+        Those of studies and their trials are none of them."""
+
+    def few(self) -> list[Run] | None:
+        """All of them, where they are no more than a page; else None."""
+
+    def newest(self) -> Run | None: ...
+
+    def with_ids(self, ids: Iterable[str]) -> list[Run]:
+        """Those of them with these ids."""
+
+    def named(self, experiment: str, beginning: str | None) -> list[Run]:
+        """Those of them that an experiment of DVC's made, or whose ids begin so, the newest first."""
 
     def runs_of(self, content: str) -> list[Run]:
         """Those of them that made a content, or tell of it, the newest first."""
@@ -120,8 +132,8 @@ class RunReader(Protocol):
     def studies(self) -> list[Study]:
         """The runs of the studies that have chosen params, the newest first."""
 
-    def trash(self) -> set[str]:
-        """The ids of the runs in MLflow's trash."""
+    def trash(self, ids: Iterable[str]) -> set[str]:
+        """Which of these ids are those of runs in MLflow's trash."""
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         """{run's id: all its tags}."""
@@ -132,11 +144,19 @@ class RunReader(Protocol):
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
         """{run's id: the last value of each metric}."""
 
-    def md5s(self) -> dict[str, dict[str, str]]:
-        """{content: {path: md5}} of all runs and versions."""
+    def md5s(self, beginning: str) -> dict[str, dict[str, str]]:
+        """{content: {path: md5}} of the runs and versions that name an md5, or are of a content, that begins
+        so."""
 
     def versions(self) -> list[Version]:
         """All of every registered model, the newest first."""
+
+
+def portions(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:
+    """Things, so many at once."""
+    left = iter(things)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def md5s_of(tags: Mapping[str, str]) -> dict[str, str]:
@@ -144,12 +164,14 @@ def md5s_of(tags: Mapping[str, str]) -> dict[str, str]:
     return {tag.removeprefix(MD5_PREFIX): md5 for tag, md5 in tags.items() if tag.startswith(MD5_PREFIX)}
 
 
-def md5s_by_content(tagged: Iterable[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """{content: {path: md5}} of the tags of runs and versions."""
+def md5s_by_content(tagged: Iterable[dict[str, str]], beginning: str = "") -> dict[str, dict[str, str]]:
+    """{content: {path: md5}} of the tags of runs and versions, of those that name an md5 that begins so."""
     by_content: dict[str, dict[str, str]] = {}
     for tags in tagged:
-        if CONTENT_TAG in tags:
-            by_content.setdefault(tags[CONTENT_TAG], {}).update(md5s_of(tags))
+        content = tags.get(CONTENT_TAG)
+        md5s = md5s_of(tags)
+        if content is not None and any(md5.startswith(beginning) for md5 in (content, *md5s.values())):
+            by_content.setdefault(content, {}).update(md5s)
     return by_content
 
 

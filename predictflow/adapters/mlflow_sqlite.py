@@ -1,19 +1,22 @@
 """The project's own store, SQLite, read directly and left as it is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from predictflow.adapters.mlflow_entities import (
     CHOICE_TAG,
     COMMIT_TAG,
+    EXPERIMENT_TAG,
+    PAGE_SIZE,
     STUDIES_TAG,
     TAGS,
     Run,
     Study,
     Version,
     md5s_by_content,
+    portions,
 )
 from stages.tracking import database
-from stages.tracking.database import grouped, marks
+from stages.tracking.database import AT_ONCE, grouped, marks
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among its models
@@ -29,15 +32,35 @@ TAGGED = "(SELECT run_uuid FROM tags WHERE key = ?"  # open at its end
 class Database(database.Database):
     """A store in SQLite, of which MLflow's own tables are read."""
 
-    def runs(self) -> list[Run]:
-        return self._runs(ACTIVE_RUNS)
+    def pages(self) -> Iterator[list[Run]]:
+        ids = self.ask(f"SELECT run_uuid {ACTIVE_RUNS} ORDER BY start_time DESC, run_uuid")
+        for page in portions((run_id for (run_id,) in ids), PAGE_SIZE):
+            yield self.with_ids(page)
+
+    def few(self) -> list[Run] | None:
+        ((count,),) = self.ask(f"SELECT COUNT(*) {ACTIVE_RUNS}")
+        return self._runs(ACTIVE_RUNS) if count <= PAGE_SIZE else None
+
+    def newest(self) -> Run | None:
+        newest = f"(SELECT run_uuid {ACTIVE_RUNS} ORDER BY start_time DESC, run_uuid LIMIT ?)"
+        return next(iter(self._runs(f"{ACTIVE_RUNS} AND run_uuid = {newest}", 1)), None)
+
+    def with_ids(self, ids: Iterable[str]) -> list[Run]:
+        those = portions(ids, AT_ONCE)
+        return [
+            run for some in those for run in self._runs(f"{ACTIVE_RUNS} AND run_uuid IN {marks(some)}", *some)
+        ]
+
+    def named(self, experiment: str, beginning: str | None) -> list[Run]:
+        of_experiment = f"run_uuid IN {TAGGED} AND value = ?)"
+        begins_so = "substr(run_uuid, 1, length(?)) = ?"
+        those = f"{ACTIVE_RUNS} AND ({of_experiment} OR {begins_so})"
+        nothing = "no id"
+        return self._runs(those, EXPERIMENT_TAG, experiment, beginning or nothing, beginning or nothing)
 
     def every_run(self) -> list[Run]:
         """Those in MLflow's trash too."""
         return self._runs("FROM runs LEFT JOIN experiments USING (experiment_id)")
-
-    def run(self, run_id: str) -> Run | None:
-        return next(iter(self._runs(f"{ACTIVE_RUNS} AND run_uuid = ?", run_id)), None)
 
     def runs_of(self, content: str) -> list[Run]:
         return self._runs(f"{ACTIVE_RUNS} AND run_uuid IN {TAGGED} AND value = ?)", CONTENT_TAG, content)
@@ -47,7 +70,7 @@ class Database(database.Database):
         those = f"{ACTIVE_RUNS} AND (status = 'RUNNING' OR run_uuid = ({newest} LIMIT 1))"
         return self._runs(those, COMMIT_TAG)
 
-    def _runs(self, those: str, *values: str) -> list[Run]:
+    def _runs(self, those: str, *values: str | int) -> list[Run]:
         of_all = f"SELECT run_uuid, key, value FROM tags WHERE key IN {marks(TAGS)}"
         of_some = f"{of_all} AND run_uuid IN (SELECT run_uuid {those})" if values else of_all
         tags = grouped(self.ask(of_some, *TAGS, *values))
@@ -80,9 +103,12 @@ class Database(database.Database):
         tags, metrics = self.tags_of(ids), self.metrics_of(ids)
         return [Study(run_id, name, tags[run_id], metrics.get(run_id, {})) for run_id, name in rows]
 
-    def trash(self) -> set[str]:
+    def trash(self, ids: Iterable[str]) -> set[str]:
+        deleted = "SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted' AND run_uuid IN"
         return {
-            run_id for (run_id,) in self.ask("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'deleted'")
+            run_id
+            for some in portions(ids, AT_ONCE)
+            for (run_id,) in self.ask(f"{deleted} {marks(some)}", *some)
         }
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
@@ -94,13 +120,16 @@ class Database(database.Database):
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
         return self.metrics_of([run.id for run in runs])
 
-    def md5s(self) -> dict[str, dict[str, str]]:
+    def md5s(self, beginning: str) -> dict[str, dict[str, str]]:
+        named = f"(key = ? OR key GLOB '{MD5_PREFIX}*')"
         of_runs = self.ask(
-            f"SELECT run_uuid, key, value FROM tags WHERE (key = ? OR key GLOB '{MD5_PREFIX}*')"
-            f" AND run_uuid IN (SELECT run_uuid {ACTIVE_RUNS})",
-            CONTENT_TAG,
+            f"SELECT run_uuid, key, value FROM tags WHERE {named}"
+            f" AND run_uuid IN (SELECT run_uuid {ACTIVE_RUNS})"
+            f" AND run_uuid IN (SELECT run_uuid FROM tags WHERE {named} AND substr(value, 1, length(?)) = ?)",
+            *(CONTENT_TAG, CONTENT_TAG, beginning, beginning),
         )
-        return md5s_by_content([*grouped(of_runs).values(), *(version.tags for version in self.versions())])
+        of_versions = (version.tags for version in self.versions())
+        return md5s_by_content([*grouped(of_runs).values(), *of_versions], beginning)
 
     def versions(self) -> list[Version]:
         tags = grouped(self.ask("SELECT name || '/' || version, key, value FROM model_version_tags"))

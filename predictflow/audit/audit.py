@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from predictflow.audit import registry
-from predictflow.audit.bytes import check_cache, check_runs, check_version
+from predictflow.audit.bytes import check_cache, check_version
 from predictflow.audit.file_fixes import DropIndex
 from predictflow.audit.finding import FINDING_KINDS, FIRST, Finding, new_finding
 from predictflow.audit.fixes import Fix, FixContext, apply_fix
 from predictflow.audit.receipts import of_rebuilds, receipt_findings
-from predictflow.audit.told import check_told
+from predictflow.audit.runs import check_runs
 from predictflow.errors import Unreachable
 from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain
@@ -46,11 +46,11 @@ def find_all(project: Project, model: str, by_origin: bool = True) -> list[Findi
             findings += registry.check_stage(project, chain, stage, ledger_is_whole)
         findings += registry.check_tags(project, chain, ledger_is_whole)
         findings += registry.check_numbers(project, chain)
+        project.runs.bring(version.run_id for version in project.versions)
         for version in registry.versions_of(project, model):
             findings += check_version(project, chain, version)
         findings += registry.check_duplicates(project, model)
-        findings += check_runs(project)
-        findings += check_told(project, chain, ledger_is_whole)
+        findings += check_runs(project, chain, ledger_is_whole)
     findings += project.look(lambda: list(check_cache(project)), [])
     findings += [*_check_index(project), *_check_git(project)]
     order = list(FINDING_KINDS)

@@ -16,6 +16,7 @@ from predictflow.audit.fixes import Fix
 from predictflow.audit.registry import tag_fix
 from predictflow.errors import masked
 from predictflow.ledger.chain import Chain
+from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
 from predictflow.verification.content import ContentCheck, cache_mismatch, content_of, known_model
 from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, byte_code
@@ -58,7 +59,7 @@ def check_run(project: Project, chain: Chain, version: Version) -> Iterator[Find
     """That a version's run is in MLflow's trash, or not there."""
     if project.runs.with_id(version.run_id):
         return
-    in_trash = version.run_id in project.store.trash()
+    in_trash = bool(version.run_id and project.store.trash([version.run_id]))
     back: list[Fix] = [fixes.RestoreRun(version.run_id)] if version.run_id and in_trash else []
     where = "in MLflow's trash" if back else "not there"
     message = f"the run of {version.name}, {version.run_id or 'which it does not name'}, is {where}"
@@ -175,18 +176,21 @@ def check_cache(project: Project) -> Iterator[Finding]:
             yield new_finding("cache", path, mismatch.message, cure, mends)
 
 
-def check_runs(project: Project) -> Iterator[Finding]:
-    """Runs left RUNNING, with files at another's address, or without the model that they say they made."""
-    of_versions = {version.run_id for version in project.versions}
-    for run in project.all_runs:
-        artifacts = Artifacts.of_run(run)
-        if run.status == "RUNNING":
-            yield from _of_running(run)
-        elif run.content and artifacts.misplaced:
-            yield _of_address(run, artifacts)
-        elif run.content and run.status == "FINISHED" and run.id not in of_versions:
-            for mismatch in artifact_mismatches(project, artifacts, known_model(project, run.content)):
-                yield _of_run(project, run, mismatch)
+def check_run_files(project: Project, run: Run, model: Model | None) -> Iterator[Finding]:
+    """That a run was left RUNNING, has its files at another's address, or is without the model that it says
+    it made.
+
+    Args:
+        model: None where its files are not to be looked at.
+    """
+    artifacts = Artifacts.of_run(run)
+    if run.status == "RUNNING":
+        yield from _of_running(run)
+    elif run.content and artifacts.misplaced:
+        yield _of_address(run, artifacts)
+    elif model:
+        for mismatch in artifact_mismatches(project, artifacts, model):
+            yield _of_run(project, run, mismatch)
 
 
 def _of_address(run: Run, artifacts: Artifacts) -> Finding:

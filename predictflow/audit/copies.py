@@ -54,7 +54,8 @@ def _may_write(project: Project, artifacts: Artifacts, content: str | None, targ
     own = artifacts.own
     if own is None or not target.is_relative_to(own) or own.is_symlink():
         return False
-    said: list[tuple[str | None, str | None]] = [(run.id, run.content) for run in project.all_runs]
+    run = project.runs.with_id(artifacts.run_id)
+    said: list[tuple[str | None, str | None]] = [(run.id, run.content)] if run else []
     said += [(version.run_id, version.content) for version in project.versions]
     if project.model:
         receipts = project.chain(project.model).receipts

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Run, Version
+from predictflow.adapters.mlflow_entities import RECEIPT_TAG, VERSION_TAG, Version
 from predictflow.audit.finding import FIRST_RECEIPTS, FIX, RESTORE, Finding, new_finding
 from predictflow.audit.fixes import DropAlias, DropTag, Fix, Move, SetTag
 from predictflow.errors import masked
-from predictflow.formatting import some_of
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import Receipt, in_tag
 from predictflow.lineage.project import Project
@@ -137,7 +136,7 @@ def tag_fix(version: Version, tag: str, value: str | None) -> Fix:
 
 
 def check_duplicates(project: Project, model: str) -> Iterator[Finding]:
-    """Several versions of one content; several runs that made it are told, for training may be repeated."""
+    """Several versions of one content."""
     registered: dict[str, list[Version]] = {}
     for version in versions_of(project, model):
         registered.setdefault(version.content or version.name, []).append(version)
@@ -147,11 +146,3 @@ def check_duplicates(project: Project, model: str) -> Iterator[Finding]:
             where = masked(tracking_uri())
             cure = f"delete all but one in `mlflow ui --backend-store-uri {where}`, then {FIX}"
             yield new_finding("duplicate", names_of(versions), message, cure)
-    made: dict[tuple[str, str | None], list[Run]] = {}
-    for run in project.all_runs:
-        if run.content and run.status == "FINISHED":
-            made.setdefault((run.content, run.experiment), []).append(run)
-    for (content, _), runs in made.items():
-        if len(runs) > 1:
-            message = f"content {content} was made by {len(runs)} runs: {some_of([run.id for run in runs])}"
-            yield Finding("duplicate", runs[0].id, message, None, note=True)

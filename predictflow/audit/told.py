@@ -8,14 +8,17 @@ held against anything, and what a person has added stays.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from predictflow.adapters.mlflow_entities import EXPERIMENT_TAG, Run, md5s_of
 from predictflow.audit import fixes
 from predictflow.audit.finding import RESTORE, Finding, new_finding
 from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
+from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
-from predictflow.verification.content import content_of, recorded_model
+from predictflow.verification.content import recorded_model
 from predictflow.verification.mlflow_files import own_folder
 from stages.support.params import flat
 from stages.support.paths import PROVENANCE
@@ -27,26 +30,62 @@ KINDS: dict[str, type | tuple[type, ...]] = {"tags": str, "params": str, "metric
 WRITTEN = ("git.", "dvc.", "predictflow.", "mlflow.source.")
 
 
-def check_told(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterator[Finding]:
-    """What the store says of runs, and how it describes versions, where that is not what is recorded.
+@dataclass(frozen=True)
+class Recorded:
+    """What Git has recorded, found by what runs say."""
 
-    Args:
-        ledger_is_whole: whether the receipts are believed.
+    project: Project
+
+    @cached_property
+    def _contents(self) -> dict[frozenset[tuple[str, str]], str]:
+        contents: dict[frozenset[tuple[str, str]], str] = {}
+        for content in self.project.history.contents:
+            if model := recorded_model(self.project, content):
+                contents.setdefault(frozenset(model.md5s.items()), content)
+        return contents
+
+    def content_of(self, tags: Mapping[str, str]) -> str | None:
+        """The content with just the md5s that the tags of a run tell."""
+        return self._contents.get(frozenset(md5s_of(tags).items()))
+
+    @cached_property
+    def experiments(self) -> set[str]:
+        """The names of DVC's experiments that hold a model."""
+        refs_with = self.project.history.refs_with.values()
+        return {ref.name for refs in refs_with for ref in refs if ref.kind == "experiment"}
+
+
+@dataclass(frozen=True)
+class ToldOfRun:
+    """What the store tells of a run.
+
+    Attributes:
+        receipt: what a receipt tells of it: tags, params and metrics; empty where none does.
     """
-    store, runs = project.store, [run for run in project.all_runs if run.status != "RUNNING"]
-    tags, params, metrics = store.tags(runs), store.params(runs), store.metrics(runs)
-    believed = chain.believed() if ledger_is_whole else []
-    receipts = {(receipt.run or {}).get("id"): _read(receipt.run or {}) for receipt in believed}
-    for run in runs:
-        own, receipt = tags.get(run.id, {}), receipts.get(run.id, {})
-        yield from _of_content(project, run, own)
-        yield from _of_tags(project, run, own, receipt)
-        yield from _of_experiment(project, run)
-        yield from _of_params(project, run, params.get(run.id, {}), receipt)
-        yield from _of_metrics(project, run, metrics.get(run.id, {}), receipt)
-    made = {run.id: run.content for run in runs}
+
+    run: Run
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    receipt: Json
+
+
+def check_told_of_run(recorded: Recorded, told: ToldOfRun) -> Iterator[Finding]:
+    """What the store says of a run that has ended, where that is not what is recorded."""
+    run = told.run
+    yield from _of_content(recorded, run, told.tags)
+    yield from _of_tags(recorded.project, run, told.tags, told.receipt)
+    yield from _of_experiment(recorded.project, run)
+    yield from _of_params(recorded.project, run, told.params, told.receipt)
+    yield from _of_metrics(recorded, run, told.metrics, told.receipt)
+
+
+def check_descriptions(project: Project, chain: Chain, believed: list[Receipt]) -> Iterator[Finding]:
+    """Versions that are described otherwise than their receipts tell."""
     for version in project.versions:
-        agrees = version.model == chain.model and made.get(version.run_id or "") == version.content
+        run = project.runs.with_id(version.run_id)
+        made = run.content if run and run.status != "RUNNING" else None
+        agrees = version.model == chain.model and made == version.content
         told = [receipt for receipt in believed if agrees and receipt.content == version.content]
         text = told[-1].body["description"] if told else ""
         if text not in version.description:
@@ -54,7 +93,7 @@ def check_told(project: Project, chain: Chain, ledger_is_whole: bool) -> Iterato
             yield new_finding("told", version.name, message, "", [fixes.Describe(version.number, text)])
 
 
-def _read(run: Json) -> dict[str, Json]:
+def told_by_receipt(run: Json) -> dict[str, Json]:
     """What a receipt tells of a run, as far as it is what it should be: nobody else holds it to that."""
     parts = ((part, run.get(part)) for part in ("tags", "params", "metrics"))
     told = {part: values for part, values in parts if isinstance(values, dict)}
@@ -64,11 +103,11 @@ def _read(run: Json) -> dict[str, Json]:
     }
 
 
-def _of_content(project: Project, run: Run, tags: Mapping[str, str]) -> Iterator[Finding]:
+def _of_content(recorded: Recorded, run: Run, tags: Mapping[str, str]) -> Iterator[Finding]:
     """A run that names a content of which Git does not know, or none, where its md5s are those of another."""
-    if run.content and recorded_model(project, run.content):
+    if not md5s_of(tags) or (run.content and recorded_model(recorded.project, run.content)):
         return
-    content = content_of(project, tags) or _own_provenance(run, tags)
+    content = recorded.content_of(tags) or _own_provenance(run, tags)
     if content not in (None, run.content):
         message = f"run {run.id} made {run.content or 'no model'} by its tag, {content} by its md5s"
         yield new_finding("content", run.id, message, "", [fixes.SetRunTag(run.id, CONTENT_TAG, content)])
@@ -125,18 +164,20 @@ def _of_params(project: Project, run: Run, params: Mapping[str, str], receipt: J
             yield _differs(run, f"param {key}", params.get(key), value, mend)
 
 
-def _of_metrics(project: Project, run: Run, metrics: Mapping[str, float], receipt: Json) -> Iterator[Finding]:
+def _of_metrics(
+    recorded: Recorded, run: Run, metrics: Mapping[str, float], receipt: Json
+) -> Iterator[Finding]:
     """Numbers of the run that no evaluation of its model has come to."""
-    history = project.history
-    recorded: dict[str, list[float]] = {}
-    known = [ref.name for refs in history.refs_with.values() for ref in refs if ref.kind == "experiment"]
-    if run.experiment is None or run.experiment in known:  # else what was evaluated there is gone from Git
+    history = recorded.project.history
+    measured: dict[str, list[float]] = {}
+    # Of an experiment that Git does not hold any more, what was evaluated there is gone.
+    if run.experiment is None or run.experiment in recorded.experiments:
         for name in history.contents.get(run.content or "", []):
             for key, value in flat(history.model(run.content or "", name).metrics).items():
-                recorded.setdefault(key, []).append(value)
+                measured.setdefault(key, []).append(value)
     for key, value in receipt.get("metrics", {}).items():
-        recorded.setdefault(key, []).append(value)
-    for key, values in recorded.items():
+        measured.setdefault(key, []).append(value)
+    for key, values in measured.items():
         if key in metrics and metrics[key] not in values:
             mend = fixes.SetMetric(run.id, key, values[-1])
             yield _differs(run, f"metric {key}", metrics[key], values[-1], mend)

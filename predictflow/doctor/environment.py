@@ -120,8 +120,8 @@ def _newest(project: Project, asked: Asked) -> dict[str, float]:
         times[f"commit {commit[:SHORT]}"] = float(
             project.repository.read("show", "-s", "--format=%ct", commit)
         )
-    if (asked.remote or tracking_uri().startswith(SQLITE)) and project.all_runs:
-        times[f"run {project.all_runs[0].id}"] = project.all_runs[0].began / 1000
+    if (asked.remote or tracking_uri().startswith(SQLITE)) and (newest := project.store.newest()):
+        times[f"run {newest.id}"] = newest.began / 1000
     return times
 
 

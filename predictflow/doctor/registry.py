@@ -24,6 +24,7 @@ AUDIT = "`predictflow audit` tells each with its cure"
 def checks(project: Project, asked: Asked) -> Iterator[Check]:
     if asked.remote or tracking_uri().startswith(SQLITE):
         project = Project.enter(project.repository.folder)  # not by the index of Git's history: it decides
+        project.runs.tell = asked.tell
         by_origin = asked.remote or _is_near(project)
         yield GROUP.look("registry", lambda: _registry(project, by_origin))
 

@@ -150,7 +150,7 @@ def _users(path: Path) -> Check:
 
 
 def _open_runs(database: Database) -> Check:
-    running = [run for run in database.runs() if run.status == "RUNNING"]
+    running = [run for run in database.latest() if run.status == "RUNNING"]
     left = [run for run in running if is_gone(run.tags)]
     if left:
         message = f"RUNNING, though their processes are gone: {some_of([run.id for run in left], NAMED)}"

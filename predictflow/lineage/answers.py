@@ -35,7 +35,7 @@ def recorded(project: Project, content: str, lock: str | None = None) -> Model:
     runs = project.runs.get(content, [])[:1]
     (params,) = project.store.params(runs).values() or ({},)
     (metrics,) = project.store.metrics(runs).values() or ({},)
-    return Model(content, Lockfile({}, {}, []), None, project.md5s.get(content, {}), params, metrics, {})
+    return Model(content, Lockfile({}, {}, []), None, project.md5s_of(content), params, metrics, {})
 
 
 def sources(project: Project, content: str, lock: str | None, ask_remote: bool) -> Json:
@@ -85,7 +85,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
 def results(project: Project, md5: str, ask_remote: bool) -> Json:
     """A file and every model made from it, the newest first."""
     paths: dict[str, set[str]] = {}
-    for named_by in (project.history.named_by, project.in_store):
+    for named_by in (project.history.named_by, project.in_store(md5)):
         for path, contents in named_by.get(md5, {}).items():
             paths.setdefault(path, set()).update(contents)
     confirm_models(project, set().union(*paths.values()))

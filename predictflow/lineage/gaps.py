@@ -62,11 +62,24 @@ class ForgivingStore:
 
         return self._gaps.look(ask, empty)
 
-    def runs(self) -> list[Run]:
-        return self._ask(lambda reader: reader.runs(), [])
+    def pages(self) -> Iterator[list[Run]]:
+        none: Iterator[list[Run]] = iter(())
+        pages = self._ask(lambda reader: reader.pages(), none)
+        while (page := self._gaps.look(lambda: next(pages, None), None)) is not None:
+            yield page
 
-    def run(self, run_id: str) -> Run | None:
-        return self._ask(lambda reader: reader.run(run_id), None)
+    def few(self) -> list[Run] | None:
+        none: list[Run] | None = []
+        return self._ask(lambda reader: reader.few(), none)
+
+    def newest(self) -> Run | None:
+        return self._ask(lambda reader: reader.newest(), None)
+
+    def with_ids(self, ids: Iterable[str]) -> list[Run]:
+        return self._ask(lambda reader: reader.with_ids(ids), [])
+
+    def named(self, experiment: str, beginning: str | None) -> list[Run]:
+        return self._ask(lambda reader: reader.named(experiment, beginning), [])
 
     def runs_of(self, content: str) -> list[Run]:
         return self._ask(lambda reader: reader.runs_of(content), [])
@@ -77,8 +90,8 @@ class ForgivingStore:
     def studies(self) -> list[Study]:
         return self._ask(lambda reader: reader.studies(), [])
 
-    def trash(self) -> set[str]:
-        return self._ask(lambda reader: reader.trash(), set())
+    def trash(self, ids: Iterable[str]) -> set[str]:
+        return self._ask(lambda reader: reader.trash(ids), set())
 
     def tags(self, runs: Iterable[Run]) -> dict[str, dict[str, str]]:
         return self._ask(lambda reader: reader.tags(runs), {})
@@ -89,8 +102,8 @@ class ForgivingStore:
     def metrics(self, runs: Iterable[Run]) -> dict[str, dict[str, float]]:
         return self._ask(lambda reader: reader.metrics(runs), {})
 
-    def md5s(self) -> dict[str, dict[str, str]]:
-        return self._ask(lambda reader: reader.md5s(), {})
+    def md5s(self, beginning: str) -> dict[str, dict[str, str]]:
+        return self._ask(lambda reader: reader.md5s(beginning), {})
 
     def versions(self) -> list[Version]:
         return self._ask(lambda reader: reader.versions(), [])

@@ -151,7 +151,7 @@ def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Targe
 
 def _of_md5(project: Project, digest: str, inside: str | None = None) -> Iterator[Target]:
     """The models or the file that an md5 belongs to; `inside` tells two paths with the same bytes apart."""
-    named = project.history.named_by.get(digest) or project.in_store.get(digest, {})
+    named = project.history.named_by.get(digest) or project.in_store(digest).get(digest, {})
     for path in sorted(named.keys() & {inside} or named):
         if path.startswith(OF_A_MODEL):
             for content in sorted(named[path]):
@@ -173,7 +173,7 @@ def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     if not MD5_HANDLE.fullmatch(handle):
         return
     digests = [digest for digest in project.history.named_by if digest.startswith(handle)]
-    digests = digests or [digest for digest in project.in_store if digest.startswith(handle)]
+    digests = digests or list(project.in_store(handle))
     for digest in digests:
         yield from _of_md5(project, digest)
     for scored in [] if digests else find_named(project.start, handle):
@@ -262,8 +262,7 @@ def _experiments(project: Project, handle: str, looked: list[str]) -> Iterator[T
 
 def _runs(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     """A run by its id, or by the name of an experiment that DVC has forgotten."""
-    beginning = handle if RUN_HANDLE.fullmatch(handle) else "no id"
-    named = [run for run in project.all_runs if run.experiment == handle or run.id.startswith(beginning)]
+    named = project.store.named(handle, handle if RUN_HANDLE.fullmatch(handle) else None)
     for run in named:
         if run.content:
             yield Target(f"run {run.id}", model=run.content)

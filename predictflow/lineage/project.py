@@ -11,7 +11,7 @@ from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, parse_params
 from predictflow.adapters.dvc_storage import Storage
 from predictflow.adapters.git import Repository
 from predictflow.adapters.git_status import is_rebasing
-from predictflow.adapters.mlflow_entities import Run, Version
+from predictflow.adapters.mlflow_entities import Run, Version, md5s_by_content
 from predictflow.errors import CouldNotTell
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.proof import read_proven
@@ -22,7 +22,7 @@ from stages.support.errors import UserError
 from stages.support.paths import PARAMS, PROVENANCE
 
 REGISTERED = re.compile(r"(.+)@v\d+\.\d+\.\d+")  # a receipt that registers a version, as GTO names it
-OF_STORE = ("store", "runs", "_registry", "versions_with", "md5s", "in_store")
+OF_STORE = ("store", "runs", "_registry", "versions_with", "_in_store")
 
 
 def _holds(repository: Repository, path: Path | str) -> bool:
@@ -177,7 +177,7 @@ class Project:
     @property
     def all_runs(self) -> list[Run]:
         """Every run, the newest first: a server may have very many."""
-        return self.runs.all
+        return [run for page in self.runs.pages() for run in page]
 
     @cached_property
     def _registry(self) -> tuple[list[Version], list[str]]:
@@ -202,6 +202,10 @@ class Project:
         return versions
 
     @cached_property
+    def _in_store(self) -> dict[str, dict[str, dict[str, set[str]]]]:
+        return {}
+
+    @cached_property
     def versions_with(self) -> dict[str | None, list[Version]]:
         """{content: its versions, the newest first}; under None those that carry no content."""
         versions: dict[str | None, list[Version]] = {}
@@ -212,19 +216,23 @@ class Project:
             versions.setdefault(content, []).append(version)
         return versions
 
-    @cached_property
-    def md5s(self) -> dict[str, dict[str, str]]:
-        """{content: {path: md5}} as the runs and versions tell it."""
-        return self.store.md5s()
+    def md5s_of(self, content: str) -> dict[str, str]:
+        """{path: md5} of a content, as its runs and versions tell it."""
+        of_runs = self.store.tags(self.runs.get(content, [])).values()
+        tagged = [*of_runs, *(version.tags for version in self.versions)]
+        return md5s_by_content(tagged).get(content, {})
 
-    @cached_property
-    def in_store(self) -> dict[str, dict[str, set[str]]]:
-        """{md5: {path: contents}} as the runs and versions name them: also models that no commit holds."""
-        contents: dict[str, dict[str, set[str]]] = {}
-        for content, md5s in self.md5s.items():
-            for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
-                contents.setdefault(digest, {}).setdefault(path, set()).add(content)
-        return contents
+    def in_store(self, beginning: str) -> dict[str, dict[str, set[str]]]:
+        """{md5: {path: contents}}, of the md5s that begin so, as the runs and versions name them: also of
+        models that no commit holds."""
+        if beginning not in self._in_store:
+            contents: dict[str, dict[str, set[str]]] = {}
+            for content, md5s in self.store.md5s(beginning).items():
+                for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
+                    if digest.startswith(beginning):
+                        contents.setdefault(digest, {}).setdefault(path, set()).add(content)
+            self._in_store[beginning] = contents
+        return self._in_store[beginning]
 
     def keep_chain(self, chain: Chain) -> None:
         """Take over receipts that were read meanwhile: some were fetched or written."""

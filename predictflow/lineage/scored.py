@@ -66,7 +66,7 @@ def describe(project: Project, scored: ScoredFile) -> Json:
     claim, note = scored.claim, scored.note
     if not scored.is_here:
         project.gaps.note(f"the scores with the md5 {scored.md5}: only a JSON beside them speaks of them")
-    named_by = (project.history.named_by, project.in_store)
+    named_by = (project.history.named_by, project.in_store(claim.input))
     paths = {path for named in named_by for path in named.get(claim.input, {})}
     return {
         "name": scored.name,

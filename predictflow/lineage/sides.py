@@ -162,7 +162,7 @@ def _of_lock(project: Project, side: ComparedSide, model: Model) -> ComparedSide
 def _of_customers(project: Project, side: ComparedSide, md5: str) -> ComparedSide:
     """Customers, with the params of the first model that was made from them."""
     history = project.history
-    named = history.named_by.get(md5) or project.in_store.get(md5, {})
+    named = history.named_by.get(md5) or project.in_store(md5).get(md5, {})
     if CUSTOMERS not in named:
         raise UserError(
             f"{side.handle} ({side.named}) is neither a model nor a customers.csv.\n"

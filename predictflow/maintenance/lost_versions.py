@@ -35,8 +35,11 @@ def _lost(project: Project, model: str) -> list[Version]:
     Whatever cannot be looked at is no proof: such a version is left out, and `project.unseen` says why.
     """
     with project.gaps.collecting() as gaps:
-        known = {run.id for run in project.all_runs} | project.store.trash()
-        runless = [version for version in versions_of(project, model) if version.run_id not in known]
+        versions = versions_of(project, model)
+        project.runs.bring(version.run_id for version in versions)
+        gone = [version for version in versions if not project.runs.with_id(version.run_id)]
+        in_trash = project.store.trash(version.run_id for version in gone if version.run_id)
+        runless = [version for version in gone if version.run_id not in in_trash]
     return [] if gaps else [version for version in runless if _is_empty(project, version)]
 
 

@@ -161,8 +161,12 @@ def recorded_model(project: Project, content: str) -> Model | None:
 
 def known_model(project: Project, content: str) -> Model:
     """A model as Git has recorded it, or as the tags of its runs and versions tell it."""
-    told = project.md5s.get(content, {})
-    return recorded_model(project, content) or Model(content, Lockfile({}, {}, []), None, told, {}, {}, {})
+    return recorded_model(project, content) or told_model(content, project.md5s_of(content))
+
+
+def told_model(content: str, md5s: dict[str, str]) -> Model:
+    """A model of which nothing is known but these md5s."""
+    return Model(content, Lockfile({}, {}, []), None, md5s, {}, {}, {})
 
 
 def content_of(project: Project, tags: Mapping[str, str]) -> str | None:

@@ -10,10 +10,13 @@ from unittest import mock
 
 import pytest
 
+from predictflow.adapters import mlflow_client, mlflow_sqlite
 from predictflow.adapters.git import Repository
+from predictflow.adapters.mlflow_client import Client
 from predictflow.ledger.decisions import COMPARED
 from predictflow.ledger.ledger import Ledger
 from predictflow.ledger.receipts import PROMOTED, VERSION_KEYS, ReceiptDraft
+from predictflow.lineage import gaps
 from tests.commands.test_audit import GATE, MODEL, NEWEST, audit, copy, kinds
 from tests.commands.test_evidence import sql
 from tests.people.history import History
@@ -200,3 +203,29 @@ def test_a_receipt_whose_run_is_no_run_stops_nobody_and_is_followed_by_nothing(h
             ledger.append([draft])
     history.told("audit", "--fix")
     assert [row for row in said(history) if row not in before and "predictflow.receipt" not in row] == []
+
+
+@pytest.mark.parametrize("through_mlflow", [False, True])
+def test_what_stands_on_the_last_page_is_found(history: History, through_mlflow: bool, monkeypatch):
+    """A wrong param, a content that was made again, and a version whose run is in MLflow's trash."""
+    store = history.project.store
+    made = history.made["first"]
+    oldest = store.create_run(store.get_run(made.run).info.experiment_id, start_time=1, run_name="again")
+    again = oldest.info.run_id
+    for tag, value in store.get_run(made.run).data.tags.items():
+        store.set_tag(again, tag, value)
+    store.log_param(again, "train.model", "none")
+    store.set_terminated(again, "FINISHED", 2)
+    store.delete_run(history.made[NEWEST].run)
+    for module in (mlflow_client, mlflow_sqlite):
+        monkeypatch.setattr(module, "PAGE_SIZE", 2)
+    if through_mlflow:
+        uri = f"sqlite:///{history.project.folder}/mlflow_data/mlflow.db"
+        monkeypatch.setattr(gaps, "find_store", lambda: Client(uri))
+    found = audit(history, code=1)
+    assert f"the param train.model of run {again} is none" in " ".join(
+        one["told"] for one in found["findings"]
+    )
+    assert any(history.made[NEWEST].run in one["told"] for one in found["findings"] if one["kind"] == "run")
+    duplicates = [note["about"] for note in found["notes"] if note["kind"] == "duplicate"]
+    assert duplicates == [made.run]

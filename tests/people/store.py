@@ -89,11 +89,15 @@ class Told:
 
 
 def ask(asked: RunReader) -> Told:
-    runs = asked.runs()
+    runs = [run for page in asked.pages() for run in page]
     metrics = {
         run: dict(sorted(values.items())) for run, values in sorted(asked.metrics(runs).items()) if values
     }
     params = {run: values for run, values in asked.params(runs).items() if values}
     narrowly = [asked.runs_of(content) for content in (FIRST, SECOND, TRASH, "it's none")]
-    narrowly += [asked.run(run.id) for run in runs] + [asked.run(TRASH), asked.latest()]
-    return Told(runs, params, str(metrics), asked.md5s(), asked.versions(), narrowly)
+    narrowly += [asked.with_ids([run.id]) for run in runs] + [asked.with_ids([TRASH]), asked.latest()]
+    ids = [run.id for run in runs]
+    narrowly += [sorted(run.id for run in asked.with_ids(ids)), asked.newest(), asked.trash([*ids, TRASH])]
+    narrowly += [asked.named("shallow", None), asked.named("it's none", ids[0][:8] if ids else "abcdef")]
+    narrowly += [asked.md5s("1" * 5), asked.md5s(SECOND), asked.few()]
+    return Told(runs, params, str(metrics), asked.md5s(""), asked.versions(), narrowly)

@@ -8,12 +8,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from predictflow.adapters import mlflow_client, mlflow_database, mlflow_sqlite
 from predictflow.adapters.mlflow_client import Client
+from predictflow.adapters.mlflow_entities import Run, RunReader
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
@@ -24,6 +27,10 @@ MANY = 1200  # runs, more than MLflow hands out at once
 
 
 pytestmark = pytest.mark.usefixtures("own_environment")
+
+
+def all_of(store: RunReader) -> list[Run]:
+    return [run for page in store.pages() for run in page]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -61,6 +68,34 @@ def test_a_database_answers_every_question_as_mlflow_does(database: Path):
     assert stages == ["None", "Archived", "Staging", "Production", "Production"]
 
 
+def test_what_is_asked_for_in_small_pages_is_what_is_told_at_once(database: Path, monkeypatch):
+    """Runs, experiments, models and their versions, each on as many pages as there are."""
+    at_once = ask(Database(database))
+    for module in (mlflow_client, mlflow_sqlite):
+        monkeypatch.setattr(module, "PAGE_SIZE", 1)
+    monkeypatch.setattr(mlflow_client, "KEPT", 2)
+    client = Client(f"sqlite:///{database}")
+    in_pages = ask(client)
+    assert in_pages == ask(Database(database))
+    *narrowly, few = at_once.narrowly
+    assert in_pages == replace(at_once, narrowly=[*narrowly, None]) and few == at_once.runs
+    assert len(client._held) <= 2, "of a run that was gone through no more is kept"
+
+
+def test_a_run_that_is_begun_while_pages_are_read_moves_none_out_of_sight(database: Path, monkeypatch):
+    monkeypatch.setattr(mlflow_client, "PAGE_SIZE", 2)
+    client, expected = Client(f"sqlite:///{database}"), [run.id for run in all_of(Database(database))]
+    pages = client.pages()
+    told = [run.id for run in next(pages)]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+        made = connection.execute("SELECT * FROM runs WHERE run_uuid = ?", (expected[0],)).fetchone()
+        values = dict(zip(columns, made, strict=True)) | {"run_uuid": "f" * 32, "start_time": 2**42}
+        connection.execute(f"INSERT INTO runs VALUES ({', '.join('?' for _ in columns)})", [*values.values()])
+    told += [run.id for page in pages for run in page]
+    assert told == expected
+
+
 @pytest.mark.real
 def test_more_runs_than_mlflow_hands_out_at_once_are_all_told(database: Path):
     with closing(sqlite3.connect(database)) as connection:
@@ -81,7 +116,9 @@ def test_more_runs_than_mlflow_hands_out_at_once_are_all_told(database: Path):
 
 def test_an_empty_store_answers_with_nothing(empty_store_template, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_store_template}/mlflow.db")
-    assert ask(find_store()) == Told([], {}, "{}", {}, [], [[], [], [], [], None, []])
+    told = ask(find_store())
+    assert told == Told([], {}, "{}", {}, [], told.narrowly)
+    assert not any(told.narrowly), "whatever it is asked"
 
 
 @contextmanager
@@ -149,7 +186,7 @@ def test_a_database_in_a_folder_that_may_only_be_read_is_read(database: Path):
     database.parent.chmod(0o555)
     try:
         with unprivileged(database.parent):
-            assert len(Database(database).runs()) == 6
+            assert len(all_of(Database(database))) == 6
     finally:
         database.parent.chmod(0o755)
 
@@ -217,7 +254,7 @@ def a_dead_link(database: Path) -> None:
 def test_a_damaged_database_is_told_with_its_reason(database: Path, damage, reason):
     damage(database)
     found = find_store()
-    for question in (found.runs, found.versions, found.md5s):
+    for question in (lambda: all_of(found), found.versions, lambda: found.md5s("")):
         with pytest.raises(Unreachable) as told:
             question()
         assert not isinstance(told.value, Missing)
@@ -240,7 +277,7 @@ def test_a_text_where_a_number_belongs_is_told(database: Path, table, column):
         connection.execute(f"UPDATE {table} SET {column} = 'forged' WHERE rowid = 1")
     found = Database(database)
     with pytest.raises(Unreachable, match=r"cannot be read: .+ is 'forged', which is no number"):
-        found.metrics(found.runs())
+        found.metrics(all_of(found))
         found.versions()
 
 
@@ -250,7 +287,7 @@ def test_what_an_older_mlflow_did_not_keep_is_told_and_the_rest_is_read(database
         connection.execute(f"DROP TABLE {table}")
     with pytest.raises(Unreachable, match=f"no such table: {table}"):
         Database(database).versions()
-    assert len(Database(database).runs()) == 6
+    assert len(all_of(Database(database))) == 6
 
 
 def test_a_database_that_is_locked_is_told(database: Path, monkeypatch):
@@ -260,14 +297,14 @@ def test_a_database_that_is_locked_is_told(database: Path, monkeypatch):
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("UPDATE tags SET value = value || 'x'")
         with pytest.raises(Unreachable, match="database is locked"):
-            Database(database).runs()
+            all_of(Database(database))
 
 
 def test_a_store_that_may_not_be_seen_is_not_taken_for_none(database: Path):
     database.parent.chmod(0)
     try:
         with unprivileged(database.parent), pytest.raises(Unreachable, match="Permission denied") as told:
-            find_store().runs()
+            all_of(find_store())
         assert not isinstance(told.value, Missing)
     finally:
         database.parent.chmod(0o755)
@@ -285,7 +322,7 @@ def questions(uri: str, monkeypatch) -> set[str]:
     """Why a store does not answer, whatever it is asked."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     found, reasons = find_store(), set()
-    for question in (found.runs, found.versions, found.md5s):
+    for question in (lambda: all_of(found), found.versions, lambda: found.md5s("")):
         with pytest.raises(Unreachable) as told:
             question()
         reasons.add(str(told.value))
@@ -339,3 +376,17 @@ def test_a_server_that_fails_is_told_within_seconds(code, asked, monkeypatch):
 def test_a_database_server_without_its_driver_is_told_without_its_password(monkeypatch):
     (reason,) = questions("mysql+pymysql://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
     assert reason.startswith("mysql+pymysql://…@127.0.0.1:9/mlflow cannot be read: ")
+
+
+def test_a_database_without_a_server_is_told_at_once_and_without_its_password(monkeypatch):
+    (reason,) = questions("postgresql+psycopg://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
+    assert reason.startswith("postgresql+psycopg://…@127.0.0.1:9/mlflow cannot be read: ")
+    assert "Connection refused" in reason
+
+
+def test_a_database_that_never_answers_is_not_waited_for_longer_than_that(monkeypatch):
+    monkeypatch.setattr(mlflow_database, "ANSWER_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        uri = f"postgresql+psycopg://ada:secret@127.0.0.1:{listening.getsockname()[1]}/mlflow"
+        (reason,) = questions(uri, monkeypatch)
+    assert reason.endswith("cannot be read: no answer within 0.2 seconds")

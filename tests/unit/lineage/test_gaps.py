@@ -45,13 +45,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def test_a_silent_store_answers_nothing_and_says_so_once(project: Project):
     store = project.store
-    assert (store.runs(), store.versions(), store.tags([]), store.md5s(), store.trash()) == (
-        [],
-        [],
-        {},
-        {},
-        set(),
-    )
+    told = (list(store.pages()), store.versions(), store.tags([]), store.md5s(""), store.trash(["a"]))
+    assert told == ([], [], {}, {}, set())
+    assert (store.few(), store.newest(), store.with_ids(["a"]), store.named("a", None)) == ([], None, [], [])
     (reason,) = project.unseen
     assert reason.endswith("mlflow.db is not there")
 

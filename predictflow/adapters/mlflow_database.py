@@ -1,0 +1,38 @@
+"""A database in a network that is the tracking store itself, without MLflow's server before it."""
+
+from predictflow.adapters.deadline import in_time
+from predictflow.errors import masked
+from stages.tracking.store import SQLITE
+
+ANSWER_TIMEOUT = 10  # seconds
+
+
+def ensure_answers(uri: str) -> None:
+    """Ask such a database once: MLflow itself asks one that does not let it in fifteen times, for minutes.
+
+    Raises OSError with the reason, without a password, where it does not answer or let in.
+    """
+    if uri.startswith((SQLITE, "http://", "https://")) or "://" not in uri:
+        return
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    def ask() -> None:
+        create_engine(address, poolclass=NullPool).connect().close()
+
+    try:
+        address = make_url(uri)
+        address.get_dialect()
+    except (ArgumentError, SQLAlchemyError):
+        return  # it is no database: MLflow says what it takes
+    too_late = f"no answer within {ANSWER_TIMEOUT} seconds"
+    try:
+        in_time(ask, ANSWER_TIMEOUT, too_late)
+    except SQLAlchemyError as error:
+        said = masked(str(getattr(error, "orig", None) or error))
+        first = next(iter(said.splitlines()), type(error).__name__)
+        if isinstance(address.password, str) and address.password:
+            first = first.replace(address.password, "…")
+        raise ConnectionError(first) from None
