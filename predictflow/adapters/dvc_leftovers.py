@@ -123,6 +123,18 @@ def killed_experiments(root: Path) -> list[Path]:
     return [path for pattern in KILLED_EXPERIMENTS for path in (root / EXPERIMENTS_FOLDER).glob(pattern)]
 
 
+def unfinished_experiments(root: Path) -> list[Path]:
+    """The same without the notes that DVC keeps of those that have ended."""
+    return [path for path in killed_experiments(root) if not _has_ended(path)]
+
+
+def _has_ended(folder: Path) -> bool:
+    try:
+        return json.loads((folder / f"{folder.name}.run").read_bytes())["status"] not in UNFINISHED
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # it is the experiment's own folder, or half
+        return False
+
+
 def half_written(folder: Path) -> list[Path]:
     """What DVC has begun to write into a folder, and not finished."""
     return [

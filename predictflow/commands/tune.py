@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from predictflow.adapters.dvc_commands import run_experiment
+from predictflow.adapters.dvc_interrupted import ensure_ready
 from predictflow.console import draw_table, fact, open_console, print_json
 from predictflow.formatting import Json, some_of
 from predictflow.lineage.project import Project
@@ -81,6 +82,7 @@ def command(
     if apply or experiment:
         answer = study.choice(space, number)
         if experiment:
+            ensure_ready(project.repository, experiment)
             run_experiment(project.repository.root, experiment, winner.settings(answer["changed"]))
         else:
             winner.apply(answer["changed"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from predictflow.adapters import processes
 from predictflow.adapters.dvc_commands import hold_dvc_lock
+from predictflow.adapters.dvc_interrupted import interrupted_experiment
 from predictflow.adapters.dvc_leftovers import STASH, waiting_experiments
 from predictflow.adapters.git import Repository
 from predictflow.audit.fixes import Fix, FixContext
@@ -13,7 +14,10 @@ from predictflow.doctor.leftovers import DropLock, ensure_nobody_works
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
 
-GROUP = Group("experiments", {"waiting-experiments": None, "git-locks": None})
+GROUP = Group(
+    "experiments",
+    {"waiting-experiments": None, "interrupted-experiment": "an-experiment-was-killed", "git-locks": None},
+)
 NAMED = 3  # experiments and files that are told
 LOCKS = ("*.lock", "refs/**/*.lock")  # in Git's folder: of the index, of HEAD and of each ref
 
@@ -22,6 +26,7 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
     repository = project.repository
     repository.require_root()
     yield GROUP.look("waiting-experiments", lambda: _waiting(repository))
+    yield GROUP.look("interrupted-experiment", lambda: _interrupted(repository))
     yield GROUP.look("git-locks", lambda: _git_locks(repository))
 
 
@@ -52,6 +57,16 @@ def _waiting(repository: Repository) -> Check:
     told = some_of(waiting, NAMED)
     message = f"killed before they began: {told}; the next `dvc exp run` would run them too"
     return GROUP.warning("waiting-experiments", message, "", [DropWaiting(tuple(waiting))])
+
+
+def _interrupted(repository: Repository) -> Check:
+    found = interrupted_experiment(repository)
+    if found is None:
+        return GROUP.ok("interrupted-experiment", "none was killed while DVC noted it down")
+    if busy := processes.at_work(repository.require_root()):
+        return GROUP.ok("interrupted-experiment", f"put aside for a moment, by {some_of(busy, 1)}")
+    tell = GROUP.problem if found.certain else GROUP.warning
+    return tell("interrupted-experiment", str(found), found.cure)
 
 
 def _git_locks(repository: Repository) -> Check:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from predictflow.adapters import processes
 from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, POINTER
-from predictflow.adapters.dvc_leftovers import Held, Holder, dead_tasks, held_locks, killed_experiments
+from predictflow.adapters.dvc_leftovers import Held, Holder, dead_tasks, held_locks, unfinished_experiments
 from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import read_changes
 from predictflow.doctor.check import Asked, Check, Group
@@ -93,7 +93,7 @@ def _queue(root: Path) -> Check:
 def _leftovers(project: Project, root: Path) -> Check:
     cache = project.storage.cache
     found = sorted(set(leftovers(project.repository, cache)))
-    folders = killed_experiments(root)
+    folders = unfinished_experiments(root)
     if not found and not folders:
         return GROUP.ok("leftovers", "no killed command has left something half written")
     if busy := processes.at_work(root):

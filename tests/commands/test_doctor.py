@@ -389,6 +389,15 @@ def test_what_a_command_at_work_writes_and_holds_is_left_alone(history: History)
         reader.wait()
 
 
+@pytest.mark.parametrize(
+    ("note", "state"), [('{"status": 6}', "ok"), ('{"status": 2}', "warning"), ("half", "warning")]
+)
+def test_an_experiment_that_has_ended_was_not_killed(history: History, note: str, state: str):
+    """DVC keeps its note of each `dvc exp run --temp`, however it ended."""
+    write(history, ".dvc/tmp/exps/standalone/run/abc/abc.run", note)
+    assert look(history, "pipeline", "leftovers").state == state
+
+
 def test_of_temporary_files_only_those_of_killed_commands_go(history: History):
     """By the names that DVC and the stages give them, and never what Git knows."""
     theirs = [write(history, path, "mine") for path in (".notes.tmp", "data/.draft.tmp", f"notes{HALF}")]

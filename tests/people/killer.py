@@ -42,6 +42,30 @@ SCORING_POINTS = {
     "before the note": "claim.write_note = die",
 }
 
+# `dvc exp run --temp`, while it notes the experiment down.
+NOTING = """
+import os, signal, sys
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+def after(function):
+    def run(*words, **named):
+        function(*words, **named)
+        die()
+    return run
+from dvc.repo.experiments.queue.base import BaseStashQueue
+from scmrepo.git import Git
+from scmrepo.git.stash import Stash
+{point}
+from dvc.cli import main
+sys.exit(main(["exp", "run", "--temp", "--name", "killed", "-S", "seed=5"]))
+"""
+NOTING_POINTS = {
+    "what was not committed is put away": "Stash.push = after(Stash.push)",
+    "HEAD is on no branch": "BaseStashQueue._update_params = die",
+    "the params are written": "BaseStashQueue._stash_commit_deps = die",
+    "its own file is in the index": "BaseStashQueue._stash_msg = staticmethod(die)",
+    "it is noted down": "Git.reset = die",
+}
+
 # These are killed at a step whose number they are given.
 PRUNING = """
 import os, pathlib, shutil, signal, sys

@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from tests.people.killer import NOTING, NOTING_POINTS, kill
 from tests.people.project import Project
 from tests.people.runbook import play
 from tests.people.waiting import until
@@ -13,6 +14,15 @@ from tests.real.test_habits import ENDLESS, training
 def test_an_experiment_is_lost(standing: Project):
     standing.run("dvc", "exp", "remove", "--quiet", "apart")
     play(standing, "an-experiment-is-lost")
+
+
+def test_an_experiment_was_killed(standing: Project):
+    standing.edit("Makefile", "\n", "\n# nobody has committed this\n")
+    mine = standing.run("git", "diff", "HEAD").stdout
+    kill(standing, NOTING.format(point=NOTING_POINTS["the params are written"]))
+    play(standing, "an-experiment-was-killed")
+    assert standing.run("git", "diff", "HEAD").stdout == mine
+    assert standing.run("git", "stash", "list").stdout == ""
 
 
 def at_work(project: Project) -> list[psutil.Process]:
