@@ -1,7 +1,7 @@
 """What `predictflow` costs where MLflow holds very many runs: at a server on PostgreSQL, and in SQLite.
 
     python -m benchmarks.many_runs --runs 100000
-    python -m benchmarks.many_runs --at COMMIT     # the commands as they were at a commit
+    python -m benchmarks.many_runs --beside COMMIT     # and the commands as they were at a commit
 
 The pipeline runs once against each store, and its version is promoted; then the runs of others are put in by
 SQL. Each command is a process of its own, and its answer is held against what was made.
@@ -37,7 +37,6 @@ from tests.people.waiting import until
 
 MODEL = "churn-predictor"
 SHOWN = 20  # experiments that are asked for
-AT_MOST = 600  # seconds that a command may take
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Case:
     """A command, and what of its JSON is held against what was made.
 
     Attributes:
-        told: None for one that answers nothing.
+        told: None for a stage, which answers nothing.
         code: the exit code that it ends with.
         before: its words before there was a limit; None where they were the same.
     """
@@ -149,11 +148,12 @@ def make(store: Store, runs: int, tell: Callable[[str], None]) -> tuple[str, Cop
     )
     run = run_of(project).info.run_id
     tell(f"{runs:,} runs")
-    other = project.store.create_experiment("forecasts")
+    place = None if store.is_server else store.files.as_uri()
+    other = project.store.create_experiment("forecasts", place)
     return run, fill(store.database, Template(run, other, store.files), runs)
 
 
-def cases(store: Store, run: str, copied: Copied, limited: bool) -> list[Case]:
+def cases(store: Store, run: str, copied: Copied) -> list[Case]:
     project = store.project
     content = project.store.get_run(run).data.tags["predictflow.content"]
     both = sorted([run, copied.again])
@@ -183,15 +183,15 @@ def cases(store: Store, run: str, copied: Copied, limited: bool) -> list[Case]:
         Case(
             f"experiments, the newest {SHOWN}",
             newest,
-            lambda answer: (len(answer["experiments"]), answer["entries"]) if limited else None,
-            (SHOWN, entries) if limited else None,
+            lambda answer: (len(answer["experiments"]), answer.get("entries")),
+            (SHOWN, entries),
             before=["experiments"],
         ),
         Case(
             "promote --dry-run",
             ["promote", version, "--to", "staging", "--empty-production", "--dry-run"],
-            lambda answer: answer["content"],
-            content,
+            lambda answer: answer["decision"]["against"],
+            [],
         ),
         Case(
             "audit",
@@ -216,9 +216,10 @@ def cases(store: Store, run: str, copied: Copied, limited: bool) -> list[Case]:
         Case(
             "rebuild",
             ["rebuild", version],
-            lambda answer: [one["verdict"] for one in answer["models"]],
+            lambda answer: [one["verdict"] for one in answer["rebuilds"]],
             ["identical"],
         ),
+        Case("register, the stage", ["stages.register"], None),
     ]
 
 
@@ -229,13 +230,19 @@ def _states(answer: Any) -> dict[str, str]:
 
 
 class Asker:
-    """Calls the commands of a folder with code, in a project, as a person does."""
+    """Calls the commands of a folder with code, in a project, as a person does.
 
-    def __init__(self, store: Store, code: Path) -> None:
-        self._store, self._code = store, code
+    Attributes:
+        wrong: the answers that were not what was made, a sentence each.
+    """
+
+    def __init__(self, store: Store, code: Path, at_most: float) -> None:
+        self._store, self._code, self._at_most = store, code, at_most
+        self._limited = (code / "predictflow/audit/runs.py").exists()
+        self.wrong: list[str] = []
 
     def ask(self, words: list[str], code: int = 0) -> Cost | None:
-        """What a call costs; None for one that takes longer than AT_MOST.
+        """What a call costs; None for one that takes longer than it may.
 
         Raises RuntimeError for another exit code.
         """
@@ -250,7 +257,7 @@ class Asker:
             start_new_session=True,
         )
         try:
-            printed, errors = process.communicate(timeout=AT_MOST)
+            printed, errors = process.communicate(timeout=self._at_most)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
@@ -261,22 +268,26 @@ class Asker:
             raise RuntimeError(f"`{' '.join(words)}` ended with {ended}:\n{printed}{errors}")
         return Cost(seconds, cpu, peak * RSS, "\n".join(lines))
 
-    def case(self, case: Case, limited: bool) -> Cost | None:
-        """What a command costs. Raises RuntimeError for a wrong answer."""
-        words = case.words if limited or case.before is None else case.before
-        cost = self.ask(["predictflow.cli", *words, "--json"], case.code)
-        told = case.told(json.loads(cost.printed)) if cost and case.told else case.expected
-        if told != case.expected:
-            raise RuntimeError(f"`predictflow {' '.join(words)}` answers {told}, and not {case.expected}")
-        return cost
+    def case(self, case: Case) -> list[str]:
+        """What a command costs, as a row has it; a wrong answer is noted."""
+        words = case.words if self._limited or case.before is None else case.before
+        module = ["predictflow.cli", *words, "--json"] if case.told else words
+        try:
+            cost = self.ask(module, case.code)
+        except RuntimeError as error:
+            self.wrong.append(str(error))
+            return ["no answer", "", ""]
+        if cost is None:
+            return [f"over {self._at_most:.0f}", "", ""]
+        told = case.told(json.loads(cost.printed)) if case.told else case.expected
+        if told != case.expected and words is not case.before:
+            self.wrong.append(f"`predictflow {' '.join(words)}` answers {told}, and not {case.expected}")
+        return [f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak / 1e6:.0f}"]
 
 
 @contextmanager
-def code_of(commit: str | None) -> Iterator[Path]:
-    """The folder with the code of a commit; of this working tree by default."""
-    if commit is None:
-        yield REPOSITORY
-        return
+def code_of(commit: str) -> Iterator[Path]:
+    """The folder with the code of a commit."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["git", "archive", commit, "predictflow", "stages"]
         archive = subprocess.run(words, cwd=REPOSITORY, capture_output=True, check=True).stdout
@@ -285,48 +296,43 @@ def code_of(commit: str | None) -> Iterator[Path]:
 
 
 STORES = {"server": server, "sqlite": own_store}
+COSTS = ("seconds", "of the CPU", "MB at the peak")
 
 
-def measure(
-    top: Path, runs: int, stores: list[str], commit: str | None, only: list[str], markdown: bool
-) -> None:
+def measure(top: Path, asked: argparse.Namespace) -> list[str]:
+    """Print what the commands cost, a table a store; the answers that were wrong."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    load, tables = os.getloadavg()[0], []
-    with Progress(*columns, console=Console(stderr=True)) as progress, code_of(commit) as code:
+    load, tables, wrong = os.getloadavg()[0], [], []
+    before = code_of(asked.beside) if asked.beside else nullcontext()
+    with Progress(*columns, console=Console(stderr=True)) as progress, before as older:
         task = progress.add_task("", total=None)
 
         def tell(what: str) -> None:
             progress.update(task, description=what)
 
-        for name in stores:
+        for name in [asked.store] if asked.store else STORES:
             with STORES[name](top / name) as store:
-                run, copied = make(store, runs, tell)
-                asker, limited = Asker(store, code), (code / "predictflow/audit/runs.py").exists()
-                asked = [
+                run, copied = make(store, asked.runs, tell)
+                askers = [Asker(store, code, asked.at_most) for code in (REPOSITORY, older) if code]
+                chosen = [
                     case
-                    for case in cases(store, run, copied, limited)
-                    if any(word in case.name for word in only)
+                    for case in cases(store, run, copied)
+                    if any(word in case.name for word in asked.only)
                 ]
-                progress.update(task, total=len(asked), completed=0)
+                progress.update(task, total=len(chosen), completed=0)
                 rows = []
-                for case in asked:
+                for case in chosen:
                     tell(f"{case.name}, {store.name}")
-                    rows.append([case.name, *_row(asker.case(case, limited))])
+                    rows.append([case.name, *(cell for asker in askers for cell in asker.case(case))])
                     progress.advance(task)
-                tell(f"register, {store.name}")
-                if any(word in "register" for word in only):
-                    rows.append(["register, the stage", *_row(asker.ask(["stages.register"]))])
+                wrong += askers[0].wrong
                 held = f"{copied.runs:,} runs, {copied.deleted:,} more in the trash, {VERSIONS + 1} versions"
                 tables.append((f"{store.name}: {held}", rows))
     print(f"load of the machine before: {load:.1f}\n")
+    header = ("command", *COSTS, *([f"{cost}, at {asked.beside}" for cost in COSTS] if asked.beside else ()))
     for title, rows in tables:
-        show(title, ("command", "seconds", "of the CPU", "MB at the peak"), rows, markdown)
-
-
-def _row(cost: Cost | None) -> list[str]:
-    if cost is None:
-        return [f"over {AT_MOST}", "", ""]
-    return [f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak / 1e6:.0f}"]
+        show(title, header, rows, asked.markdown)
+    return wrong
 
 
 def main() -> None:
@@ -338,7 +344,10 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", default=[""], metavar="WORD", help="commands with such a word alone"
     )
-    parser.add_argument("--at", metavar="COMMIT", help="measure the commands as they were then")
+    parser.add_argument("--beside", metavar="COMMIT", help="and the commands as they were then")
+    parser.add_argument(
+        "--at-most", type=float, default=600, metavar="SECONDS", help="that a command may take (default: 600)"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the projects there, and leave them")
     parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
     options = parser.parse_args()
@@ -347,8 +356,8 @@ def main() -> None:
     if options.keep:
         options.keep.mkdir(parents=True)
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
-        stores = [options.store] if options.store else list(STORES)
-        measure(Path(folder).resolve(), options.runs, stores, options.at, options.only, options.markdown)
+        if wrong := measure(Path(folder).resolve(), options):
+            sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

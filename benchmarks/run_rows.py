@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, inspect, text
 
@@ -40,8 +41,8 @@ CREATE TEMPORARY TABLE made (
 FILL = """
 WITH RECURSIVE numbers(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < :runs)
 INSERT INTO made
-SELECT n, {kind}, md5('run ' || n), md5('content ' || n), md5('customers ' || (n % {states})),
-    :began + {apart} * n,
+SELECT n, {kind}, lpad(to_hex(n), 8, '0') || substr(md5('run ' || n), 1, 24), md5('content ' || n),
+    md5('customers ' || (n % {states})), :began + {apart} * n,
     CASE WHEN {kind} = 'model' AND {number} < :versions THEN 2 + {number} END
 FROM numbers
 """
@@ -104,11 +105,13 @@ def fill(uri: str, template: Template, runs: int) -> Copied:
     return copied
 
 
-def _make_ready(connection: object, _: object) -> None:
-    connection.create_function(
-        "md5", 1, lambda word: hashlib.md5(word.encode()).hexdigest(), deterministic=True
-    )
-    connection.execute("PRAGMA synchronous = OFF")
+def _make_ready(connection: Any, _: object) -> None:
+    """Let SQLite know PostgreSQL's functions, and write without waiting for the disk."""
+    connection.create_function("md5", 1, lambda word: hashlib.md5(word.encode()).hexdigest())
+    connection.create_function("to_hex", 1, "{:x}".format)
+    connection.create_function("lpad", 3, str.rjust)
+    for setting in ("synchronous = OFF", "cache_size = -500000"):
+        connection.execute(f"PRAGMA {setting}")
 
 
 def _link(source: Path, target: Path) -> None:
