@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.scenes import CACHED, OURS, World
 from benchmarks.victims import Victim
-from predictflow.adapters.processes import working_in
+from predictflow.adapters.processes import words_of, working_in
 from tests.people.project import Project
 from tests.people.waiting import until
 
@@ -141,7 +141,7 @@ def _processes(project: Project) -> Iterator[str]:
     try:
         until(lambda: not working_in(top), "the end of all processes", SECONDS_TO_END)
     except AssertionError:
-        yield f"processes go on: {[' '.join(process.cmdline()) for process in working_in(top)]}"
+        yield f"processes go on: {[' '.join(words_of(process)) for process in working_in(top)]}"
 
 
 def _lost(victim: Victim, before: State, after: State, meant: State) -> Iterator[str]:

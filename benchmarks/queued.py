@@ -11,6 +11,7 @@ import argparse
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -62,12 +63,14 @@ def _wait(here: Bench, project: Path, experiments: int) -> None:
 def start_workers(project: Path, env: dict[str, str], number: int) -> None:
     """They inherit where the command writes to, so nobody may read that to its end."""
     words, null = ["dvc", "queue", "start", "-j", str(number)], subprocess.DEVNULL
-    subprocess.run(words, cwd=project, env=env, timeout=60, check=True, stdout=null, stderr=null)
+    subprocess.run(words, cwd=project, env=env, timeout=MOST_SECONDS, check=True, stdout=null, stderr=null)
 
 
 def stop_workers(project: Path, env: dict[str, str]) -> None:
     """Stop the queue; what is left of its processes, by their folder or their words, is killed."""
-    subprocess.run(["dvc", "queue", "stop", "--kill"], cwd=project, env=env, timeout=60, check=False)
+    subprocess.run(
+        ["dvc", "queue", "stop", "--kill"], cwd=project, env=env, timeout=MOST_SECONDS, check=False
+    )
     left = []
     for process in psutil.process_iter():
         try:
@@ -77,7 +80,8 @@ def stop_workers(project: Path, env: dict[str, str]) -> None:
         except psutil.Error:
             continue
     for process in left:
-        process.kill()
+        with suppress(psutil.Error):  # it has just ended
+            process.kill()
     psutil.wait_procs(left, timeout=30)
 
 

@@ -21,6 +21,7 @@ from tests.people.history import History
 from tests.people.history import opened as history_in
 from tests.people.killer import POINTS, PROMOTING, kill
 from tests.people.ledger import REBUILD
+from tests.people.processes import at_the_same_moment
 from tests.people.releases import in_gto, stages, tags
 
 MODEL = "churn-predictor"
@@ -29,7 +30,7 @@ FIRST, SECOND, LAST = (f"{MODEL}#production#{number}" for number in (1, 2, 3))
 NEWEST = "all at once"  # version 6, in Production, and what the working tree holds
 FILE = "models/churn-predictor/model.ubj"
 PROVENANCE = "models/provenance.json"
-WAIT = 120  # seconds
+WAIT = 300  # seconds
 
 
 def number(history: History, name: str) -> str:
@@ -755,28 +756,22 @@ sys.exit(cli.run(sys.argv[1:]))
 """
 
 
-def at_once(*asked: tuple[History, str]) -> list[subprocess.Popen]:
-    """Promote versions to Production at the same moment, each in a process of its own; those have ended."""
-    started = [
-        subprocess.Popen(
+def at_once(*asked: tuple[History, str]) -> dict[str, tuple[int, str]]:
+    """Promote versions to Production at the same moment, each in a process of its own: by version its exit
+    code, and what it said."""
+    commands = [
+        (
             [history.project.python, "-c", RUNNER, "promote", version, "--to", "production"],
-            cwd=history.project.folder,
-            env=history.project.env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            history.project.folder,
+            history.project.env,
         )
         for history, version in asked
     ]
-    for process in started:
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in started:
-        process.said = " ".join("".join(process.communicate(timeout=WAIT)).split())
-    return started
+    ended = at_the_same_moment(commands)
+    return {
+        version: (code, " ".join(said.split()))
+        for (_, version), (code, said) in zip(asked, ended, strict=True)
+    }
 
 
 ROUNDS = [1, pytest.param(5, marks=pytest.mark.slow)]
@@ -798,8 +793,8 @@ def test_of_two_promotions_at_the_same_moment_one_wins_or_both_follow_each_other
         versions = [f"{MODEL}/{4 + turn % 2}", f"{MODEL}/{1 + turn % 2}"]
         before = tags(laptops[0])
         ended = at_once((laptops[0], versions[0]), (laptops[-1], versions[1]))
-        losers = [process for process in ended if process.returncode]
-        assert len(losers) < 2, [process.said for process in ended]
+        losers = {version: told for version, told in ended.items() if told[0]}
+        assert len(losers) < 2, ended
         for laptop in laptops:
             audit(laptop, "--fix")
             audit(laptop)
@@ -808,6 +803,6 @@ def test_of_two_promotions_at_the_same_moment_one_wins_or_both_follow_each_other
         assert tags(laptops[0]) == tags(laptops[-1])
         promoted = [name for name in tags(laptops[0]) if name not in before and "#production#" in name]
         assert len(promoted) == 2 - len(losers)
-        for process in losers:
-            assert process.returncode == 1 and "was quicker" in process.said
-            assert f"{MODEL}/{in_production(laptops[0])}" not in process.args
+        for version, (code, said) in losers.items():
+            assert code == 1 and "was quicker" in said
+            assert version != f"{MODEL}/{in_production(laptops[0])}"

@@ -16,7 +16,7 @@ import pytest
 from predictflow import cli
 from tests.people.history import History
 from tests.people.manual import json_keys_of, json_manual, keys
-from tests.people.project import BIN, REPOSITORY
+from tests.people.project import BIN, REPOSITORY, WAIT
 
 HEAVY = {"mlflow", "pandas", "numpy", "pyarrow", "sklearn", "xgboost", "dvc", "sqlalchemy", "rich"}
 
@@ -113,21 +113,18 @@ def test_an_answer_in_json_is_the_same_every_time(history: History):
 def in_a_terminal(history: History, *words: str, code: int = 0, **env: str) -> str:
     """What a person sees who types a command."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "predictflow.cli", *words],
-        cwd=history.project.folder,
-        env=history.project.env | {"TERM": "xterm-256color", "COLUMNS": "80"} | env,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    said = b""
-    with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
-        while part := os.read(ours, 65536):
-            said += part
-    os.close(ours)
-    assert process.wait(60) == code
+    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    env = {"TERM": "xterm-256color", "COLUMNS": "80"} | env
+    with history.project.begun(
+        sys.executable, "-m", "predictflow.cli", *words, env=env, **terminal
+    ) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes any more
+            while part := os.read(ours, 65536):
+                said += part
+        os.close(ours)
+        assert process.wait(WAIT) == code
     return said.decode()
 
 

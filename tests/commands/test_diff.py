@@ -12,7 +12,8 @@ import pytest
 
 from tests.people import customers
 from tests.people.history import FIRST, SECOND, THIRD, History
-from tests.people.project import REPOSITORY
+from tests.people.processes import begun
+from tests.people.project import REPOSITORY, WAIT
 
 SECTIONS = ["data", "columns", "params", "code", "environment", "metrics"]
 FRAMES = {"first": FIRST, "other data": SECOND, "all at once": THIRD}
@@ -381,12 +382,12 @@ def test_a_long_comparison_shows_on_a_terminal_how_far_it_is(tmp_path):
     ours, theirs = pty.openpty()
     words = [sys.executable, "-c", READ_SLOWLY, str(tmp_path / "half")]
     env = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
-    with subprocess.Popen(words, cwd=REPOSITORY, stdin=subprocess.PIPE, stderr=theirs, env=env) as process:
+    with begun(words, REPOSITORY, env, stdin=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         while b"50%" not in shown:
             shown += os.read(ours, 1000)
         assert b"comparing the customers" in shown
         process.stdin.close()
-        assert process.wait() == 0
+        assert process.wait(WAIT) == 0
     os.close(ours)

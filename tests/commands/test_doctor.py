@@ -27,6 +27,7 @@ from tests import templates
 from tests.commands.test_evidence import sql
 from tests.people.history import History, opened
 from tests.people.manual import json_keys_of, keys
+from tests.people.processes import begun
 from tests.people.waiting import until
 
 MODULES = {module.GROUP.name: module for module in (environment, git, pipeline, cache, registry)}
@@ -350,14 +351,9 @@ def test_before_any_fault_every_check_says_ok(history: History):
 def at_work(history: History, *words: str) -> Iterator[subprocess.Popen]:
     """A process that goes on, by the name of DVC's."""
     script = 'exec -a dvc "$0" "$@"'
-    process = subprocess.Popen(
-        ["bash", "-c", script, *words], cwd=history.project.folder, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    pipe = {"stdout": subprocess.PIPE, "text": True}
+    with begun(["bash", "-c", script, *words], history.project.folder, os.environ, **pipe) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_what_a_command_at_work_writes_and_holds_is_left_alone(history: History):
@@ -379,14 +375,13 @@ def test_what_a_command_at_work_writes_and_holds_is_left_alone(history: History)
     check = look(history, "pipeline", "leftovers")
     with at_work(history, "sleep", "600"), pytest.raises(Unreachable, match="at work"):
         mend(history, check)
-    with check.fixes[0].paths[0].open("rb") as file:
-        reader = subprocess.Popen(["sleep", "600"], stdin=file)
-    try:
+    with (
+        check.fixes[0].paths[0].open("rb") as file,
+        begun(["sleep", "600"], Path("/"), os.environ, stdin=file) as reader,
+    ):
+        file.close()
         with pytest.raises(Unreachable, match=f"at work: {reader.pid}: sleep"):
             mend(history, check)
-    finally:
-        reader.kill()
-        reader.wait()
 
 
 @pytest.mark.parametrize(

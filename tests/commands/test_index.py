@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,7 +13,7 @@ from predictflow.adapters.git import Repository
 from predictflow.lineage.history import History as Recorded
 from predictflow.lineage.index import Index, read_index
 from tests.people.history import History
-from tests.people.project import REPOSITORY
+from tests.people.project import REPOSITORY, WAIT
 
 WHERE = ".dvc/tmp/predictflow/history"
 
@@ -124,14 +125,12 @@ def test_where_it_cannot_be_written_the_answer_is_the_same(history: History):
 def test_many_at_once_all_answer(history: History):
     shutil.rmtree((history.project.folder / WHERE).parent, ignore_errors=True)
     command = [history.project.python, "-m", "predictflow.cli", "lineage", "v1", "--json"]
-    started = [
-        subprocess.Popen(command, cwd=history.project.folder, env=history.project.env, stdout=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for process in started:
-        said, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert json.loads(said)["model"]["content"] == history.made["first"].content
+    with ExitStack() as stack:
+        begun = [stack.enter_context(history.project.begun(*command, stdout=subprocess.PIPE)) for _ in "1234"]
+        for process in begun:
+            said, _ = process.communicate(timeout=WAIT)
+            assert process.returncode == 0
+            assert json.loads(said)["model"]["content"] == history.made["first"].content
 
 
 def test_a_dvc_lock_with_a_conflict_holds_no_model_and_harms_no_other(history: History):

@@ -385,17 +385,12 @@ def test_nothing_goes_while_somebody_is_at_work(promoted: History):
     waits = "import time; print('ready', flush=True); time.sleep(600)"
     program = project.folder.parent / "dvc"
     program.write_text(waits)
-    worker = subprocess.Popen(
-        [sys.executable, str(program), "repro"], cwd=project.folder, stdout=subprocess.PIPE, text=True
-    )
-    try:
+    pipe = {"stdout": subprocess.PIPE, "text": True}
+    with project.begun(sys.executable, str(program), "repro", **pipe) as worker:
         assert worker.stdout.readline() == "ready\n"
         said = " ".join(promoted.told("prune", "--yes", code=1).split())
         assert "commands are at work" in said and f"{worker.pid}: " in said
         assert files(promoted) == held
-    finally:
-        worker.kill()
-        worker.communicate()
     promoted.told("prune", "--yes")
 
 

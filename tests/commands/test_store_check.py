@@ -37,12 +37,9 @@ def wrong(answer: dict) -> list[tuple[str, str, str]]:
 def somebody(made: History, statement: str) -> Iterator[int]:
     """Another program that has the store open; its process id."""
     words = [sys.executable, "-c", HOLDING, str(made.project.folder / "mlflow_data/mlflow.db"), statement]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with made.project.begun(*words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"\n"
-        try:
-            yield process.pid
-        finally:
-            process.kill()
+        yield process.pid
 
 
 def test_another_program_that_locks_the_store_is_named_until_it_ends(promoted: History, monkeypatch):

@@ -1,13 +1,12 @@
 """A Dask cluster of processes of their own: a scheduler and workers, as somebody starts them by hand."""
 
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.people.processes import begun
 from tests.people.project import BIN, environment
 from tests.people.waiting import until
 
@@ -20,10 +19,11 @@ class Cluster:
         workers: their processes: each without a nanny that would start it again.
     """
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], stack: ExitStack) -> None:
         folder.mkdir()
         self._folder, self._env, told = folder, environment(folder), folder / "scheduler.json"
-        self._scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(told))
+        self._stack = stack
+        self._start("scheduler", "--port", "0", "--scheduler-file", str(told))
         until(lambda: told.exists() and told.read_text().endswith("}"), "the scheduler")
         self.address = json.loads(told.read_text())["address"]
         self.workers = [
@@ -34,28 +34,15 @@ class Cluster:
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                [str(BIN / "dask"), *words, "--host", "127.0.0.1", "--no-dashboard"],
-                cwd=self._folder,
-                env=self._env,
-                stdout=log,
-                stderr=log,
-            )
+            words = (str(BIN / "dask"), *words, "--host", "127.0.0.1", "--no-dashboard")
+            return self._stack.enter_context(begun(words, self._folder, self._env, stdout=log, stderr=log))
 
     def _log(self) -> str:
         return (self._folder / "log").read_text()
-
-    def stop(self) -> None:
-        for process in (*self.workers, self._scheduler):
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @contextmanager
 def running(folder: Path, *names: str) -> Iterator[Cluster]:
     """A cluster whose workers have these names."""
-    cluster = Cluster(folder, list(names))
-    try:
-        yield cluster
-    finally:
-        cluster.stop()
+    with ExitStack() as stack:
+        yield Cluster(folder, names, stack)

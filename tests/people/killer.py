@@ -3,7 +3,7 @@
 import signal
 import subprocess
 
-from tests.people.project import Project
+from tests.people.project import WAIT, Project
 
 PROMOTING = """
 import os, signal, sys
@@ -116,6 +116,6 @@ def kill(project: Project, program: str, *words: str) -> None:
         cwd=project.folder,
         env=project.env,
         capture_output=True,
-        timeout=120,
+        timeout=WAIT,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr

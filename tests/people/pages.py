@@ -10,18 +10,16 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import requests
 
+from tests.people.processes import answers, begun, free_port
 from tests.people.project import REPOSITORY, WAIT, Project
 from tests.people.waiting import until
 
@@ -111,7 +109,7 @@ class Player:
         self.project = project
         self.env = project.env | {"COLUMNS": "100", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         self._ports: dict[str, str] = {}
-        self._servers: list[subprocess.Popen[bytes]] = []
+        self._servers = ExitStack()
 
     def play(self, page: str, excused: dict[str, str]) -> None:
         """Play a page; `excused` names texts of blocks that nobody can play here."""
@@ -146,38 +144,22 @@ class Player:
 
     def port(self, name: str) -> str:
         if name not in self._ports:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                self._ports[name] = str(free.getsockname()[1])
+            self._ports[name] = str(free_port())
         return self._ports[name]
 
     def _serve(self, command: str) -> None:
-        log = self.project.folder.parent / f"server{len(self._servers)}.log"
-        with log.open("w") as said:
-            process = subprocess.Popen(
-                ["sh", "-c", command],
-                cwd=self.project.folder,
-                env=self.env,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._servers.append(process)
         (port,), (server, _) = PORT.findall(command), SERVER.findall(command)[0]
-
-        def up() -> bool:
-            assert process.poll() is None, log.read_text()
-            try:
-                return requests.get(f"http://127.0.0.1:{port}/{HEALTH.get(server, 'health')}", timeout=5).ok
-            except (requests.ConnectionError, requests.Timeout):  # it is not there yet, or still busy
-                return False
-
-        until(up, command)
+        log = self.project.folder.parent / f"server{port}.log"
+        with log.open("w") as said:
+            words = ("sh", "-c", command)
+            process = self._servers.enter_context(
+                begun(words, self.project.folder, self.env, stdout=said, stderr=said)
+            )
+        url = f"http://127.0.0.1:{port}/{HEALTH.get(server, 'health')}"
+        until(lambda: answers(url, process, log), command)
 
     def stop(self) -> None:
-        for process in self._servers:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+        self._servers.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.people.processes import begun, free_port
 from tests.people.waiting import until
 
 INSTALLED = "/usr/lib/postgresql"  # where Debian and Ubuntu have its programs, a folder a version
@@ -104,21 +105,19 @@ def running(found: Path) -> Iterator[Postgres]:
         initdb = [found / "initdb", "--pgdata", folder / "data", "--username", USER, "--pwfile", secret]
         options = ["--auth", "scram-sha-256", "--no-sync", "--encoding", "UTF8", "--locale", "C"]
         subprocess.run([*initdb, *options], user=user, cwd=folder, check=True, capture_output=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         words = [found / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-        with (folder / "log").open("w") as said:
-            process = subprocess.Popen(
-                [*words, "-F"], user=user, cwd=folder, stdout=said, stderr=said, start_new_session=True
-            )
-        try:
+        with (
+            (folder / "log").open("w") as said,
+            begun([*words, "-F"], folder, os.environ, user=user, stdout=said, stderr=said) as process,
+        ):
             postgres = Postgres(folder, port)
             until(lambda: _answers(port, process, postgres.log), "PostgreSQL")
-            yield postgres
-        finally:
-            process.send_signal(signal.SIGINT)  # with SIGTERM it would wait for who is still connected
-            process.wait(60)
+            try:
+                yield postgres
+            finally:
+                process.send_signal(signal.SIGINT)  # with SIGTERM it would wait for who is still connected
+                process.wait(60)
 
 
 def _answers(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:

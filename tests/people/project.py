@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from pandas import DataFrame
 
-from tests.people import customers, warm
+from tests.people import customers, processes, warm
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.prefix) / "bin"
@@ -71,6 +73,12 @@ class Project:
         return self
 
     @property
+    def unhurried(self) -> dict[str, str]:
+        """For the environment of a command that is to be a process of its own, in a group with its children,
+        though the project is in a hurry."""
+        return {"PATH": environment(Path(self.env["HOME"]))["PATH"]}
+
+    @property
     def python(self) -> str:
         """The Python that `python` is."""
         return str(shutil.which("python", path=self.env["PATH"]))
@@ -90,6 +98,12 @@ class Project:
         told = f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         assert done.returncode == code, told
         return done
+
+    def begun(
+        self, *words: str, env: Mapping[str, str] | None = None, **how: Any
+    ) -> AbstractContextManager[subprocess.Popen]:
+        """A command that goes on beside the test, and is ended with all that it has begun."""
+        return processes.begun(words, self.folder, self.env | dict(env or {}), **how)
 
     def repro(self, *words: str, env: Mapping[str, str] | None = None, code: int = 0) -> str:
         """`dvc repro`; what it printed."""

@@ -245,7 +245,7 @@ def no_bucket(scene: Scene, stack: ExitStack) -> None:
 
 
 def nobody_there(scene: Scene, stack: ExitStack) -> None:
-    scene.configure(s3.free_address())
+    scene.configure(stack.enter_context(s3.refusing_address()))
     scene.env["AWS_MAX_ATTEMPTS"] = "1"
 
 

@@ -1,22 +1,19 @@
 """A real MLflow server, a history that was made through it, and a proxy that asks for a password."""
 
-import contextlib
-import os
 import shutil
-import signal
 import socket
 import sqlite3
-import subprocess
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import requests
 
 from tests.people.history import SECOND, begin
+from tests.people.processes import answers, begun, free_port
 from tests.people.project import environment
 from tests.people.waiting import until
 
@@ -24,14 +21,18 @@ DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 EXPERIMENT = "1"  # the first one that is made, after MLflow's own
 
 
-def address(log: Path, process: subprocess.Popen) -> str:
-    """Where a server answers that writes to a log; empty while it does not yet."""
-    for word in log.read_text().split():
-        with contextlib.suppress(requests.Timeout):  # it is still busy
-            if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-                return word
-    assert process.poll() is None, log.read_text()
-    return ""
+@contextmanager
+def serving(words: Sequence[str], folder: Path, env: Mapping[str, str], port: str = "") -> Iterator[str]:
+    """The address of a server of MLflow's that works in a folder, and whose log lies there."""
+    log, port = folder / "log", port or str(free_port())
+    # Without its seven workers for jobs, which a registry has none of.
+    env = {**env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (
+        log.open("w") as said,
+        begun([*words, "--port", port], folder, env, stdout=said, stderr=said) as process,
+    ):
+        until(lambda: answers(f"http://127.0.0.1:{port}/health", process, log), "the server")
+        yield f"http://127.0.0.1:{port}"
 
 
 class Server:
@@ -39,49 +40,35 @@ class Server:
 
     Attributes:
         uri: its address; the same one after it was stopped and started again.
+        up: whether it runs.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.uri = folder, ""
-        self._process: subprocess.Popen | None = None
+        self.folder, self.uri, self.up = folder, "", False
+        self._running = ExitStack()
 
     @property
     def artifacts(self) -> Path:
         """The folder with the files of each run."""
         return self.folder / ARTIFACTS / EXPERIMENT
 
-    @property
-    def up(self) -> bool:
-        return self._process is not None
-
     def start(self) -> None:
         """Start it and wait until it answers."""
-        log, env = self.folder / "log", environment(self.folder)
-        with log.open("w") as said:
-            self._process = subprocess.Popen(
-                [
-                    *("mlflow", "server", "--host", "127.0.0.1", "--workers", "1"),
-                    *("--port", self.uri.rpartition(":")[2] or "0"),
-                    *("--backend-store-uri", f"sqlite:///{self.folder / DATABASE}"),
-                    *("--artifacts-destination", str(self.folder / ARTIFACTS)),
-                ],
-                # Without its seven workers for jobs, which a registry has none of.
-                env=env | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-                cwd=self.folder,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-        self.uri = until(lambda: address(log, self._process), "the server")
+        words = [
+            *("mlflow", "server", "--host", "127.0.0.1", "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{self.folder / DATABASE}"),
+            *("--artifacts-destination", str(self.folder / ARTIFACTS)),
+        ]
+        env, port = environment(self.folder), self.uri.rpartition(":")[2]
+        self.uri = self._running.enter_context(serving(words, self.folder, env, port))
+        self.up = True
 
     def kill(self) -> None:
         """Let it be gone at once, without a last word to anybody."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
-            self._process = None
-            until(self._refuses, "the end of the server's workers", 30)
+        if self.up:
+            self._running.close()
+            self.up = False
+            until(self._refuses, "the end of the server's workers")
 
     def _refuses(self) -> bool:
         with socket.socket() as asked:

@@ -4,18 +4,18 @@ Ada may do all with the project's models, Bo may log runs but not promote, and t
 """
 
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import requests
 
 from tests.people.postgres import PASSWORD, Postgres
+from tests.people.processes import begun, free_port
 from tests.people.project import environment
-from tests.people.server import address
+from tests.people.server import serving
 from tests.people.waiting import until
 
 BUCKET = "models"
@@ -43,12 +43,11 @@ class Team:
         names: of the models that were made at it.
     """
 
-    def __init__(self, folder: Path, postgres: Postgres, database: str) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, database: str, stack: ExitStack) -> None:
         self.folder, self.uri, self.postgres = folder, "", postgres
         self.database, self.names = database, []
         self.store = postgres.create(database)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._s3 = ""
+        self._stack, self._s3 = stack, ""
         self.users = postgres.create(f"{database}-users")
 
     @property
@@ -65,7 +64,6 @@ class Team:
             "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "auth.ini"),
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORDS["admin"],
             "MLFLOW_FLASK_SERVER_SECRET_KEY": COOKIES,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
 
     def person(self, name: str) -> dict[str, str]:
@@ -80,21 +78,18 @@ class Team:
         """Start it, with its bucket and its people, and wait until it answers."""
         (self.folder / "auth.ini").write_text(AUTH.format(uri=self.users))
         self._start_s3()
-        words = ["mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--port", "0"]
-        log = self.folder / "log"
-        process = self._popen([*words, "--workers", "1"], log)
-        self.uri = until(lambda: address(log, process), "the server", 300)
+        words = ["mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1", "--workers", "1"]
+        self.uri = self._stack.enter_context(serving(words, self.folder, self.env))
         for name in ("ada", "bo"):
             self.admin("users/create", username=name, password=PASSWORDS[name])
 
     def _start_s3(self) -> None:
         (self.folder / "s3" / BUCKET).mkdir(parents=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            at = f"127.0.0.1:{free.getsockname()[1]}"
+        at = f"127.0.0.1:{free_port()}"
         options = ["--config", os.devnull, "--addr", at, "--auth-key", f"{KEY},{S3_SECRET}"]
         words = ["rclone", "serve", "s3", *options, "--dir-cache-time", "1s", str(self.folder / "s3")]
-        process = self._popen(words, self.folder / "s3.log")
+        with (self.folder / "s3.log").open("w") as said:
+            process = self._stack.enter_context(begun(words, self.folder, self.env, stdout=said, stderr=said))
         self._s3 = f"http://{at}"
 
         def answers() -> bool:
@@ -103,14 +98,6 @@ class Team:
                 return asked.connect_ex(("127.0.0.1", int(at.rpartition(":")[2]))) == 0
 
         until(answers, "the bucket")
-
-    def _popen(self, words: list[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("w") as said:
-            process = subprocess.Popen(
-                words, env=self.env, cwd=self.folder, stdout=said, stderr=said, start_new_session=True
-            )
-        self._processes.append(process)
-        return process
 
     def admin(self, route: str, version: str = "2.0", **given: object) -> dict:
         """Ask what only the admin may."""
@@ -144,19 +131,11 @@ class Team:
             timeout=300,
         )
 
-    def stop(self) -> None:
-        for process in reversed(self._processes):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
-        self._processes.clear()
-
 
 @contextmanager
 def team(folder: Path, postgres: Postgres, database: str = "mlflow") -> Iterator[Team]:
     """A server that runs as long as the block lasts."""
-    one = Team(folder, postgres, database)
-    try:
+    with ExitStack() as stack:
+        one = Team(folder, postgres, database, stack)
         one.start()
         yield one
-    finally:
-        one.stop()

@@ -7,7 +7,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def until(found: Callable[[], Found], what: str, seconds: float = 120) -> Found:
+def until(found: Callable[[], Found], what: str, seconds: float = 240) -> Found:
     """Ask until the answer is true and give it; fail after `seconds`, naming what never came."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -65,20 +65,12 @@ def gate(place: Path) -> Iterator[None]:
 def at_once(project: Project, program: str) -> list:
     """What sixteen processes print, each of which must end well."""
     place = project.folder.parent / "gate"
+    words = (project.python, "-c", program, str(place))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with ExitStack() as ended:
         with gate(place):
             started = [
-                ended.enter_context(
-                    subprocess.Popen(
-                        [project.python, "-c", program, str(place), str(number)],
-                        cwd=project.folder,
-                        env=project.env,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE,
-                        text=True,
-                    )
-                )
-                for number in range(SIXTEEN)
+                ended.enter_context(project.begun(*words, str(number), **pipes)) for number in range(SIXTEEN)
             ]
             for process in started:
                 assert process.stdout and process.stdout.readline() == "ready\n", process.communicate()
@@ -143,20 +135,9 @@ def test_sixteen_trainings_of_sixteen_contents_are_sixteen_runs_and_versions(war
         subprocess.run(["cp", "-a", warm.folder, tmp_path / f"clone-{number}"], check=True)
         clones.append(Project(tmp_path / f"clone-{number}", tmp_path / "home").hurry())
         clones[-1].edit("params.yaml", "rounds: 30", f"rounds: {number + 5}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with ExitStack() as ended:
-        started = [
-            ended.enter_context(
-                subprocess.Popen(
-                    ["dvc", "repro"],
-                    cwd=clone.folder,
-                    env=clone.env | store,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-            for clone in clones
-        ]
+        started = [ended.enter_context(clone.begun("dvc", "repro", env=store, **pipes)) for clone in clones]
         told = [process.communicate(timeout=2 * WAIT)[0] for process in started]
     assert [process.returncode for process in started] == [0] * SIXTEEN, "\n".join(told)
     contents = {

@@ -4,17 +4,18 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from predictflow.adapters.processes import words_of
 from stages.model.dask_engine import ADDRESS
 from stages.support.hashes import md5
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from tests.people.cluster import running
-from tests.people.project import Project
+from tests.people.processes import gone
+from tests.people.project import WAIT, Project
 from tests.people.waiting import until
 
 LOCAL = "engine: local\n  workers: 1\n  partitions: 1"
@@ -88,13 +89,13 @@ def test_a_worker_that_is_killed_fails_the_stage_in_words_and_the_others_are_fre
     lines(prepared, LOCAL, declared(2, 2))
     prepared.edit("params.yaml", "rounds: 30", "rounds: 100000")
     with running(tmp_path / "cluster", "one", "two") as cluster:
-        env = prepared.env | {ADDRESS: cluster.address}
-        words = [prepared.python, "-m", "stages.train"]
-        stage = subprocess.Popen(words, cwd=prepared.folder, env=env, stderr=subprocess.PIPE, text=True)
-        log = tmp_path / "cluster/log"
-        until(lambda: log.read_text().count("got rank") == 2, "the workers learn")
-        os.kill(cluster.workers[0].pid, signal.SIGKILL)
-        told = stage.communicate(timeout=60)[1]
+        env = {ADDRESS: cluster.address}
+        words = (prepared.python, "-m", "stages.train")
+        with prepared.begun(*words, env=env, stderr=subprocess.PIPE, text=True) as stage:
+            log = tmp_path / "cluster/log"
+            until(lambda: log.read_text().count("got rank") == 2, "the workers learn")
+            os.kill(cluster.workers[0].pid, signal.SIGKILL)
+            told = stage.communicate(timeout=WAIT)[1]
         assert stage.returncode == 1
         assert "ERROR: 1 of the 2 workers of Dask's ended while the model was learned (tcp://" in told
         assert not (prepared.folder / PROVENANCE).exists()
@@ -104,27 +105,22 @@ def test_a_worker_that_is_killed_fails_the_stage_in_words_and_the_others_are_fre
         learned(prepared, **{ADDRESS: cluster.address})
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    ids=lambda how: how.name,
+)
 def test_a_stage_that_is_stopped_leaves_no_worker_behind(how, prepared: Project):
     lines(prepared, LOCAL, declared(2, 2))
     prepared.edit("params.yaml", "rounds: 30", "rounds: 100000")
-    words = [prepared.python, "-m", "stages.train"]
-    with (
-        subprocess.Popen(words, cwd=prepared.folder, env=prepared.env, stderr=subprocess.PIPE) as stage,
-        ExitStack() as stack,
-    ):
-        stack.callback(stage.kill)
-        begun = until(lambda: len(found := workers(stage.pid)) == 2 and found, "the workers")
+    with prepared.begun(prepared.python, "-m", "stages.train", stderr=subprocess.PIPE) as stage:
+        pids = until(lambda: len(found := workers(stage.pid)) == 2 and found, "the workers")
         stage.send_signal(how)
-        stage.communicate(timeout=60)
-        until(lambda: not any(process.is_running() for process in begun), "the end of the workers", 30)
+        stage.communicate(timeout=WAIT)
+        until(lambda: gone(*pids), "the end of the workers")
 
 
-def workers(pid: int) -> list[psutil.Process]:
+def workers(pid: int) -> list[int]:
     """The workers of a stage, which also begins processes that end at once."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # a zombie is one, too
-            if "spawn_main" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    of_stage = psutil.Process(pid).children(recursive=True)
+    return [process.pid for process in of_stage if "spawn_main" in " ".join(words_of(process))]

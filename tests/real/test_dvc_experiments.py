@@ -2,13 +2,13 @@
 
 import re
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from benchmarks import queued as queue_of_dvc
 from tests.people.project import WAIT, Project
+from tests.people.waiting import until
 
 MODEL = "churn-predictor"
 
@@ -21,7 +21,7 @@ def queue(members):
 
 
 def start_workers(project: Project) -> None:
-    queue_of_dvc.start_workers(project.folder, project.env, 2)
+    queue_of_dvc.start_workers(project.folder, project.env | project.unhurried, 2)
 
 
 def stop_queue(project: Project) -> None:
@@ -30,14 +30,13 @@ def stop_queue(project: Project) -> None:
 
 def wait_for_queue(project, seconds: float) -> None:
     """Return when no task of the queue waits or runs; the test fails at the deadline or with a task."""
-    deadline = time.monotonic() + seconds
-    while True:
+
+    def ended() -> bool:
         told = project.run("dvc", "queue", "status").stdout
         assert "Failed" not in told, told
-        if not re.search(r"\b(Queued|Running)\b", told):
-            return
-        assert time.monotonic() < deadline, f"the queue does not end:\n{told}"
-        time.sleep(2)
+        return not re.search(r"\b(Queued|Running)\b", told)
+
+    until(ended, "the end of the queue", seconds)
 
 
 def by_name(project) -> dict:

@@ -11,6 +11,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from predictflow.adapters.processes import words_of
+from tests.people.processes import gone
+from tests.people.project import WAIT
 from tests.people.waiting import until
 
 ENDLESS = ("rounds: 30", "rounds: 2000000")
@@ -21,41 +24,21 @@ def status(project) -> list[str]:
     return sorted(run.info.status for run in project.runs())
 
 
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @contextmanager
 def training(project, *edit: str):
     """`dvc repro` in the middle of a training, and the pid of the stage."""
     project.edit("params.yaml", *edit)
-    process = subprocess.Popen(
-        ["dvc", "repro"],
-        cwd=project.folder,
-        env=project.env,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    project.runs()  # MLflow is imported: it takes longer than a training of seconds
 
     def begun():
         """autolog notes the settings when the fit begins: the data has been read."""
         running = [run for run in project.runs() if run.info.status == "RUNNING"]
         return next((run for run in running if "num_boost_round" in run.data.params), None)
 
-    try:
+    with project.begun("dvc", "repro", env=project.unhurried, **how) as process:
         run = until(begun, "a run that is training")
         yield process, int(run.data.tags["predictflow.pid"])
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
 
 
 def test_an_unreachable_store_fails_train_before_it_trains(warm):
@@ -88,7 +71,7 @@ def test_params_that_change_during_training_fail_the_stage(warm):
     """Else DVC would record the changed ones as what the model was made with."""
     with training(warm, *SECONDS) as (process, _):
         warm.edit("params.yaml", "max_depth: 2", "max_depth: 3")
-        told, _ = process.communicate(timeout=240)
+        told, _ = process.communicate(timeout=WAIT)
     assert process.returncode != 0
     assert "models.xgboost in params.yaml changed while the stage was running" in told
     assert status(warm) == ["FAILED", "FINISHED"]
@@ -181,7 +164,8 @@ def test_a_run_left_open_by_a_kill_is_ended_by_the_next_stage(warm):
     with training(warm, *ENDLESS) as (process, pid):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        until(lambda: not alive(pid), "the end of the killed stage")
+        # Its run counts as going on until somebody has taken note of its end (stages.tracking.store.is_gone).
+        until(lambda: not psutil.pid_exists(pid), "the end of the killed stage")
     assert status(warm) == ["FINISHED", "RUNNING"]
     warm.edit("params.yaml", *reversed(ENDLESS))
     warm.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")
@@ -197,14 +181,14 @@ def test_a_run_of_a_living_process_is_left_alone(warm):
             " open_store(params.load())"
         )
         warm.run("python", "-c", opened)
-        assert alive(pid)
+        assert not gone(pid)
         assert status(warm) == ["FINISHED", "RUNNING"]
 
 
 def test_a_stage_that_is_told_to_stop_ends_its_run_as_failed(warm):
     with training(warm, *ENDLESS) as (process, pid):
         os.kill(pid, signal.SIGTERM)
-        assert process.wait(60) != 0
+        assert process.wait(WAIT) != 0
     assert status(warm) == ["FAILED", "FINISHED"]
 
 
@@ -215,7 +199,7 @@ def test_data_that_changes_during_training_fails_the_stage(warm):
         data = parquet.read_bytes()
         parquet.unlink()
         parquet.write_bytes(data + b"changed")
-        told, _ = process.communicate(timeout=240)
+        told, _ = process.communicate(timeout=WAIT)
     assert process.returncode != 0
     assert "data/prepared/train.parquet changed while the stage was running" in told
     assert status(warm) == ["FAILED", "FINISHED"]
@@ -223,12 +207,11 @@ def test_data_that_changes_during_training_fails_the_stage(warm):
 
 def test_a_stage_killed_alone_takes_its_worker_along(warm):
     with training(warm, *ENDLESS) as (process, pid):
-        (worker,) = psutil.Process(pid).children()
+        stage = psutil.Process(pid)  # which also begins Git
+        (worker,) = [child for child in stage.children() if words_of(child) == words_of(stage)]
         os.kill(pid, signal.SIGKILL)
-        assert process.wait(60) != 0
-        until(
-            lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "the worker's end", 20
-        )
+        assert process.wait(WAIT) != 0
+        until(lambda: gone(worker.pid), "the worker's end")
 
 
 @pytest.mark.parametrize(

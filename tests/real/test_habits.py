@@ -66,15 +66,10 @@ def kill_while_it_trains(project: Project, name: str, *words: str) -> None:
     """`dvc exp run`, killed with all that it has started."""
     command = ["dvc", "exp", "run", *words, "--name", name, "-S", ENDLESS, "evaluate"]
     null = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command, cwd=project.folder, env=project.env, start_new_session=True, stdout=null, stderr=null
-    )
-    try:
+    with project.begun(*command, env=project.unhurried, stdout=null, stderr=null):
         stage = training(project, name)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
-    until(lambda: not psutil.pid_exists(stage), "the end of the killed stage", 60)
+    # Its run counts as going on until somebody has taken note of its end (stages.tracking.store.is_gone).
+    until(lambda: not psutil.pid_exists(stage), "the end of the killed stage")
 
 
 def back(project: Project) -> None:
@@ -128,7 +123,7 @@ def test_a_sweep_in_the_queue_is_applied_registered_pushed_and_pulled(warm: Proj
     warm.run("dvc", "exp", "run", "--queue", "-n", "depth", "-S", "models.xgboost.max_depth=1,3", "evaluate")
     assert set(tasks(warm).values()) == {"Queued"}
     start_workers(warm)
-    until(lambda: set(tasks(warm).values()) == {"Success"}, "the end of the queue", 240)
+    until(lambda: set(tasks(warm).values()) == {"Success"}, "the end of the queue", 500)
     names = sorted(tasks(warm))
     told = experiments(warm)
     depths = {told[name]["changed"]["models.xgboost.max_depth"][1]: name for name in names}

@@ -102,13 +102,10 @@ def test_what_is_planted_is_named(campaign: Campaign, plant: Callable[[Project],
 def test_a_process_that_goes_on_is_named(campaign: Campaign, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(losses, "SECONDS_TO_END", 1)
     alone, project = campaign.unkilled(BACKUP), campaign.fresh(BACKUP)
-    left = subprocess.Popen([sys.executable, "-c", "input()"], cwd=project.folder, stdin=subprocess.PIPE)
-    try:
+    with project.begun(sys.executable, "-c", "input()", stdin=subprocess.PIPE):
         looked = alone.meant.looked
         found = list(losses.wrongs(project, BACKUP, campaign.world, alone.before, alone.meant, looked))
-        assert "processes go on" in found[0]
-    finally:
-        left.communicate()
+    assert "processes go on" in found[0]
 
 
 @pytest.mark.slow

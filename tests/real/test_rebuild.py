@@ -9,11 +9,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from predictflow.adapters import processes
 from predictflow.adapters.git import Repository
 from predictflow.adapters.git_worktree import WORKTREES
 from predictflow.adapters.mlflow_entities import REBUILT_TAG
@@ -23,7 +26,7 @@ from predictflow.ledger.rebuilds import read_rebuilds
 from stages.support.environment import pins
 from tests.people import customers
 from tests.people.manual import json_keys_of, keys
-from tests.people.project import BIN, Project
+from tests.people.project import WAIT, Project
 from tests.people.waiting import until
 
 MODEL = "churn-predictor"
@@ -79,16 +82,9 @@ def scratch(project: Project) -> list[str]:
     return left + [path.name for path in (project.folder / ".git/worktrees").glob("*")]
 
 
-def working_in(project: Project) -> list[int]:
+def working_in(project: Project) -> list[psutil.Process]:
     """The processes that work in the folder of a rebuild."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(project.folder / WORKTREES):
-                found.append(process.pid)
-        except (psutil.Error, OSError):
-            pass
-    return found
+    return processes.working_in(project.folder / WORKTREES)
 
 
 def test_a_version_is_the_same_to_the_byte_and_nothing_of_the_users_changes(warm: Project, tmp_path):
@@ -276,21 +272,21 @@ def test_a_mistake_is_told_with_its_cure(warm: Project, words, told):
     assert told in said and "Cure: " in said
 
 
-def begun(project: Project, *words: str) -> subprocess.Popen:
+@contextmanager
+def begun(project: Project) -> Iterator[subprocess.Popen]:
     """`predictflow rebuild`, as soon as one of its stages is at work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "predictflow.cli", "rebuild", *words, "--env", "current"],
-        cwd=project.folder,
-        env=project.env | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # who tests in the background has none
-    )
+    words = (sys.executable, "-m", "predictflow.cli", "rebuild", "--env", "current")
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     logs = (project.folder / WORKTREES).glob
-    until(lambda: any(b"Running stage 'prepare'" in log.read_bytes() for log in logs("*/log")), "a stage")
-    return process
+    try:
+        with project.begun(*words, **how) as process:
+            until(
+                lambda: any(b"Running stage 'prepare'" in log.read_bytes() for log in logs("*/log")),
+                "a stage",
+            )
+            yield process
+    finally:
+        processes.end_those_in(project.folder / WORKTREES)
 
 
 @pytest.mark.parametrize(
@@ -298,28 +294,31 @@ def begun(project: Project, *words: str) -> subprocess.Popen:
 )
 def test_whoever_ends_it_early_leaves_nothing_behind(warm: Project, how):
     before = of_the_user(warm)
-    process = begun(warm)
-    process.send_signal(how)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert (scratch(warm), working_in(warm)) == ([], [])
+    with begun(warm) as process:
+        process.send_signal(how)
+        process.communicate(timeout=WAIT)
+        assert process.returncode != 0
+        assert (scratch(warm), working_in(warm)) == ([], [])
     assert of_the_user(warm) == before
 
 
 def test_what_a_kill_leaves_behind_the_next_call_clears_up_and_not_what_is_at_work(warm: Project):
     before = of_the_user(warm)
-    killed = begun(warm)
-    killed.kill()
-    killed.communicate(timeout=60)
-    assert scratch(warm) and working_in(warm), "else there would be nothing to clear up"
-    ask(warm, "nowhere", code=1)
-    assert (scratch(warm), working_in(warm)) == ([], [])
-    assert of_the_user(warm) == before
+    with begun(warm) as killed:
+        killed.kill()
+        killed.communicate(timeout=WAIT)
+        assert scratch(warm) and working_in(warm), "else there would be nothing to clear up"
+        ask(warm, "nowhere", code=1)
+        assert (scratch(warm), working_in(warm)) == ([], [])
+        assert of_the_user(warm) == before
 
-    at_work = begun(warm)
-    left = scratch(warm)
-    ask(warm, "nowhere", code=1)
-    assert scratch(warm) == left and working_in(warm)
-    at_work.terminate()
-    at_work.communicate(timeout=60)
-    assert scratch(warm) == []
+    with begun(warm) as at_work:
+        (group,) = {os.getpgid(process.pid) for process in working_in(warm)}
+        os.killpg(group, signal.SIGSTOP)  # it is still at work then, however long the other call takes
+        left = scratch(warm)
+        ask(warm, "nowhere", code=1)
+        assert scratch(warm) == left and working_in(warm)
+        os.killpg(group, signal.SIGCONT)
+        at_work.terminate()
+        at_work.communicate(timeout=WAIT)
+        assert scratch(warm) == []

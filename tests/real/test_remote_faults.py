@@ -13,7 +13,7 @@ from predictflow.adapters.remote import Remote
 from predictflow.doctor import remote
 from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
-from tests.people.project import REPOSITORY
+from tests.people.project import REPOSITORY, WAIT
 from tests.people.remote_faults import CASES, Case, Scene, examined, said
 from tests.people.s3 import S3, Answer, Forward, Request, proxy
 
@@ -114,22 +114,16 @@ def test_what_was_killed_goes_on_with_the_same_command(
         if len(seen) < 3:
             return forward()
         reached.set()
-        ended.wait(60)
+        ended.wait(WAIT)
         return None
 
     seen: set[str] = set()
     with proxy(s3, stopping) as url:
         scene.configure(url)
-        command = subprocess.Popen(
-            [sys.executable, "-P", "-m", "predictflow.cli", word],
-            cwd=scene.project.folder,
-            env=scene.project.env | scene.env | {"PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        assert reached.wait(120)
-        command.kill()
-        command.wait()
+        env, null = scene.env | {"PYTHONPATH": str(REPOSITORY)}, subprocess.DEVNULL
+        words = (sys.executable, "-P", "-m", "predictflow.cli", word)
+        with scene.project.begun(*words, env=env, stdout=null, stderr=null):
+            assert reached.wait(WAIT)
         ended.set()
     assert not (scene.is_pushed if actor == "owner" else scene.is_pulled) and not scene.wrong
     scene.configure()

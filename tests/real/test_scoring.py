@@ -26,7 +26,7 @@ sys.exit(code)
 @pytest.mark.parametrize("point", SCORING_POINTS)
 def test_scores_of_a_killed_command_are_whole_or_not_there(history: History, point):
     folder = history.project.folder
-    kill(history.project, SCORING.format(point=SCORING_POINTS[point]), "predict", "v1", FILE)
+    kill(history.project.hurry(), SCORING.format(point=SCORING_POINTS[point]), "predict", "v1", FILE)
     if point == "before the note":
         assert history.answer("lineage", SCORES)["scored"]["rows"] == len(pd.read_parquet(folder / SCORES))
     else:

@@ -1,16 +1,12 @@
 """The registered model behind MLflow's own server: the folder's numbers, or a clear refusal."""
 
-import os
-import signal
-import socket
-import subprocess
-
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import requests
 
+from tests.people.processes import answers, begun, free_port
 from tests.people.waiting import until
 
 CONTENT = "d41d8cd98f00b204e9800998ecf8427e"  # what a deployment has pinned, as docs/serving.md does
@@ -21,38 +17,19 @@ def served(warm_template, tmp_path_factory):
     """`mlflow models serve` of the version in Staging; gives its address."""
     from tests.people.project import environment
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = environment(tmp_path_factory.mktemp("home"))
     env["MLFLOW_TRACKING_URI"] = f"sqlite:///{warm_template}/mlflow_data/mlflow.db"
     env["UVICORN_HEADERS"] = f"model-content:{CONTENT}"
     words = "mlflow models serve --env-manager local -m models:/churn-predictor@staging --port"
     log = tmp_path_factory.mktemp("log") / "log"
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            [*words.split(), str(port)],
-            env=env,
-            cwd=log.parent,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
     address = f"http://127.0.0.1:{port}"
-
-    def up() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            return requests.get(f"{address}/ping", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    try:
-        until(up, "the model server")
+    with (
+        log.open("w") as said,
+        begun([*words.split(), str(port)], log.parent, env, stdout=said, stderr=said) as process,
+    ):
+        until(lambda: answers(f"{address}/ping", process, log), "the model server")
         yield f"{address}/invocations"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ The environments are made by the page's own commands, once, and kept in the user
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,8 @@ import requests
 from predictflow.scoring.model import scorer
 from tests.people.environments import kept_environment
 from tests.people.pages import EXCUSED, Player, blocks, player, text_of
-from tests.people.project import Project
+from tests.people.processes import answers, begun
+from tests.people.project import WAIT, Project
 from tests.people.readme import copy
 from tests.people.waiting import until
 
@@ -154,26 +155,13 @@ def test_what_the_image_runs_answers_with_the_folder_s_number_and_its_content(
     here = f"C.MODEL_PATH = {str(image / 'model_dir')!r}; C.DEFAULT_INFERENCE_SERVER_PORT = {port}; "
     env |= {"DISABLE_NGINX": "true", "MLFLOW_MODELS_WORKERS": "1"}
     log = tmp_path / "log"
-    with log.open("w") as said:
-        words = [python, "-c", entrypoint.replace("C._serve", f"{here}C._serve")]
-        process = subprocess.Popen(words, env=env, stdout=said, stderr=said, start_new_session=True)
-    try:
+    words = [python, "-c", entrypoint.replace("C._serve", f"{here}C._serve")]
+    with log.open("w") as said, begun(words, tmp_path, env, stdout=said, stderr=said) as process:
         address = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{address}/ping", process, log), "the image's server")
         scored = requests.post(f"{address}/invocations", json={"dataframe_records": [customer]}, timeout=60)
         assert scored.json() == ask(page, "mlflow", customer).json()
         assert scored.headers["model-content"] == content
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(address: str, process: subprocess.Popen, log: Path) -> bool:
-    assert process.poll() is None, log.read_text()
-    try:
-        return requests.get(address, timeout=5).ok
-    except (requests.ConnectionError, requests.Timeout):
-        return False
 
 
 # --- BentoML's store ------------------------------------------------------------------------------------
@@ -200,11 +188,8 @@ def test_what_stands_in_bentoml_s_store_is_the_model_in_production(page: Player,
 
 def test_an_import_that_was_killed_leaves_nothing_under_the_tag(page: Player, store: Path):
     """The next one imports it, by the `bentoml` on the PATH."""
-    words = ["predictflow", *EXPORT]
-    killed = subprocess.Popen(words, cwd=page.project.folder, env=page.project.env, start_new_session=True)
-    until(lambda: list(store.glob(".predictflow/log")), "the import")
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    with page.project.begun("predictflow", *EXPORT):
+        until(lambda: list(store.glob(".predictflow/log")), "the import")
     assert not list(store.glob("models/*/*"))
     path = f"{page.project.folder.parent / 'bentoml/bin'}{os.pathsep}{page.project.env['PATH']}"
     again = page.project.run("predictflow", "export", "bentoml", HANDLE, env={"PATH": path})
@@ -212,13 +197,9 @@ def test_an_import_that_was_killed_leaves_nothing_under_the_tag(page: Player, st
 
 
 def test_of_two_exports_at_once_one_imports_and_both_stand(page: Player, store: Path):
-    words = ["predictflow", *EXPORT]
-    both = [
-        subprocess.Popen(
-            words, cwd=page.project.folder, env=page.project.env, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    told = sorted(process.communicate(timeout=300)[0].partition(":")[0] for process in both)
+    with ExitStack() as stack:
+        how = {"stdout": subprocess.PIPE, "text": True}
+        both = [stack.enter_context(page.project.begun("predictflow", *EXPORT, **how)) for _ in range(2)]
+        told = sorted(process.communicate(timeout=WAIT)[0].partition(":")[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert told == ["imported", "stands there already"]

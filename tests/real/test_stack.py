@@ -32,7 +32,7 @@ OWN = "# mine\n[core]\nremote = own\n['remote \"own\"']\nurl = ../../own\n"
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """The code with a file in DVC, whose runs go to a server elsewhere: MLflow's own takes long to start."""
-    project = Project(tmp_path / "project", tmp_path / "home")
+    project = Project(tmp_path / "project", tmp_path / "home").hurry()
     for folder in (project.folder, tmp_path / "home"):
         folder.mkdir()
     copy_repository(project.folder, ("tests/", "docs/", "benchmarks/", "dvc.lock", "dvc.yaml"))

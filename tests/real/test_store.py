@@ -75,15 +75,13 @@ def test_an_upgrade_that_is_killed_at_any_moment_loses_nothing_and_is_ended_by_t
     for _ in range(12):
         without_a_store(history)
         shutil.copyfile(older, database(history))
-        process = subprocess.Popen(
-            words, cwd=history.project.folder, env=history.project.env, start_new_session=True
-        )
-        try:
-            process.wait(chance.uniform(0, 8))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)  # what it has started goes on
-            killed += 1
-        process.wait()
+        with history.project.begun(*words) as process:
+            try:
+                process.wait(chance.uniform(0, 8))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+            process.wait()
         with closing(sqlite3.connect(database(history))) as store:
             assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert store.execute("SELECT count(*) FROM runs").fetchone() == (1,)

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from predictflow.ledger.rebuilds import read_rebuilds
 from predictflow.reproduction import environments
 from stages.support.environment import pins
 from tests.people import customers
+from tests.people.processes import answers, begun, free_port
 from tests.people.project import BIN, Project
 from tests.people.waiting import until
 
@@ -46,27 +46,15 @@ def project(members: Project) -> Project:
 @pytest.fixture
 def s3(tmp_path: Path) -> str:
     """The address of an S3 server on this machine, with an empty bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = tmp_path / "moto"
     uv("venv", "--quiet", str(server))
     uv("pip", "install", "--quiet", "--python", str(server / "bin/python"), *MOTO)
-    with (tmp_path / "moto.log").open("w") as log:
-        process = subprocess.Popen(
-            [server / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log
-        )
-
-    def answers() -> bool:
-        with socket.socket() as asked:
-            return asked.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        until(answers, "the S3 server")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+    url, told = f"http://127.0.0.1:{port}", tmp_path / "moto.log"
+    words = (server / "bin/moto_server", "-H", "127.0.0.1", "-p", str(port))
+    with told.open("w") as log, begun(words, tmp_path, os.environ, stdout=log, stderr=log) as process:
+        until(lambda: answers(f"{url}/moto-api/", process, told), "the S3 server")
+        yield url
 
 
 def relocked(lock: str) -> str:

@@ -1,14 +1,12 @@
 """What a run and a version hold, and that nothing is logged or registered twice."""
 
 import sqlite3
-import subprocess
 from contextlib import closing
 
 import pytest
-import requests
 
 from tests.people import customers
-from tests.people.waiting import until
+from tests.people.server import serving
 
 NOTE = "mlflow.note.content"
 
@@ -165,28 +163,10 @@ def server(tmp_path):
 
     folder = tmp_path / "server"
     folder.mkdir()
-    words = f"mlflow server --port 0 --workers 1 --backend-store-uri sqlite:///{folder}/server.db"
-    with (folder / "log").open("w") as said:
-        process = subprocess.Popen(
-            [*words.split(), "--artifacts-destination", str(folder / "artifacts")],
-            env=environment(tmp_path),
-            cwd=folder,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield until(lambda: listening(folder / "log"), "the server")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def listening(log) -> str:
-    for word in log.read_text().split():
-        if word.startswith("http://127.0.0.1:") and requests.get(f"{word}/health", timeout=5).ok:
-            return word
-    return ""
+    words = f"mlflow server --workers 1 --backend-store-uri sqlite:///{folder}/server.db"
+    files = ("--artifacts-destination", str(folder / "artifacts"))
+    with serving([*words.split(), *files], folder, environment(tmp_path)) as address:
+        yield address
 
 
 def test_a_teams_server_takes_the_run_and_one_version_from_two_clones(warm, server, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from predictflow.tuning.journal import Journal
-from tests.people.project import Project
+from tests.people.project import WAIT, Project
 from tests.people.waiting import until
 
 FEW = 14
@@ -37,24 +37,17 @@ def told(project: Project, number: int = 1) -> list[tuple]:
 
 def stop(project: Project, how: signal.Signals, trials: int, *words: str) -> tuple[int, str]:
     """Send a signal to a study that holds so many trials and goes on; its exit code, and what it said."""
-    process = subprocess.Popen(
-        ["predictflow", "tune", *words],
-        cwd=project.folder,
-        env=project.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
 
     def so_far() -> bool:
         assert process.poll() is None, process.communicate()
         path = journal(project)
         return path.exists() and path.read_bytes().count(b'"state":') >= trials
 
-    until(so_far, f"{trials} trials")
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    with project.begun("predictflow", "tune", *words, **pipes) as process:
+        until(so_far, f"{trials} trials")
+        process.send_signal(how)
+        _, said = process.communicate(timeout=WAIT)
     return process.returncode, said
 
 

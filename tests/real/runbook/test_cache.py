@@ -54,7 +54,7 @@ def test_the_disk_is_full(standing: Project):
     done = subprocess.run(
         [*words, sys.executable, "-m", on_a_full_disk.__name__, "the-disk-is-full"],
         cwd=standing.folder,
-        env=standing.env | {"PYTHONPATH": str(REPOSITORY), "PATH": standing.env["PATH"].partition(":")[2]},
+        env=standing.env | {"PYTHONPATH": str(REPOSITORY), **standing.unhurried},
         capture_output=True,
         text=True,
         timeout=WAIT,

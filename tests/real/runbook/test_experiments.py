@@ -1,8 +1,8 @@
 """Accidents of experiments, from the symptom to health as docs/runbook.md has them."""
 
-import psutil
 import pytest
 
+from predictflow.adapters.processes import end_those_in, working_in
 from tests.people.killer import NOTING, NOTING_POINTS, kill
 from tests.people.project import Project
 from tests.people.runbook import play
@@ -25,29 +25,16 @@ def test_an_experiment_was_killed(standing: Project):
     assert standing.run("git", "stash", "list").stdout == ""
 
 
-def at_work(project: Project) -> list[psutil.Process]:
-    """The processes in a project's folder, or beneath it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd().startswith(str(project.folder)):
-                found.append(process)
-        except psutil.Error:  # it is gone, or another's
-            continue
-    return found
-
-
 @pytest.mark.slow
 def test_the_queue_is_stuck(standing: Project):
     """The machine goes down while a worker trains."""
-    standing.env["PATH"] = standing.env["PATH"].partition(":")[2]  # workers outlive their command
+    standing.env |= standing.unhurried  # workers outlive their command
     standing.run("dvc", "exp", "run", "--queue", "--name", "stuck", "-S", ENDLESS, "evaluate")
     try:
         start_workers(standing)
         training(standing, "stuck")
-        for process in at_work(standing):
-            process.kill()
-        until(lambda: not at_work(standing), "the end of all that was killed")
+        end_those_in(standing.folder)
+        until(lambda: not working_in(standing.folder), "the end of all that was killed")
         play(standing, "the-queue-is-stuck")
     finally:
         stop_queue(standing)

@@ -30,7 +30,7 @@ def test_a_stage_was_killed(standing: Project, stage: str):
     killed = subprocess.run(
         [BIN / "dvc", "repro", "--quiet"],
         cwd=standing.folder,
-        env=standing.env | {"PATH": standing.env["PATH"].partition(":")[2]},  # in no hurry: all in one group
+        env=standing.env | standing.unhurried,
         capture_output=True,
         start_new_session=True,
         timeout=300,
@@ -52,12 +52,7 @@ def test_a_promotion_was_killed(standing: Project):
 
 def test_a_lock_that_nobody_lets_go(standing: Project):
     person = Person(standing, "a-lock-that-nobody-lets-go")
-    holder = subprocess.Popen([sys.executable, "-c", HOLDING], cwd=standing.folder, stdout=subprocess.PIPE)
-    try:
+    with standing.begun(sys.executable, "-c", HOLDING, stdout=subprocess.PIPE) as holder:
         assert holder.stdout and holder.stdout.read(1)
         person.sees()
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
     person.is_cured()

@@ -1,8 +1,8 @@
 """Servers in the background: found again, healed, ended, and never taken for another's."""
 
+import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ from predictflow.adapters import servers
 from predictflow.adapters.processes import working_in
 from predictflow.adapters.servers import Launch, Server, servers_in
 from stages.support.errors import UserError
+from tests.people.processes import begun
 
 pytestmark = pytest.mark.real
 WEB = Launch([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"], "/")
@@ -142,7 +143,6 @@ def test_what_a_power_cut_left_of_the_record_is_no_record(server):
 
 def test_a_process_elsewhere_is_nobody_s(server, tmp_path):
     server.ensure(WEB)
-    with subprocess.Popen(["sleep", "600"], cwd=tmp_path) as other:
+    with begun(["sleep", "600"], tmp_path, os.environ) as other:
         server.stop()
         assert other.poll() is None
-        other.kill()

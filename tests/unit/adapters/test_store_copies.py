@@ -24,6 +24,7 @@ from predictflow.adapters.store_copies import (
 )
 from predictflow.errors import Unreachable
 from stages.support.errors import UserError
+from tests.people.processes import begun
 
 
 @pytest.fixture
@@ -183,7 +184,8 @@ def test_nobody_is_alone_with_a_database_that_another_process_has_open(numbers: 
         "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('SELECT * FROM numbers')\nprint()"
     )
     words = ["python", "-c", f"{program}; sys.stdin.read()", str(numbers)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with begun(words, numbers.parent, os.environ, **pipes) as other:
         assert other.stdout and other.stdout.readline()
         with (
             pytest.raises(UserError, match=rf"is open: {other.pid}: .*python") as refused,
@@ -191,6 +193,5 @@ def test_nobody_is_alone_with_a_database_that_another_process_has_open(numbers: 
         ):
             pass
         assert "Cure: stop who uses it" in str(refused.value)
-        other.communicate()
     with alone_with(numbers):
         pass

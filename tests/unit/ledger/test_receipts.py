@@ -20,6 +20,7 @@ from predictflow.ledger.origin import ask_origin, fetch_receipts, origin_url, pu
 from predictflow.ledger.receipts import Receipt, StaleLedger
 from stages.support.errors import UserError
 from tests.people.ledger import MODEL, append, draft, git, put, rewrite
+from tests.people.processes import at_the_same_moment
 from tests.people.project import REPOSITORY, environment
 
 # Pushes what origin lacks.
@@ -269,26 +270,11 @@ def test_a_tag_that_gto_made_is_listed_and_stands_for_nothing(here: Repository, 
 @pytest.mark.parametrize("stages", [["production", "production"], ["production", "staging"]], ids=" ".join)
 def test_of_two_writers_in_one_clone_one_wins_and_the_other_leaves_nothing(here: Repository, stages):
     put(here, "registered", 1)
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, stage],
-            cwd=here.root,
-            env=environment(Path.home()) | {"PYTHONPATH": str(REPOSITORY)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for stage in stages
-    ]
-    for writer in writers:
-        assert writer.stdout.readline() == "ready\n"
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    said = [writer.communicate(timeout=60)[1] for writer in writers]
-    assert sorted(writer.returncode for writer in writers) == [0, 1], said
-    assert "was quicker" in "".join(said)
+    env = environment(Path.home()) | {"PYTHONPATH": str(REPOSITORY)}
+    writers = [([sys.executable, "-c", WRITER, stage], here.root, env) for stage in stages]
+    (won, _), (lost, said) = sorted(at_the_same_moment(writers))
+    assert (won, lost) == (0, 1), said
+    assert "was quicker" in said
     assert len(names(here)) == 2
     assert read_chain(here, MODEL).damage == []
 

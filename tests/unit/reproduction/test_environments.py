@@ -9,6 +9,7 @@ import pytest
 from predictflow.adapters.processes import Children, Stopped
 from predictflow.errors import CouldNotTell
 from predictflow.reproduction import environments
+from tests.people.project import WAIT
 from tests.people.waiting import until
 
 
@@ -58,7 +59,7 @@ def test_a_commit_without_locks_is_told(project: Path):
 def test_of_two_at_the_same_time_one_makes_it_and_the_other_waits(project: Path):
     running = Children()
     with ThreadPoolExecutor(2) as pool:
-        one, other = (future.result(60) for future in [pool.submit(made, project, running) for _ in "12"])
+        one, other = (future.result(WAIT) for future in [pool.submit(made, project, running) for _ in "12"])
     assert one == other
     assert (project.parent / "log").read_text().count("Creating virtual environment") == 1
 
@@ -78,4 +79,4 @@ def test_whoever_waits_for_one_stops_when_told(project: Path):
         waiting = threading.Thread(target=wait, daemon=True)
         waiting.start()
         running.stopped.set()
-        until(ended.is_set, "the end of the wait", 30)
+        until(ended.is_set, "the end of the wait")

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from stages.support.errors import UserError
 from stages.support.hashes import md5
 from stages.support.paths import TEST, TEST_INDEX, TRAIN, TRAIN_INDEX
 from tests.people import customers
-from tests.people.project import REPOSITORY, Project, tracked
+from tests.people.project import REPOSITORY, WAIT, Project, tracked
 from tests.unit.stages.data.files import telco, text
 
 PARTS = ("stages/", "data/", "metrics/", "params.yaml", "requirements.lock")
@@ -218,27 +217,28 @@ def test_a_broken_file_ends_the_stage_with_a_message_alone_and_leaves_nothing(pr
     assert written(project) == []
 
 
+# It has written its files, and is about to give the first of them its name.
+STOPPED = """
+import os, runpy, sys
+def stop(event, words):
+    if event == "os.rename" and "data/prepared/" in str(words[1]):
+        os.kill(os.getpid(), {sign})
+sys.addaudithook(stop)
+runpy.run_module("stages.prepare", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
 def test_what_is_killed_while_it_writes_has_written_nothing_and_the_next_run_writes_it_whole(project, sign):
     project.run("python", "-m", "stages.prepare")
     whole = {name: md5(project.folder / "data/prepared" / name) for name in written(project)}
     for name in whole:
         (project.folder / "data/prepared" / name).unlink()
-    killed = subprocess.Popen(
-        [project.python, "-m", "stages.prepare"],
-        cwd=project.folder,
-        env=project.env,
-        stdout=subprocess.DEVNULL,
-    )
-    while not (begun := written(project)) and killed.poll() is None:
-        time.sleep(0.001)
-    killed.send_signal(sign)
-    assert killed.wait(60) != 0
-    assert begun
-    assert all(name.startswith(".") for name in begun)
+    words = [project.python, "-c", STOPPED.format(sign=int(sign))]
+    assert subprocess.run(words, cwd=project.folder, env=project.env, timeout=WAIT).returncode != 0
     # What nobody could tidy up has a name that Git ignores and the next run takes.
-    left = written(project)
-    assert left == [] if sign == signal.SIGTERM else all(name.endswith(".tmp") for name in left)
+    names = [] if sign == signal.SIGTERM else sorted(f".{name}.tmp" for name in whole)
+    assert written(project) == names
     project.run("python", "-m", "stages.prepare")
     assert {name: md5(project.folder / "data/prepared" / name) for name in written(project)} == whole
 
