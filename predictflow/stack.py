@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from predictflow.adapters.dvc_local import BorrowedSettings
-from predictflow.adapters.servers import HOST, STACK, Launch, Server
+from predictflow.adapters.servers import HOST, STACK, STACK_REMOTE, STACK_S3, Launch, Server
 from predictflow.errors import masked
 from stages.support import errors
 from stages.support.errors import UserError
@@ -27,7 +27,7 @@ from stages.support.files import atomic_write
 from stages.support.progress import progress
 from stages.tracking.store import SQLITE, own_artifacts, tracking_uri
 
-REMOTE, BUCKET = "make-stack", "dvc-cache"
+BUCKET = "dvc-cache"
 DATA = STACK / "remote"
 KEY = STACK / "key"  # KEY,SECRET as rclone takes them
 AWS_CONFIG = STACK / "aws.cfg"
@@ -42,7 +42,7 @@ request_checksum_calculation = when_required
 def up() -> None:
     """Let both servers run, lead DVC to the one, and tell where they are."""
     with _alone():
-        s3, ui = _server("s3"), _server("mlflow")
+        s3, ui = _server(STACK_S3), _server("mlflow")
         s3.ensure(_s3())
         _settings().lead_to(_remote(s3))
         launch = _mlflow()
@@ -52,14 +52,14 @@ def up() -> None:
             ui.remove()
     own = ui.url if launch else f"no UI of this stack: MLFLOW_TRACKING_URI names {masked(tracking_uri())}"
     print(f"MLflow  {own}")
-    print(f"S3      {s3.url}, DVC's remote {REMOTE}: plain files in {DATA}")
+    print(f"S3      {s3.url}, DVC's remote {STACK_REMOTE}: plain files in {DATA}")
     print(f"logs    {STACK / 'logs'}; `make stack-down` ends both")
 
 
 def down() -> None:
     """End both servers, and put DVC's settings back as they were. What was pushed stays."""
     with _alone(), progress("ending the servers"):
-        for name in ("s3", "mlflow"):
+        for name in (STACK_S3, "mlflow"):
             _server(name).remove()
         _settings().put_back()
     print("ended; DVC's settings are as they were")
@@ -88,7 +88,7 @@ def _server(name: str) -> Server:
 
 
 def _settings() -> BorrowedSettings:
-    return BorrowedSettings(Path.cwd(), REMOTE, STACK)
+    return BorrowedSettings(Path.cwd(), STACK_REMOTE, STACK)
 
 
 def _key() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters.deadline import in_time
-from predictflow.adapters.remote_errors import NO_S3, RemoteError, RemoteQuestion, absent, explain
+from predictflow.adapters.remote_errors import NO_S3, RemoteError, RemoteQuestion, absent, code_of, explain
 from predictflow.errors import masked
 from stages.support import hashes
 
@@ -27,6 +27,7 @@ ATTEMPTS = {
 }  # botocore's, where the environment says nothing
 S3FS_RETRIES = 2  # each of botocore's attempts again: of a body that was cut
 AT_ONCE = 16  # questions
+UNLISTED = ("NoSuchUpload", "NotImplemented")  # of servers that tell no uploads in parts, as rclone's
 MD5_ETAG = re.compile(r"[0-9a-f]{32}")
 OBJECT_KEY = re.compile(r"/([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)$")
 METHODS = {
@@ -269,6 +270,8 @@ class Remote:
             prefix = self._key("")
             told = self.files.call_s3("list_multipart_uploads", Bucket=self.bucket, Prefix=prefix)
         except Exception as error:
+            if code_of(error) in UNLISTED:
+                return 0
             asked = self.asked(self.url, "s3:ListBucketMultipartUploads")
             raise explain(error, asked) from error
         return len(told.get("Uploads", []))

@@ -122,6 +122,15 @@ def absent(error: BaseException) -> bool:
     return bool(others) and all(isinstance(cause, FileNotFoundError) for cause in others)
 
 
+def code_of(error: BaseException) -> str:
+    """S3's code of what it refused; empty of an error that is not S3's."""
+    for cause in causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict) and "Error" in response:
+            return str(response["Error"].get("Code") or "")
+    return ""
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """An error, what it came from, and so on."""
     seen: BaseException | None = error

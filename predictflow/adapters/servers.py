@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 STACK = Path(".stack")  # in the top folder: the servers of `make stack`, and what they keep
+STACK_REMOTE, STACK_S3 = "make-stack", "s3"  # DVC's remote there, and the server that it is at
 START_SECONDS = 180  # a busy machine imports MLflow's server for a minute
 ANSWER_SECONDS = 30  # of one that is up but busy
 POLL_SECONDS = 0.2

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from predictflow.adapters.remote import Remote
 from predictflow.adapters.remote_errors import RemoteError
 from predictflow.adapters.remote_transfer import probe
+from predictflow.adapters.servers import STACK, STACK_REMOTE, STACK_S3, servers_in
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
@@ -58,9 +59,16 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
             yield check
     except RemoteError as error:
         # What was refused is told once; what comes after it cannot be known.
-        yield GROUP.problem(left.pop(0), str(error), error.cure)
+        yield GROUP.problem(left.pop(0), str(error), _ended_stack(project) or error.cure)
         for name in left if asked.remote else ():
             yield GROUP.unknown(name, "not asked, for the remote refuses what comes before")
+
+
+def _ended_stack(project: Project) -> str | None:
+    """The cure where the remote is the one of `make stack`, whose server has ended; else None."""
+    servers = servers_in(project.repository.require_root() / STACK)
+    ended = any(server.name == STACK_S3 and not server.is_running for server in servers)
+    return "`make stack` starts it again" if project.storage.remote == STACK_REMOTE and ended else None
 
 
 def _asked(project: Project, remote: Remote, asked: Asked) -> Iterator[Check]:

@@ -12,7 +12,10 @@ import requests
 
 from predictflow.adapters.processes import working_in
 from predictflow.adapters.servers import Server
+from predictflow.doctor import remote
+from predictflow.doctor.check import State
 from tests.people.project import Project, copy_repository
+from tests.people.remote_faults import examined
 
 LARGE = 60_000_000  # bytes: s3fs brings what is more than 50 MiB in parts
 # What a person may have in the environment for buckets elsewhere.
@@ -91,6 +94,25 @@ def test_twice_or_at_once_it_is_the_same_stack_and_after_a_kill_it_heals(project
     assert stack(project, "up") == first
     assert working_in(s3(project).folder) not in ([], [before])
     assert project.read(".dvc/config.local") == settings
+
+
+def test_doctor_finds_a_fresh_stack_healthy_and_names_its_cure_once_it_has_ended(project: Project):
+    stack(project, "up")
+    (project.folder / "data/customers.csv.dvc").unlink()  # whose file is not here
+    project.commit("the data")
+    project.run("dvc", "push")
+    found = examined(project, ELSEWHERE)
+    assert {name: check.message for name, check in found.items() if check.state is not State.OK} == {}
+    assert found.keys() == remote.GROUP.entries.keys()
+    (server,) = working_in(s3(project).folder)
+    server.kill()
+    psutil.wait_procs([server], timeout=30)
+    found = examined(project, ELSEWHERE | {"AWS_MAX_ATTEMPTS": "1"})
+    told = {name: check for name, check in found.items() if check.state is State.PROBLEM}
+    assert told.keys() == {"remote-list"} and "nothing answers" in told["remote-list"].message
+    assert told["remote-list"].cure == "`make stack` starts it again"
+    stack(project, "up")
+    assert {check.state for check in examined(project, ELSEWHERE).values()} == {State.OK}
 
 
 def test_down_what_was_there_before_is_there_again_and_what_was_pushed_stays(project: Project):
