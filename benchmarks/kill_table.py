@@ -58,6 +58,13 @@ def table(kills: list[Kill]) -> str:
     return "\n".join([*rows, *([""] if wrong else []), *wrong]) + "\n"
 
 
+def summary(kills: list[Kill], wanted: int) -> str:
+    """How many of those that are wanted were made, and which commands none of them has met."""
+    missing = [f"`{victim.name}`" for victim in VICTIMS if all(kill.name != victim.name for kill in kills)]
+    cut_off = f", {len(kills)} of them so far" if len(kills) < wanted else ""
+    return f"{wanted} kills{cut_off}" + (f"; not yet of {', '.join(missing)}" if missing else "") + ":\n"
+
+
 def write(text: str) -> None:
     """Put the table into its page."""
     page = PAGE.read_text(encoding="utf-8")

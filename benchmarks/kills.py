@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import losses
-from benchmarks.kill_table import Kill, table, write
+from benchmarks.kill_table import Kill, summary, table, write
 from benchmarks.losses import Meant, State, call
 from benchmarks.queued import stop_workers
 from benchmarks.scenes import World
@@ -221,7 +221,7 @@ def main() -> None:
     lines = asked.log.read_text().splitlines() if asked.log and asked.log.exists() else []
     kills = [Kill(**json.loads(line)) for line in lines]
     if asked.write:
-        write(table(kills))
+        write(f"{summary(kills, asked.kills)}\n{table(kills)}")
         return
     done = {(kill.name, kill.number) for kill in kills}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where it was begun in the background
@@ -235,7 +235,7 @@ def main() -> None:
                     continue
                 try:
                     kill = campaign.kill_once(victim, number, asked.seed)
-                except RuntimeError as error:  # the other commands go on
+                except (RuntimeError, subprocess.TimeoutExpired) as error:  # the other commands go on
                     print(error, file=sys.stderr, flush=True)
                     continue
                 kills.append(kill)

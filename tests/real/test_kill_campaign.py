@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from benchmarks import losses
-from benchmarks.kill_table import Kill, table
+from benchmarks.kill_table import Kill, summary, table
 from benchmarks.kills import Campaign, planned
 from benchmarks.scenes import CACHED, World
 from benchmarks.victims import VICTIMS
@@ -131,3 +131,7 @@ def test_what_is_wrong_stands_beneath_the_table():
     kill = Kill("predict", 3, 1.25, "", ["leftovers"], ["2 runs are lost"])
     assert table([kill]).endswith("\n\n- `predict`, killed after 1.25 s: 2 runs are lost\n")
     assert "| `predict` | 1 | 0 | 0 | 0 | `leftovers` 1 |" in table([kill])
+    assert summary([kill], 200).startswith("200 kills, 1 of them so far; not yet of `promote`, `rollback`,")
+    assert (
+        summary([Kill(victim.name, 0, 1) for victim in VICTIMS], len(VICTIMS)) == f"{len(VICTIMS)} kills:\n"
+    )
