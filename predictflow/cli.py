@@ -1,5 +1,6 @@
 """The command `predictflow`. Each of its commands is a file of its own, imported when it is called."""
 
+import difflib
 import gc
 import importlib
 import signal
@@ -48,6 +49,16 @@ class Commands(click.Group):
             return None
         return importlib.import_module(f"predictflow.commands.{name.replace('-', '_')}").command
 
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, words)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"{error.message}{meant}", context) from None
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under the names of their groups."""
         width = max(map(len, COMMANDS))
@@ -74,7 +85,8 @@ def predictflow(context: click.Context, repo: Path) -> None:
     Exit codes: 0 yes, 1 no (or a mistake of yours), 2 could not tell.
 
     \b
-    Shell completion:  eval "$(_PREDICTFLOW_COMPLETE=bash_source predictflow)"   (or zsh_, fish_)
+    Shell completion, or zsh_source, fish_source:
+      eval "$(_PREDICTFLOW_COMPLETE=bash_source predictflow)"
 
     \b
     Example:

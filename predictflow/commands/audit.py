@@ -9,9 +9,11 @@ from predictflow.audit import receipts
 from predictflow.audit.audit import Mended, find_all, mend
 from predictflow.audit.finding import FINDING_KINDS, Finding
 from predictflow.console import exit_code, open_console, print_gaps, print_json
-from predictflow.formatting import Json
+from predictflow.formatting import Json, some_of
 from predictflow.lineage.project import Project
 from stages.support.errors import UserError
+
+ALIKE = 2  # notes that differ in their name alone, before they are told in one line
 
 
 @click.command(short_help="What does not agree: receipts, registry, store, bytes.")
@@ -61,6 +63,10 @@ def _as_json(finding: Finding) -> Json:
     return about if finding.note else about | {"fixable": finding.fixable}
 
 
+def _but_for_its_name(note: Json) -> tuple[str, str | None]:
+    return note["told"].replace(note["about"], ""), note["cure"]
+
+
 def _draw(answer: Json) -> None:
     console = open_console()
     for sentence in answer["mended"]:
@@ -73,9 +79,13 @@ def _draw(answer: Json) -> None:
         for finding in findings:
             console.print(f"  {finding['told']}", style="red", markup=False)
             console.print(f"    Cure: {finding['cure']}", markup=False)
-    for note in answer["notes"]:
-        cure = f" ({note['cure']})" if note["cure"] else ""
-        console.print(f"note: {note['told']}{cure}", markup=False)
+    for (_, cure), group in groupby(answer["notes"], key=_but_for_its_name):
+        notes = list(group)
+        shown = notes if len(notes) <= ALIKE else notes[:1]
+        for note in shown:
+            console.print(f"note: {note['told']}{f' ({cure})' if cure else ''}", markup=False)
+        if others := [note["about"] for note in notes[len(shown) :]]:
+            console.print(f"note: so it is with {some_of(others, ALIKE)}", markup=False)
     count = len(answer["findings"])
     agrees = "all that was looked at agrees" if answer["not_looked_at"] else "all agrees"
     left = "1 disagreement" if count == 1 else f"{count} disagreements"

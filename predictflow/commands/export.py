@@ -9,12 +9,26 @@ from predictflow.commands.completion import complete_handle
 from predictflow.console import open_console, print_json
 from predictflow.exchange import bentoml
 from predictflow.lineage.project import Project
+from stages.support.errors import UserError
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+class Tool(click.Choice[str]):
+    """A tool that there is an export to."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            raise UserError(
+                f"there is no export to {value}, but to {', '.join(self.choices)}.\n"
+                "Cure: `predictflow export bentoml HANDLE`; MLflow, images and MLServer (KServe, Seldon)"
+                " serve a model without an export: docs/serving.md."
+            )
+        return value
+
+
 @click.command(short_help="Hand a registered model to another tool: BentoML.")
-@click.argument("tool", metavar="bentoml", type=click.Choice(["bentoml"]))
+@click.argument("tool", metavar="bentoml", type=Tool(["bentoml"]))
 @click.argument("handle", shell_complete=complete_handle)
 @click.option("--python", type=FILE, help="Of BentoML's environment; else that beside `bentoml` on the PATH.")
 @click.option("--service", type=FILE, help="Write the service that serves it, a file such as service.py.")

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 IN_GIT = ("stages/", REQUIREMENTS)  # what DVC does not cache
 CACHED = {True: "cached", False: "not in the cache", None: "cache not looked at"}
 ON_REMOTE = {True: "on the remote", False: "not on the remote", None: "remote not looked at"}
-SAME = {True: "the same for all of them", False: "not the same for all of them"}
+SAME = {  # of models that have the same file
+    "experiment": {True: "the same for each model, with these params", False: "not the same for each model"},
+    "data": {
+        True: "each model has learned from these customers",
+        False: "not each has learned from the same customers",
+    },
+}
 RECEIPTS = RUNS = 3  # that are told; the others are counted
 
 
@@ -174,17 +180,17 @@ def _shared(answer: Json) -> "Group":
     from rich.tree import Tree
 
     same, models = answer["same"], answer["models"]
-    tree = Tree(fact(answer["is"], f"{len(models)} models have it"))
+    tree = Tree(fact(f"{answer['is']}:", f"{len(models)} models have this file"))
     names = models[0]["experiments"] if same["experiment"] else []
-    tree.add(fact("experiment", *names, SAME[same["experiment"]]))
+    tree.add(fact("experiment", *names, SAME["experiment"][same["experiment"]]))
     if answer["params"]:
         tree.add(_params(answer["params"]))
     if answer["metrics"]:
         tree.add(_metrics(answer["metrics"]))
-    tree.add(fact("data", SAME[same["data"]]))
+    tree.add(fact("data", SAME["data"][same["data"]]))
     _add_inputs(tree, answer)
     differing = dict.fromkeys(name for model in models for name in model["differs"])
-    tree.add(fact("differing", some_of(list(differing)) or "nothing that is recorded"))
+    tree.add(fact("they differ in", some_of(list(differing)) or "nothing that is recorded"))
     return Group(tree, _models(answer))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from predictflow.reproduction.rebuild import CURRENT, OWN, Follow, RebuildResult
 from predictflow.reproduction.selection import select_models
 from predictflow.reproduction.verdict import Verdict
 from stages.support.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SHOWN = 5  # inputs that are told beneath the first one
 
@@ -81,11 +84,11 @@ def command(
     requests = select_models(project, handle, every, since)
     enough = GRADES[: GRADES.index(grade.replace("-", " ")) + 1]
     results = []
-    with _progress() as follow:
+    with _progress() as (follow, console):
         for result in rebuild_all(project, requests, environment, jobs, follow):
             results.append(result)
             if not as_json:
-                _draw(result, enough)
+                _draw(result, enough, console)
     if as_json:
         results.sort(key=lambda result: requests.index(result.request))
         rebuilds = [result.as_json() for result in results]
@@ -104,15 +107,22 @@ def _code(results: list[RebuildResult], enough: tuple[str, ...]) -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Follow]:
-    """A line for each model that is being made, on a terminal's standard error: its step, and how long."""
-    from rich.console import Console
+def _progress() -> "Iterator[tuple[Follow, Console]]":
+    """A line for each model that is being made, on a terminal's standard error: its step, and how long; and
+    where verdicts are printed, so that on a terminal they stand above these lines."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.fields[step]}"))
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
+    out = open_console()
     with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # else what DVC's libraries say at the end goes through a bar that is gone
+        redirect_stderr=False,
+        disable=not console.is_terminal,
     ) as progress:
 
         def follow(named: str) -> Callable[[str], None]:
@@ -124,11 +134,11 @@ def _progress() -> Iterator[Follow]:
 
             return tell
 
-        yield follow
+        yield follow, console if console.is_terminal and out.is_terminal else out
 
 
-def _draw(result: RebuildResult, enough: tuple[str, ...]) -> None:
-    console, request = open_console(), result.request
+def _draw(result: RebuildResult, enough: tuple[str, ...], console: "Console") -> None:
+    request = result.request
     grade = result.grade or "could not be made again"
     versions = (version.name for version in request.versions if version.name != request.named)
     at = f"commit {request.commit[:SHORT]}" if request.commit else ""

@@ -19,7 +19,7 @@ from predictflow.lineage.project import Project
 from predictflow.lineage.status import read_status
 from stages.tracking.registry import RegistryStage
 
-MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
+MISSING = {"deleted": "not here", "not in cache": "not in DVC's cache"}  # as DVC says, and we
 NAMED = 3  # files and params that are told of a stage; the others are counted
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60}  # in seconds
 
@@ -140,8 +140,9 @@ def _pipeline_line(pipeline: standing.PipelineStatus | None, conflicts: list[str
         if causes:
             stages.setdefault(some_of(causes, NAMED), []).append(name)
     parts = [f"{', '.join(names)} ({why})" for why, names in stages.items()]
-    if away:
-        parts.append(f"not here: {some_of(away, NAMED)}")
+    for how, told in MISSING.items():
+        if missing := [path for path in away if outputs[path] == how]:
+            parts.append(f"{told}: {some_of(missing, NAMED)}")
     return f"out of step: {'; '.join(parts)}"
 
 

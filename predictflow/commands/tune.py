@@ -111,8 +111,10 @@ def _progress(trials: int) -> "Iterator[Tell]":
     with Progress(
         *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task("", total=trials)
-        yield lambda ended, best: progress.update(task, completed=ended, description=best)
+        task = progress.add_task("reading the study", total=None)
+        yield lambda ended, best: progress.update(
+            task, completed=ended, total=max(trials, ended), description=best
+        )
 
 
 def _draw(answer: Json) -> None:

@@ -125,5 +125,5 @@ def _in_step(dvc: DvcQuestion) -> Check:
     differing |= outputs.keys() - away
     message = f"dvc.lock is not of what lies here: {some_of(sorted(differing), NAMED)}"
     if not differing:
-        message = f"not here: {some_of(sorted(away), NAMED)}"
+        message = f"not here, or not in DVC's cache: {some_of(sorted(away), NAMED)}"
     return GROUP.warning("in-step", message, STATUS)

@@ -92,7 +92,8 @@ def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]
         if not targets and (scored := find_scored(path, digest, looked)):
             targets = list(_of_scored(project, scored, looked))
         if not targets:
-            looked.append(f"{handle} is a file with the md5 {digest}, which no dvc.lock and no run names")
+            edit = f"; `dvc add {handle}` records an edit" if Path(f"{path}.dvc").is_file() else ""
+            looked.append(f"{handle} is a file, md5 {digest}, which no dvc.lock and no run names{edit}")
         yield from targets
     else:
         head = project.repository.head and project.history.lock_at(project.repository.head)
@@ -282,8 +283,7 @@ def _unknown(project: Project, handle: str, looked: list[str]) -> UserError:
         "Cure: `git fetch --all --tags` and `dvc exp pull origin --all-commits` bring what others have"
         " pushed; `predictflow status` tells what is here."
     )
-    kind = CouldNotTell if project.unseen else UserError
-    return kind("\n".join(lines))
+    return (CouldNotTell if project.unseen else UserError)("\n".join(lines))
 
 
 def ambiguous(project: Project, handle: str, targets: list[Target]) -> UserError:

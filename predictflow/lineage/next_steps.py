@@ -109,7 +109,9 @@ def _to_add(status: Status, pipeline: PipelineStatus) -> set[str]:
 
 def _run(status: Status, pipeline: PipelineStatus) -> NextStep | None:
     if pipeline.cure:
-        return NextStep(pipeline.cure, "brings dvc.lock in step with what lies here")
+        names = "brings what dvc.lock names"
+        runs = "brings dvc.lock in step with what lies here"
+        return NextStep(pipeline.cure, runs if "dvc repro" in pipeline.cure else names)
     model = status.working_tree
     if model and model.versions == [] and (model.gate is None or model.gate.passed):
         return NextStep("dvc repro --force --single-item register", "registers the model that lies here")

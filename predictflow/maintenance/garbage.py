@@ -31,7 +31,7 @@ GARBAGE_KINDS = {
     "databases": "databases that restore has put aside",
     "rebuilds": "worktrees of rebuilds that were killed",
     "environments": "environments of rebuilds that nobody used for a while",
-    "experiments": "folders of experiments that were killed",
+    "experiments": "folders of experiments that have ended or were killed",
     "temporary": "temporary files",
     "cache": "objects of DVC's cache",
     "run_cache": "entries of DVC's run cache whose outputs are gone",

@@ -82,7 +82,7 @@ def former_content(chain: Chain, stage: str) -> str:
     if not before:
         raise UserError(
             f"no receipt tells of a version that was in {stage} before.\n"
-            "Cure: `predictflow promote VERSION --to` names one."
+            f"Cure: `predictflow promote VERSION --to {stage}` puts another one there."
         )
     return next(receipt.content for receipt in reversed(chain.receipts) if receipt.version == before[-1])
 

@@ -57,6 +57,7 @@ def run(space: Space, request: Request, tell: Tell) -> Json:
                 study = journal.begin(folder, space.direction, now, drawn)
             tags = {f"predictflow.{kind}": md5 for kind, md5 in inputs.md5s(now).items()}
             logged = StudyRun(store, study.record["id"], f"study {study.number}", tags)
+            tell(len(study.trials), best_so_far(study, space))
             with logged.running():
                 with _stopped_by_hand(study, space, request.trials):
                     sweep(

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from predictflow.adapters.git import Repository
+from predictflow.commands.audit import _draw
 from predictflow.formatting import moment
 from predictflow.ledger.chain import read_chain
 from predictflow.ledger.rebuilds import write_rebuild
@@ -806,3 +807,17 @@ def test_of_two_promotions_at_the_same_moment_one_wins_or_both_follow_each_other
         for version, (code, said) in losers.items():
             assert code == 1 and "was quicker" in said
             assert version != f"{MODEL}/{in_production(laptops[0])}"
+
+
+def test_notes_that_differ_in_a_name_alone_are_told_once(capsys):
+    runs = ["aa11", "bb22", "cc33", "dd44"]
+    notes = [
+        {"kind": "not here", "about": run, "told": f"run {run} has no files", "cure": "fetch"} for run in runs
+    ]
+    empty = {"mended": [], "not_mended": [], "findings": [], "not_looked_at": []}
+    _draw(empty | {"model": "churn-predictor", "notes": notes})
+    first, others, _ = capsys.readouterr().out.splitlines()
+    assert first == "note: run aa11 has no files (fetch)"
+    assert others == "note: so it is with bb22, cc33 and 1 more"
+    _draw(empty | {"model": "churn-predictor", "notes": notes[:2]})
+    assert capsys.readouterr().out.splitlines()[:2] == [first, "note: run bb22 has no files (fetch)"]

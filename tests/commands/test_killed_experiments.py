@@ -1,13 +1,19 @@
 """What a killed `dvc exp run` leaves: an experiment that the next one would run too, HEAD on no branch, what
 nobody had committed in `git stash`, and locks of Git's."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from predictflow.adapters.dvc_interrupted import ensure_ready
-from predictflow.adapters.dvc_leftovers import STASH, waiting_experiments
+from predictflow.adapters.dvc_leftovers import (
+    STASH,
+    killed_experiments,
+    unfinished_experiments,
+    waiting_experiments,
+)
 from predictflow.adapters.git import Repository
 from stages.support.errors import UserError
 from tests.people.history import History
@@ -33,6 +39,8 @@ def test_dvc_itself_runs_what_was_killed_before_it_began(history: History):
     kill(history.project, NOTED, "killed")
     told = history.project.run("dvc", "exp", "run", "--temp", "--name", "mine", "-S", "seed=1").stdout
     assert "Ran experiment(s): mine, killed" in told
+    assert unfinished_experiments(history.project.folder) == [], "both have ended"
+    assert killed_experiments(history.project.folder), "DVC keeps a record of each, which prune removes"
 
 
 @pytest.mark.real
@@ -46,6 +54,16 @@ def test_an_experiment_that_was_killed_before_it_began_is_told_and_forgotten(his
     assert [told for told in answer["mended"] if "killed before they began" in told]
     assert history.project.run("git", "for-each-ref", STASH).stdout == ""
     assert checks(history)["waiting-experiments"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("status", [2, 6], ids=["RUNNING", "FINISHED"])
+def test_what_dvc_keeps_of_an_experiment_that_has_ended_is_no_killed_one(history: History, status: int):
+    folder = history.project.folder / ".dvc/tmp/exps/standalone/run" / ("a" * 40)
+    folder.mkdir(parents=True)
+    (folder / f"{folder.name}.run").write_text(json.dumps({"name": "shallow", "status": status}))
+    assert checks(history)["leftovers"]["state"] == ("warning" if status == 2 else "ok")
+    garbage = history.answer("prune", "--dry-run")
+    assert folder.relative_to(history.project.folder).as_posix() in json.dumps(garbage)
 
 
 @pytest.mark.real

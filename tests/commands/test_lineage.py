@@ -340,7 +340,12 @@ def test_what_several_models_share_is_answered(promoted: History):
             assert [told["differs"].keys() for told in answer["models"]] == [{index}, {index}]
         shutil.rmtree(promoted.project.folder / "mlflow_data", ignore_errors=True)
     said = " ".join(promoted.told("lineage", model).split())
-    assert "2 models have it" in said and index in said and made.md5s[DATA] in said
+    assert (
+        "2 models have this file" in said
+        and "data each model has learned from these" in said
+        and index in said
+        and made.md5s[DATA] in said
+    )
     down = promoted.answer("lineage", model, "--down")
     assert {made.content, other} <= {told["content"] for told in down["models"]}
     assert "may be any of 2" in promoted.told("diff", model, code=2), "a comparison needs one"
@@ -360,7 +365,8 @@ def test_where_models_with_the_same_file_differ_no_one_answer_is_given(history: 
     assert (answer["data"] is None) == (what == "data")
     assert len(answer["models"]) == 2
     said = unwrapped(history.told("lineage", model, code=2))
-    assert f"{what} not the same for all of them" in said
+    no = {"experiment": "not the same for each model", "data": "not each has learned from the same customers"}
+    assert f"{what} {no[what]}" in said
 
 
 def test_what_all_models_share_is_listed_with_each_of_them(history: History):
@@ -379,7 +385,10 @@ def test_what_is_unknown_says_where_was_looked(history: History, tmp_path):
     assert "no registered version churn-predictor/99" in history.told("lineage", "churn-predictor/99", code=1)
 
     (history.project.folder / "data/customers.csv").write_text("edited\n")
-    assert "which no dvc.lock and no run names" in history.told("lineage", "data/customers.csv", code=1)
+    said = history.told("lineage", "data/customers.csv", code=1)
+    assert "which no dvc.lock and no run names; `dvc add data/customers.csv` records an edit" in unwrapped(
+        said
+    )
 
 
 def test_a_model_that_was_edited_is_told_with_the_file_that_differs(history: History, folders, tmp_path):

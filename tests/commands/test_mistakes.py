@@ -240,12 +240,19 @@ def test_what_is_no_registered_version_is_told_with_those_that_are(promoted: His
     assert code == 1 and "which has churn-predictor/7, churn-predictor/6" in json.loads(out)["error"]
 
 
+NO_EXPORT = (
+    "`predictflow export bentoml HANDLE`; MLflow, images and MLServer (KServe, Seldon) serve a model without"
+    " an export: docs/serving.md."
+)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "wrong", "cure"),
     [
         (["lineage", "--upwards"], 2, "No such option", "`predictflow lineage --help`."),
         (["promote", "v1"], 2, "Missing option '--to'", "`predictflow promote --help`."),
         (["linage"], 2, "No such command", "`predictflow --help`."),
+        (["export", "seldon"], 1, "there is no export to seldon, but to bentoml.", NO_EXPORT),
         (["--repo", "nowhere", "status"], 2, "does not exist", "`predictflow --help`."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -297,7 +297,7 @@ ADD = "git add -- {} && git commit"
             ],
         ),
         (earlier_customers, "no branch at", ["dvc checkout && dvc repro"]),
-        (nowhere, "out of step: not here: data/customers.csv, ", ["make repro"]),
+        (nowhere, "out of step: not in DVC's cache: data/customers.csv, ", ["make repro"]),
         (nowhere, "neither there nor in the cache: data/", ["make repro"]),
         (no_output, "out of step: not here: models/churn-predictor", ["dvc checkout"]),
         (no_database, "not registered", ["dvc repro --force --single-item register"]),

@@ -89,6 +89,8 @@ def test_ctrl_c_tells_the_best_so_far_and_how_to_go_on(warm: Project):
     assert "Traceback" not in said
     held = len(told(warm))
     assert tune(warm, "--trials", str(held))["trials"]["complete"] == held
+    shown = warm.run("predictflow", "tune", "--trials", str(held), env={"TTY_COMPATIBLE": "1"}).stderr
+    assert f"{held}/{held}" in shown and f"0/{held}" not in shown
 
 
 def answers(project: Project) -> dict[str, tuple[int, str]]:
