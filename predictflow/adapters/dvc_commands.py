@@ -1,5 +1,7 @@
 """DVC's own commands, each in a process of its own, and the lock under which they take turns."""
 
+import errno
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from predictflow.adapters.dvc_leftovers import LOCK
 from stages.support.errors import UserError
 
 
@@ -17,11 +20,32 @@ def hold_dvc_lock(root: Path) -> Iterator[None]:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    has_room = True
     with ExitStack() as held:
         try:
             held.enter_context(Repo(str(root)).lock)
         except LockError as error:
             raise UserError(f"DVC is at work: {error}\nCure: wait until it ends.") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            has_room = False
+        if not has_room:  # DVC's own attempt is over once its error is forgotten
+            held.enter_context(_hold_without_a_word(root))
+        yield
+
+
+@contextmanager
+def _hold_without_a_word(root: Path) -> Iterator[None]:
+    """DVC's lock where the disk has no room for the number of who holds it, which DVC writes into it.
+
+    Raises UserError where one is at work.
+    """
+    with (root / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"DVC is at work: {LOCK} is held.\nCure: wait until it ends.") from error
         yield
 
 
