@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.tables import show
-from tests.people.remote_faults import CASES, Case, Scene, make_project
+from tests.people.remote_faults import CASES, LATER, Case, Later, Scene, make_project
 from tests.people.s3 import S3, s3_server
 
 PATIENCE = 120  # seconds that a command may take
@@ -43,10 +43,46 @@ def main() -> None:
                 for name, words, prepare in (("plain", ("dvc",), as_it_comes), ("ours", OURS, own_deadlines))
             ]
             rows.append((case.name, f"`{VERBS[case.actor]}`", *told))
+        later = [case for case in LATER if asked.only in case.name]
+        played = [
+            play_later(case, server, template, Path(top, f"later-{at}")) for at, case in enumerate(later)
+        ]
     header = ("what goes wrong", "asked", "plain DVC", "predictflow")
     silent = [sum(row[at].startswith(SILENT) for row in rows) for at in (2, 3)]
     print(f"Silent, of {len(rows)}: plain DVC {silent[0]}, predictflow {silent[1]}.\n")
     show("What is said, behind the exit code", header, rows, asked.markdown, numbers=False)
+    header = ("what goes wrong", "plain DVC", "predictflow, asked afterwards")
+    show("What plain DVC keeps to itself", header, played, asked.markdown, numbers=False)
+
+
+def play_later(case: Later, server: S3, template: Path, folder: Path) -> tuple[str, str, str]:
+    """How DVC ends in a case, and how `predictflow` ends that is asked after it."""
+    scene = Scene.of(server, template, folder, case.actor, hurry=False)
+    with ExitStack() as stack:
+        case.arrange(scene, stack)
+        own_deadlines(scene)
+        plain, ours = (asked_in(scene, *words) for words in (("dvc", *case.plain), (*OURS, *case.ours)))
+    says = plain.stdout + plain.stderr
+    silent = not plain.returncode and not scene.is_pushed
+    says = said(says if "ERROR" in says or not silent else says.strip().splitlines()[-1])
+    lines = [line for line in ours.stdout.splitlines() if "remote-probe" in line]
+    told = lines[0].split("warning")[-1].strip() if lines else said(ours.stdout + ours.stderr)
+    return (
+        case.name,
+        f"`dvc {' '.join(case.plain)}`: {'**0:**' if silent else f'{plain.returncode}:'} {says}",
+        f"`predictflow {' '.join(case.ours)}`: {said(told)}",
+    )
+
+
+def asked_in(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", *words],
+        cwd=scene.project.folder,
+        env=scene.project.env | scene.env | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "500"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
 
 
 OURS = ("predictflow.cli",)
@@ -79,16 +115,8 @@ def play(
     with ExitStack() as stack:
         case.arrange(scene, stack)
         prepare(scene)
-        words = [sys.executable, "-P", "-m", *module, VERBS[case.actor]]
         try:
-            done = subprocess.run(
-                words,
-                cwd=scene.project.folder,
-                env=scene.project.env | scene.env | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "500"},
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-            )
+            done = asked_in(scene, *module, VERBS[case.actor])
         except subprocess.TimeoutExpired:
             return f"**no word in {PATIENCE} s**"
     owner = case.actor == "owner"

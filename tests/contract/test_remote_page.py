@@ -4,7 +4,7 @@ import re
 
 from predictflow.adapters.remote_errors import RIGHTS
 from tests.people.pages import text_of
-from tests.people.remote_faults import CASES
+from tests.people.remote_faults import CASES, LATER
 
 ROW = re.compile(r"^\| ([^|]+) \| `(push|pull)` \| [^|]+ \| (\d): [^|]+ \|$", re.MULTILINE)
 
@@ -15,6 +15,14 @@ def test_the_table_is_of_the_cases_that_are_played():
     assert told == [(case.name, verbs[case.actor], case.code) for case in CASES], (
         "`python -m benchmarks.remote_faults --markdown` writes it anew"
     )
+
+
+def test_what_is_told_afterwards_is_what_is_played():
+    row = re.compile(
+        r"^\| ([^|]+) \| `dvc ([^`]+)`: (?:\*\*)?(\d+):[^|]+ \| `predictflow ([^`]+)`: [^|]+ \|$", re.M
+    )
+    played = [(case.name, " ".join(case.plain), str(case.ended), " ".join(case.ours)) for case in LATER]
+    assert row.findall(text_of("docs/remote.md")) == played
 
 
 def test_every_right_that_an_error_may_name_is_in_the_policy():

@@ -581,6 +581,71 @@ CASES = [
 ]
 
 
+@dataclass(frozen=True)
+class Later(Case):
+    """What plain DVC does not say when it happens, and `predictflow` says when it is asked afterwards.
+
+    Attributes:
+        plain: the words of DVC.
+        ended: the exit code of DVC.
+        ours: the words of `predictflow`.
+    """
+
+    plain: tuple[str, ...] = ()
+    ended: int = 0
+    ours: tuple[str, ...] = ("push",)
+
+
+def with_experiments_that_are_pushed(scene: Scene, stack: ExitStack) -> None:
+    """By DVC itself, after each `dvc exp run`, with keys that may not write."""
+    project = scene.project
+    stage = "stages:\n  count:\n    cmd: wc -l < data/raw.csv > count.txt\n"
+    (project.folder / "dvc.yaml").write_text(f"{stage}    deps: [data/raw.csv]\n    outs: [count.txt]\n")
+    with (project.folder / ".dvc/config").open("a") as config:
+        config.write("[exp]\n    auto_push = true\n    git_remote = origin\n")
+    project.run("git", "init", "--quiet", "--bare", "../origin.git")
+    project.run("git", "remote", "add", "origin", "../origin.git")
+    project.commit("a stage")
+    as_user("reader", scene, stack)
+
+
+def with_an_old_object(scene: Scene, stack: ExitStack) -> None:
+    """That nothing needs, and that the keys may not remove."""
+    scene.put(md5(b"old"), b"old")
+    as_user("undeleting", scene, stack)
+
+
+LATER = [
+    Later(
+        "may not write, and DVC was told to be quiet",
+        "owner",
+        partial(as_user, "reader"),
+        1,
+        r"403 AccessDenied.*s3:PutObject is missing",
+        plain=("push", "--quiet"),
+        ended=1,
+    ),
+    Later(
+        "may not write, and DVC is to push each experiment by itself",
+        "owner",
+        with_experiments_that_are_pushed,
+        1,
+        r"count\.txt: 403 AccessDenied.*s3:PutObject is missing",
+        plain=("exp", "run"),
+    ),
+    Later(
+        "may not remove, and DVC is to remove what nothing needs",
+        "owner",
+        filled(with_an_old_object),
+        1,  # for the tiny project has neither lock files nor a model
+        r"remote-probe warning all but removing is allowed; `dvc gc -c` would remove nothing, and not say so:"
+        r".*s3:DeleteObject is missing",
+        plain=("gc", "--workspace", "--cloud", "--force"),
+        ours=("doctor", "--remote"),
+    ),
+]
+
+
 def said(project: Project, env: dict[str, str], *words: str) -> tuple[int, str]:
     """The exit code of `predictflow`, and all that it says."""
     out = io.StringIO()

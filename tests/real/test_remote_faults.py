@@ -14,7 +14,7 @@ from predictflow.doctor import remote
 from predictflow.doctor.check import State
 from predictflow.maintenance import transfer
 from tests.people.project import REPOSITORY, WAIT
-from tests.people.remote_faults import CASES, Case, Scene, examined, said
+from tests.people.remote_faults import CASES, LATER, Case, Later, Scene, examined, said
 from tests.people.s3 import S3, Answer, Forward, Request, proxy
 
 
@@ -62,6 +62,19 @@ def test_doctor_sees_it(s3: S3, pushing: Path, tmp_path: Path, case: Case):
     assert bool(bad) != case.unseen, found
     assert all(check.cure for check in bad if check.state is State.PROBLEM)
     assert scene.env.get("AWS_SECRET_ACCESS_KEY", "none") not in str(found)
+
+
+@pytest.mark.parametrize("case", LATER[:2], ids=lambda case: case.name)  # the third is doctor's, below
+def test_what_plain_dvc_kept_to_itself_is_told_afterwards(s3: S3, pushing: Path, tmp_path: Path, case: Later):
+    scene = Scene.of(s3, pushing, tmp_path / "scene", case.actor)
+    with ExitStack() as stack:
+        case.arrange(scene, stack)
+        plain = scene.project.run("dvc", *case.plain, env=scene.env, code=case.ended)
+        code, told = said(scene.project, scene.env, *case.ours)
+    assert "AccessDenied" not in plain.stdout and "403" not in plain.stdout, "DVC says it now: tell the page"
+    assert code == case.code and "Traceback" not in told, told
+    assert re.search(case.told, " ".join(told.split())), told
+    assert not scene.is_pushed, "neither what should be there, nor without what should be gone"
 
 
 @pytest.mark.parametrize("search", [test_no_fault_is_silent, test_doctor_sees_it])
