@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pipeline import REPOSITORY, Bench
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, POINTER, PREPARED
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, POINTERS, PREPARED
 from stages.data import customer_index
 from stages.model import bars
 from stages.support import params
@@ -209,9 +209,9 @@ class Models:
 
     def _of_state(self, state: int) -> Files:
         files = self._customers.files(state)
-        customers, pointer = entry(files[CUSTOMERS]), self.committed[POINTER].decode()
+        customers, pointer = entry(files[CUSTOMERS]), self.committed[POINTERS[CUSTOMERS]].decode()
         pointer = re.sub(r"md5: \w{32}", f"md5: {customers.md5}", pointer)
-        files[POINTER] = re.sub(r"size: \d+", f"size: {customers.size}", pointer).encode()
+        files[POINTERS[CUSTOMERS]] = re.sub(r"size: \d+", f"size: {customers.size}", pointer).encode()
         return files | {CODE: self.committed[CODE] + f"# for state {state} of the data\n".encode()}
 
     def _model(self, number: int, entries: dict[str, Entry]) -> tuple[Model, Files]:

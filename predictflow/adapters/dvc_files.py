@@ -1,6 +1,7 @@
 """The files of the record that DVC and the stages write: where they lie, and what they say."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,26 @@ from stages.support import paths
 from stages.support.params import flat
 from stages.support.paths import PROVENANCE
 
+LIST = ".dir"  # how the md5 of a folder ends: it is that of the list of its files
 DVC_LOCK, DVC_YAML = "dvc.lock", "dvc.yaml"
 # As dvc.lock writes them:
-CUSTOMERS, TRAIN, TEST = (path.as_posix() for path in (paths.CUSTOMERS, paths.TRAIN, paths.TEST))
+CUSTOMERS, CUSTOMERS_FOLDER = paths.CUSTOMERS.as_posix(), paths.CUSTOMERS_FOLDER.as_posix()
+TRAIN, TEST = paths.TRAIN.as_posix(), paths.TEST.as_posix()
 MODEL, REQUIREMENTS = (path.as_posix() for path in (paths.MODEL_FOLDER, paths.REQUIREMENTS))
 MEASURED, PREPARED = (path.as_posix() for path in (paths.MEASURED, paths.PREPARED))
-POINTER = f"{CUSTOMERS}.dvc"
+# Where customers lie: {path: the file of DVC's that names its md5}.
+POINTERS = {path: f"{path}.dvc" for path in (CUSTOMERS, CUSTOMERS_FOLDER)}
 RECORDS = (PROVENANCE.as_posix(), MEASURED, PREPARED)
+
+
+def customers_in(md5s: Mapping[str, str]) -> str | None:
+    """The md5 of the customers among {path: md5}, be they a CSV or a folder of parts."""
+    return next((md5s[path] for path in POINTERS if path in md5s), None)
+
+
+def customers_path(md5: str) -> str:
+    """Where customers of this md5 lie: that of a folder tells what it is of."""
+    return CUSTOMERS_FOLDER if md5.endswith(LIST) else CUSTOMERS
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class Lockfile:
     def content(self) -> str | None:
         """The model: the md5 of models/provenance.json."""
         return self.md5s.get(PROVENANCE.as_posix())
+
+    @property
+    def customers(self) -> str | None:
+        """The md5 of the customers."""
+        return customers_in(self.md5s)
 
     @property
     def code(self) -> dict[str, str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters.deadline import in_time
+from predictflow.adapters.dvc_files import LIST, parse_list
 from predictflow.errors import Unreachable, masked
 from stages.support import hashes
 
 OBJECTS = "files/md5"  # in a cache or a remote
-LIST = ".dir"  # how the md5 of a folder's list ends
 REMOTE_TIMEOUT = 30  # seconds that a remote may take
 
 
@@ -39,6 +39,26 @@ class Storage:
         """
         path = self.place(md5)
         return path if path.is_file() else None
+
+    def inside(self, md5: str) -> dict[str, str] | None:
+        """{path: md5} of the files in a folder (`….dir`); None where the cache does not tell them.
+
+        Raises Unreachable where there is no cache.
+        """
+        listed = self.cached(md5)
+        try:
+            return None if listed is None else parse_list(listed.read_bytes())
+        except ValueError:
+            return None
+
+    def files_of(self, md5: str) -> dict[str, Path] | None:
+        """{path in it: where the cache holds it} of each file in a folder (`….dir`), or of a file, whose path
+        is empty; None where the cache lacks one. Raises Unreachable where there is no cache.
+        """
+        inside = self.inside(md5) if md5.endswith(LIST) else {"": md5}
+        held = {path: self.cached(of_file) for path, of_file in (inside or {}).items()}
+        whole = {path: file for path, file in held.items() if file}
+        return None if inside is None or len(whole) < len(held) else whole
 
     def place(self, md5: str) -> Path:
         """Where the cache keeps a file or the list of a folder's files, whether or not it has it.

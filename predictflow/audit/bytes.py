@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from operator import itemgetter
 
-from predictflow.adapters.dvc_files import CUSTOMERS, MODEL, parse_list
-from predictflow.adapters.dvc_storage import LIST, right_file
+from predictflow.adapters.dvc_files import LIST, MODEL, customers_path, parse_list
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.adapters.mlflow_entities import Run, Version, md5s_of
 from predictflow.audit import fixes
 from predictflow.audit.copies import cached_again, copies
@@ -159,7 +159,8 @@ def check_cache(project: Project) -> Iterator[Finding]:
         return
     history, storage = project.history, project.storage
     named = {md5: path for lock in history.locks.values() for path, md5 in lock.md5s.items()}
-    named |= {md5: CUSTOMERS for md5 in [*history.first_with_customers, history.worktree_customers] if md5}
+    customers = [*history.first_with_customers, *history.worktree_customers.values()]
+    named |= {md5: customers_path(md5) for md5 in customers}
     models = [known_model(project, version.content or "") for version in project.versions]
     seen = {md5 for model in models for md5 in (*model.files.values(), model.lock.md5s.get(MODEL))}
     for md5, path in list(named.items()):

@@ -37,11 +37,11 @@ def command(context: click.Context, a: str, b: str | None, as_json: bool) -> Non
     """What differs between two models: data, columns, params, code, environment, metrics.
 
     A and B are whatever `predictflow lineage` takes: files, md5s, Git revisions, versions, runs,
-    experiments. Without B, A is compared with the model of the working tree. Where one of them is a
-    customers.csv, only the customers are compared.
+    experiments. Without B, A is compared with the model of the working tree. Where one of them is
+    customers, a CSV or a folder of parts, only the customers are compared.
 
     Customers are compared by id, their values as text, where both files are in DVC's cache or lie in the
-    working tree; no value is shown.
+    working tree; no value is shown. What a Parquet part holds as numbers is compared as numbers.
 
     \b
     Exit codes: 0 nothing differs, 1 something does, 2 could not tell:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
+from predictflow.adapters.dvc_files import REQUIREMENTS
 from predictflow.commands.completion import complete_handle
 from predictflow.console import draw_table, fact, open_console, print_gaps, print_json
 from predictflow.errors import CouldNotTell
@@ -91,7 +91,7 @@ def _answer(project: Project, handle: str | None, targets: list[Target], down: b
 
 def _customers(project: Project, content: str) -> str:
     """The md5 of the customers of a model. Raises CouldNotTell where nothing tells it."""
-    md5 = answers.recorded(project, content).md5s.get(CUSTOMERS)
+    md5 = answers.recorded(project, content).customers
     if md5 is None:
         raise CouldNotTell(
             f"nothing tells which customers the model {content} was made from.\n"

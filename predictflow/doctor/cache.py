@@ -1,14 +1,13 @@
 """DVC's cache: is there what lies here needs, is every object what its name says, can files be linked?"""
 
 import hashlib
-import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import parse_list
-from predictflow.adapters.dvc_storage import LIST, OBJECTS, right_file
+from predictflow.adapters.dvc_files import LIST, parse_list
+from predictflow.adapters.dvc_storage import OBJECTS, right_file
 from predictflow.audit.copies import cached_again
 from predictflow.audit.file_fixes import READ_ONLY, WriteList
 from predictflow.audit.fixes import Fix, FixContext
@@ -71,7 +70,7 @@ def listed_in(place: Path) -> dict[str, str] | None:
 
 
 def _named(project: Project, lists: dict[str, dict[str, str] | None]) -> Iterator[tuple[str, str]]:
-    """(md5, path) of what dvc.lock and customers.csv.dvc name here, also in folders whose list is here."""
+    """(md5, path) of what dvc.lock and the customers' .dvc files name, also in folders whose list is here."""
     for path, md5 in data_md5s(project).items():
         yield md5, path
         yield from ((of_file, f"{path}/{name}") for name, of_file in (lists.get(md5) or {}).items())
@@ -140,11 +139,7 @@ def _mends(project: Project, place: Path, path: str, md5: str) -> list[Fix]:
     """What brings an object back: the list of a folder that lies here is made again, as DVC writes it."""
     folder = project.repository.require_root() / path
     if md5.endswith(LIST) and folder.is_dir():
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
-        entries = [
-            {"md5": hashes.md5(file), "relpath": file.relative_to(folder).as_posix()} for file in files
-        ]
-        listed = json.dumps(entries, sort_keys=True)
+        listed = hashes.folder_list(hashes.md5s_inside(folder))
         if f"{hashlib.md5(listed.encode()).hexdigest()}{LIST}" == md5:
             return [WriteList(place, listed)]
     return cached_again(project, place, path, md5)

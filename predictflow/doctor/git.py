@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, parse_lock
+from predictflow.adapters.dvc_files import DVC_LOCK, parse_lock
+from predictflow.adapters.dvc_files import POINTERS as OF_CUSTOMERS
 from predictflow.adapters.git import Repository
 from predictflow.doctor.check import Asked, Check, Group
 from predictflow.formatting import SHORT, some_of
@@ -101,7 +102,7 @@ def _line_ends(repository: Repository) -> Check:
 def _pointers(root: Path) -> Check:
     """Files that only name what should lie in their place."""
     lock = root / DVC_LOCK
-    paths = {CUSTOMERS, *(parse_lock(lock.read_bytes()).md5s if lock.is_file() else ())}
+    paths = {*OF_CUSTOMERS, *(parse_lock(lock.read_bytes()).md5s if lock.is_file() else ())}
     files = [file for path in sorted(paths) for file in (root / path, *sorted((root / path).glob("**/*")))]
     found = [(str(file.relative_to(root)), whose) for file in files if (whose := pointer_of(file))]
     if not found:

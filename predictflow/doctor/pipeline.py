@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from predictflow.adapters import processes
-from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, POINTER
+from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, POINTERS
 from predictflow.adapters.dvc_leftovers import Held, Holder, dead_tasks, held_locks, unfinished_experiments
 from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import read_changes
@@ -27,7 +27,8 @@ GROUP = Group(
     },
 )
 NAMED = 3  # files and processes that are told
-WRITTEN = (DVC_LOCK, DVC_YAML, PARAMS.as_posix(), POINTER)  # files that hold a merge's marks to no use
+# Files that hold a merge's marks to no use.
+WRITTEN = (DVC_LOCK, DVC_YAML, PARAMS.as_posix(), *POINTERS.values())
 MISSING = ("deleted", "not in cache")  # as DVC says of a file that is not there
 MARKS = re.compile(rb"^<<<<<<< .*^>>>>>>> ", re.MULTILINE | re.DOTALL)
 STATUS = "`predictflow status` names the command"

@@ -5,7 +5,15 @@ Every function returns plain values for JSON; docs/reference/json.md says what e
 
 from collections.abc import Iterable
 
-from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS, TEST, TRAIN, Lockfile
+from predictflow.adapters.dvc_files import (
+    LIST,
+    POINTERS,
+    REQUIREMENTS,
+    TEST,
+    TRAIN,
+    Lockfile,
+    customers_path,
+)
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, Run, Version
 from predictflow.formatting import Json, moment
 from predictflow.ledger.chain import Chain
@@ -39,7 +47,7 @@ def recorded(project: Project, content: str, lock: str | None = None) -> Model:
 
 
 def sources(project: Project, content: str, lock: str | None, ask_remote: bool) -> Json:
-    """A model and all that it was made from, back to customers.csv."""
+    """A model and all that it was made from, back to its customers."""
     model, history = recorded(project, content, lock), project.history
     at, once = history.refs_with.get(content, []), history.refs_after(content)
     first = history.first_with_model.get(content)
@@ -76,7 +84,7 @@ def sources(project: Project, content: str, lock: str | None, ask_remote: bool) 
         "code": model.lock.code,
         "environment": {"path": REQUIREMENTS, "md5": model.md5s.get(REQUIREMENTS)},
         "prepared": prepared_entries(project, model, model.md5s),
-        "data": customers_entry(project, md5, ask_remote) if (md5 := model.md5s.get(CUSTOMERS)) else None,
+        "data": customers_entry(project, md5, ask_remote) if (md5 := model.customers) else None,
         "rebuilds": rebuild_entries(project, content),
         "rebuild": [line.format(model.commit.sha) for line in REBUILD] if model.commit else [],
     }
@@ -89,7 +97,7 @@ def results(project: Project, md5: str, ask_remote: bool) -> Json:
         for path, contents in named_by.get(md5, {}).items():
             paths.setdefault(path, set()).update(contents)
     confirm_models(project, set().union(*paths.values()))
-    if CUSTOMERS in paths:
+    if POINTERS.keys() & paths.keys():
         entry = customers_entry(project, md5, ask_remote)
     else:
         locks = project.history.locks.values()
@@ -130,16 +138,18 @@ def model_entry(project: Project, content: str) -> Json:
 
 
 def customers_entry(project: Project, md5: str, ask_remote: bool) -> Json:
-    """A state of customers.csv."""
-    history = project.history
-    name = next((name for name, lock in history.locks.items() if lock.md5s.get(CUSTOMERS) == md5), None)
+    """A state of the customers."""
+    history, path = project.history, customers_path(md5)
+    name = next((name for name, lock in history.locks.items() if lock.customers == md5), None)
     first, lock = history.first_with_customers.get(md5), history.locks[name] if name else None
     history.confirm([name] if name else [], [first.sha] if first else [])
     sides = history.prepared(lock) if lock else {}
-    on_remote = project.look(lambda: project.storage.on_remote([md5], ask_remote), None)
-    return file_entry(project, CUSTOMERS, md5, lock.sizes.get(CUSTOMERS) if lock else None) | {
+    inside = project.look(lambda: project.storage.inside(md5), None) if md5.endswith(LIST) else None
+    needed = {md5, *(inside or {}).values()}
+    on_remote = project.look(lambda: project.storage.on_remote(needed, ask_remote), None)
+    return file_entry(project, path, md5, lock.sizes.get(path) if lock else None) | {
         "rows": sum(sides[side]["rows"] for side in SIDES.values()) if sides else None,
-        "on_remote": None if on_remote is None else md5 in on_remote,
+        "on_remote": None if on_remote is None else needed <= on_remote,
         "commit": commit_entry(project, first),
     }
 
@@ -154,7 +164,7 @@ def prepared_entries(project: Project, model: Model, md5s: dict[str, str]) -> li
 
 
 def file_entry(project: Project, path: str, md5: str, size: int | None) -> Json:
-    cached = project.look(lambda: project.storage.cached(md5) is not None, None)
+    cached = project.look(lambda: project.storage.files_of(md5) is not None, None)
     return {"path": path, "md5": md5, "size": size, "cached": cached}
 
 

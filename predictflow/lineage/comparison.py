@@ -9,10 +9,17 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.adapters.dvc_files import LIST, POINTERS, customers_in, customers_path
 from predictflow.formatting import Json
 from predictflow.lineage import answers
-from predictflow.lineage.customer_files import CustomerCsv, MalformedCustomers, Open, compare
+from predictflow.lineage.customer_files import (
+    CustomerCsv,
+    CustomerParts,
+    CustomerSource,
+    MalformedCustomers,
+    Open,
+    compare,
+)
 from predictflow.lineage.project import Project
 from predictflow.lineage.sections import OF_MODELS, Known, Section
 from predictflow.lineage.sides import ComparedSide, note_gap
@@ -50,10 +57,10 @@ def compare_sides(project: Project, a: ComparedSide, b: ComparedSide, reading: R
 def _data(reading: Reading, project: Project, a: Known[str], b: Known[str]) -> Json:
     if a.value == b.value:
         return {}
-    before, after, changes = _csv(project, a), _csv(project, b), None
+    before, after, changes = _source(project, a), _source(project, b), None
     if before and after:
         try:
-            with reading(before.path.stat().st_size + after.path.stat().st_size) as open_binary:
+            with reading(before.size + after.size) as open_binary:
                 changes = compare(before, after, open_binary)
         except MalformedCustomers as error:
             side = a.side if error.file is before else b.side
@@ -74,35 +81,43 @@ def _rows(project: Project, md5: str) -> int | None:
     """How many customers prepare counted; None where no commit tells."""
     for name, lock in project.history.locks.items():
         prepared = project.history.prepared(lock)
-        if prepared.get("md5", {}).get(CUSTOMERS) == md5:
+        if customers_in(prepared.get("md5", {})) == md5:
             project.history.confirm([name])
             return sum(prepared[side]["rows"] for side in answers.SIDES.values())
     return None
 
 
-def _csv(project: Project, customers: Known[str]) -> CustomerCsv | None:
+def _source(project: Project, customers: Known[str]) -> CustomerSource | None:
     """The customers of a side, as they lie on this machine, and how they are written."""
     side, md5 = customers
-    path = _path(project, customers)
+    files = _files(project, customers)
     delimiter, encoding, column = (side.params.get(f"data.{key}") for key in ("delimiter", "encoding", "id"))
-    if path is None and project.repository.root is None:
+    missing, decimal = side.params.get("data.missing"), side.params.get("data.decimal", ".")
+    missing = tuple(missing) if isinstance(missing, list) else ("",)  # a run of MLflow's knows it as text
+    if files is None and project.repository.root is None:
         why = "a bare clone has none"
-    elif path is None:
-        cure = f"`dvc fetch --all-commits {CUSTOMERS}.dvc` brings what the remote has"
+    elif files is None:
+        cure = f"`dvc fetch --all-commits {POINTERS[customers_path(md5)]}` brings what the remote has"
         why = f"{md5} is in neither DVC's cache nor the working tree ({cure})"
     elif delimiter is None or encoding is None or column is None:
         why = f"no {PARAMS} tells how {md5} is written"
+    elif md5.endswith(LIST):
+        return CustomerParts(tuple(sorted(files.items())), column, missing, decimal)
     else:
-        return CustomerCsv(path, delimiter, encoding, column)
+        return CustomerCsv(files[""], delimiter, encoding, column, missing, decimal)
     note_gap(project, side, "customers", why)
     return None
 
 
-def _path(project: Project, customers: Known[str]) -> Path | None:
-    """Where the customers lie: in the cache, in the working tree, or where the handle says."""
+def _files(project: Project, customers: Known[str]) -> dict[str, Path] | None:
+    """{path in their folder: where it lies} of customers, of a CSV with an empty path: in the cache, in the
+    working tree, or where the handle says."""
     (side, md5), root = customers, project.repository.root
-    if root and (cached := project.look(lambda: project.storage.cached(md5), None)):
+    if root and (cached := project.look(lambda: project.storage.files_of(md5), None)):
         return cached
-    paths = [root / CUSTOMERS] if root else []
+    paths = [root / customers_path(md5)] if root else []
     paths += [project.start / side.handle] if side.handle else []
-    return next((path for path in paths if path.is_file() and hashes.md5(path) == md5), None)
+    place = next((path for path in paths if hashes.md5_of(path) == md5), None)
+    if place is None:
+        return None
+    return {name: place / name for name in hashes.names_inside(place)} if place.is_dir() else {"": place}

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable
 
 from predictflow.adapters import dvc_files
-from predictflow.adapters.dvc_files import DVC_LOCK, POINTER, RECORDS
+from predictflow.adapters.dvc_files import POINTERS, RECORDS, customers_path
 from predictflow.adapters.git import Repository
 from predictflow.errors import CouldNotTell
-from predictflow.lineage.index import Index, location
+from predictflow.lineage.index import TRACKED, Index, location
 
 COMMITTED = re.compile(rb"^committer .* (\d+) [+-]\d{4}$", re.MULTILINE)
 
@@ -26,28 +26,26 @@ class Confirmation:
         index = self._index
         shas = [sha for sha in dict.fromkeys(commits) if sha in self._commits and sha not in self._held]
         names = [name for name in dict.fromkeys(locks) if name not in self._held]
-        pointers = {pointer for sha in shas if (pointer := self._commits[sha].pointer)} - self._held
+        pointers = {blob for sha in shas for blob in self._commits[sha].pointers} - self._held
         md5s = {index.locks[name].md5s.get(path, "") for name in names for path in RECORDS} - self._held
         blobs = {md5: index.records[md5][0] for md5 in md5s & index.records.keys()}
         if not (shas or names):
             return
         self._held.update(shas, names, pointers, blobs)
 
-        asked = {
-            path: self._repository.ids([f"{sha}:{path}" for sha in shas]) for path in (DVC_LOCK, POINTER)
-        }
+        asked = [self._repository.ids([f"{sha}:{path}" for sha in shas]) for path in TRACKED]
         texts = dict(self._repository.blobs([*shas, *names, *pointers, *blobs.values()]))
         right = {
             **{
-                f"commit {sha}": self._commits[sha][-2:] == held and self._time(sha, texts.get(sha, b""))
-                for sha, held in zip(shas, zip(*asked.values(), strict=True), strict=True)
+                f"commit {sha}": self._commits[sha].blobs == held and self._time(sha, texts.get(sha, b""))
+                for sha, held in zip(shas, zip(*asked, strict=True), strict=True)
             },
             **{
                 f"dvc.lock {name}": name in texts and dvc_files.parse_lock(texts[name]) == index.locks[name]
                 for name in names
             },
             **{
-                f"{POINTER} {name}": name in texts
+                f"{POINTERS[customers_path(index.pointers[name])]} {name}": name in texts
                 and dvc_files.parse_pointer(texts[name]) == index.pointers[name]
                 for name in pointers
             },

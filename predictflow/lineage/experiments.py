@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from predictflow.adapters.dvc_files import CUSTOMERS
+from predictflow.adapters.dvc_files import POINTERS
 from predictflow.adapters.git import Ref
 from predictflow.adapters.mlflow_entities import PAGE_SIZE, Run
 from predictflow.formatting import SHORT, Json, moment, some_of
@@ -270,7 +270,7 @@ def _also_changed(project: Project, old: str, new: str) -> list[str]:
     if len(names) < 2:
         return []
     before, after = (history.locks[name] for name in names)
-    both = {CUSTOMERS, *before.inputs, *after.inputs} & before.md5s.keys() & after.md5s.keys()
+    both = {*POINTERS, *before.inputs, *after.inputs} & before.md5s.keys() & after.md5s.keys()
     return sorted(path for path in both if before.md5s[path] != after.md5s[path])
 
 

@@ -1,6 +1,5 @@
 """What a handle means: any name that a person has for a model or for data."""
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from predictflow.adapters.dvc_files import parse_pointer
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import some_of, stage_and_aliases
+from predictflow.lineage.hashing import md5_of_file, md5_of_folder
 from predictflow.lineage.history import in_folder
 from predictflow.lineage.names import nearest_names, what_there_is
 from predictflow.lineage.project import Project
@@ -24,8 +24,6 @@ VERSION_HANDLE = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/
 # What train and evaluate write names the model; every other file is something that models are made from.
 OF_A_MODEL = (MODEL_FOLDER.as_posix(), PROVENANCE.as_posix(), "metrics/train/", "metrics/evaluate/")
 LISTED_TARGETS = 20
-LARGE_FILE = 500_000_000  # bytes, which take a second or two to hash
-CHUNK = 1 << 20  # bytes that are hashed at once
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,11 @@ def _paths(project: Project, handle: str, looked: list[str]) -> Iterator[Target]
     path = project.start / handle
     if path.is_dir():
         targets, own = list(_folder(project, path, looked)), _beside(project, path)
+        if not targets and next(path.glob("*.parquet"), None):  # parts of customers
+            targets = list(_of_md5(project, md5_of_folder(path)))
         yield from [target for target in targets if target.model == own] or targets
     elif path.is_file():
-        digest = parse_pointer(path.read_bytes()) if path.suffix == ".dvc" else _md5(path)
+        digest = parse_pointer(path.read_bytes()) if path.suffix == ".dvc" else md5_of_file(path)
         inside = _inside(project, path)
         targets = list(_of_md5(project, digest, inside))
         if not targets and (scored := find_scored(path, digest, looked)):
@@ -117,19 +117,6 @@ def _inside(project: Project, path: Path) -> str | None:
     root = project.repository.root
     path = path.absolute()
     return path.relative_to(root).as_posix() if root and path.is_relative_to(root) else None
-
-
-def _md5(path: Path) -> str:
-    """The md5 of a file of any size; a long wait shows its progress."""
-    if path.stat().st_size < LARGE_FILE:
-        return hashes.md5(path)
-    from rich.progress import open as open_with_progress
-
-    digest = hashlib.md5()
-    with open_with_progress(path, "rb", description=f"hashing {path.name}", transient=True) as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _folder(project: Project, folder: Path, looked: list[str]) -> Iterator[Target]:

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from predictflow.adapters import dvc_files
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, Lockfile
+from predictflow.adapters.dvc_files import DVC_LOCK, POINTERS, Lockfile, customers_in, customers_path
 from predictflow.adapters.git import Ref, Repository
 from predictflow.lineage.confirmation import Confirmation
 from predictflow.lineage.index import Index, IndexedCommit, Progress, disagreements, read_git, read_index
@@ -26,7 +26,7 @@ class Commit:
         parents: their places in the history.
         content: the model that its dvc.lock holds.
         lock: the name of its dvc.lock.
-        customers: the md5 of the customers that it names.
+        customers: {path: md5} of the customers that it names, whether or not a model is made from them.
     """
 
     sha: str
@@ -34,7 +34,7 @@ class Commit:
     parents: list[int]
     content: str | None
     lock: str | None
-    customers: str | None
+    customers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Model:
     params: dict[str, Any]
     metrics: dict[str, float]
     prepared: dict[str, Any]
+
+    @property
+    def customers(self) -> str | None:
+        """The md5 of the customers that it was made from."""
+        return customers_in(self.md5s)
 
     @property
     def files(self) -> dict[str, str]:
@@ -97,13 +102,14 @@ class History:
     def _read_worktree(self) -> None:
         root = self.repository.root
         self.worktree: str | None = None
-        self.worktree_customers: str | None = None
+        self.worktree_customers: dict[str, str] = {}  # {path: md5} that the files of DVC's there name
         if root is None:
             return
-        paths = (DVC_LOCK, dvc_files.POINTER, *dvc_files.RECORDS)
+        paths = (DVC_LOCK, *POINTERS.values(), *dvc_files.RECORDS)
         texts = {path: (root / path).read_bytes() for path in paths if (root / path).is_file()}
-        if pointer := texts.pop(dvc_files.POINTER, None):
-            self.worktree_customers = dvc_files.parse_pointer(pointer) or None
+        for path, pointer in POINTERS.items():
+            if md5 := dvc_files.parse_pointer(texts.pop(pointer, b"")):
+                self.worktree_customers[path] = md5
         if DVC_LOCK not in texts:
             return
         lock = dvc_files.parse_lock(texts.pop(DVC_LOCK))
@@ -166,8 +172,12 @@ class History:
 
     @cached_property
     def first_with_customers(self) -> dict[str, Commit]:
-        """{md5 of customers.csv: the first commit that names it}."""
-        return self._began(lambda commit: commit.customers)
+        """{md5 of customers: the first commit that names it}."""
+        return {
+            md5: commit
+            for path in POINTERS
+            for md5, commit in self._began(partial(_customers_at, path)).items()
+        }
 
     def confirm(self, locks: Iterable[str], commits: Iterable[str] = ()) -> None:
         """Hold what the index says of dvc.locks, of the records that they name, of the commits where they
@@ -269,15 +279,21 @@ class History:
             entries |= {(md5, path) for name in names for path, md5 in self.locks[name].md5s.items()}
             for md5, path in entries:
                 named_by.setdefault(md5, {}).setdefault(path, set()).add(content)
-        for md5 in [*self.first_with_customers, self.worktree_customers]:
-            if md5:
-                named_by.setdefault(md5, {}).setdefault(CUSTOMERS, set())
+        for md5 in [*self.first_with_customers, *self.worktree_customers.values()]:
+            named_by.setdefault(md5, {}).setdefault(customers_path(md5), set())
         return named_by
 
 
 def _commit(index: Index, commit: IndexedCommit) -> Commit:
     lock = index.locks[commit.lock] if commit.lock else None
-    content, customers = (lock.content, lock.md5s.get(CUSTOMERS)) if lock else (None, None)
-    if commit.pointer:
-        customers = index.pointers[commit.pointer]
-    return Commit(commit.sha, commit.time, commit.parents, content, commit.lock, customers or None)
+    named = {path: lock.md5s[path] for path in POINTERS if path in lock.md5s} if lock else {}
+    for path, blob in zip(POINTERS, (commit.file, commit.folder), strict=True):
+        if blob:
+            named[path] = index.pointers[blob]
+    customers = {path: md5 for path, md5 in named.items() if md5}
+    content = lock.content if lock else None
+    return Commit(commit.sha, commit.time, commit.parents, content, commit.lock, customers)
+
+
+def _customers_at(path: str, commit: Commit) -> str | None:
+    return commit.customers.get(path)

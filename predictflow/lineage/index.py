@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from predictflow.adapters import dvc_files
-from predictflow.adapters.dvc_files import DVC_LOCK, POINTER, RECORDS, Lockfile
+from predictflow.adapters.dvc_files import DVC_LOCK, POINTERS, RECORDS, Lockfile, customers_path
 from predictflow.adapters.git import Repository
 from stages.support import files
 
-INDEX_LAYOUT = 2
+INDEX_LAYOUT = 3
+TRACKED = (DVC_LOCK, *POINTERS.values())  # of which a commit names the blobs, in this order
 SHALLOW = "^"  # before a commit that a shallow clone ends at
 
 # Goes through so many things and shows how far it is.
@@ -33,14 +34,26 @@ class IndexedCommit(NamedTuple):
     Attributes:
         time: seconds since 1970.
         parents: their places in the index.
-        lock, pointer: the blobs of dvc.lock and of customers.csv.dvc; None where it has none.
+        lock, file, folder: the blobs of TRACKED: dvc.lock, and what names the customers, a CSV or a folder of
+            parts; None where it has none.
     """
 
     sha: str
     time: int
     parents: list[int]
     lock: str | None
-    pointer: str | None
+    file: str | None
+    folder: str | None
+
+    @property
+    def blobs(self) -> tuple[str | None, ...]:
+        """Those of TRACKED."""
+        return self.lock, self.file, self.folder
+
+    @property
+    def pointers(self) -> set[str]:
+        """The blobs that name customers."""
+        return {blob for blob in (self.file, self.folder) if blob}
 
 
 @dataclass
@@ -51,7 +64,7 @@ class Index:
         tips: what it is up to date with: the commits that refs point to, and where a shallow clone ends.
         commits: every parent before its children.
         locks: each dvc.lock by its blob.
-        pointers: the md5 of the customers by the blob of customers.csv.dvc.
+        pointers: the md5 of the customers by the blob that names it.
         records: by md5, the blob and the JSON of those of RECORDS that some dvc.lock names.
     """
 
@@ -95,11 +108,11 @@ def _comparable(index: Index) -> dict[str, Any]:
     shas = [commit.sha for commit in index.commits]
     return {
         **{
-            f"commit {commit.sha}": (commit.time, [shas[at] for at in commit.parents], *commit[3:])
+            f"commit {commit.sha}": (commit.time, [shas[at] for at in commit.parents], *commit.blobs)
             for commit in index.commits
         },
         **{f"dvc.lock {blob}": lock for blob, lock in index.locks.items()},
-        **{f"{POINTER} {blob}": md5 for blob, md5 in index.pointers.items()},
+        **{f"{POINTERS[customers_path(md5)]} {blob}": md5 for blob, md5 in index.pointers.items()},
         **{f"record {md5}": record for md5, record in index.records.items()},
     }
 
@@ -135,7 +148,8 @@ def load_index(repository: Repository) -> Index:
         held["locks"] = {blob: Lockfile(**lock) for blob, lock in held["locks"].items()}
         held["records"] = {md5: (blob, record) for md5, (blob, record) in held["records"].items()}
         index = Index(**held)
-        locks, pointers = ({commit[place] for commit in index.commits} - {None} for place in (3, 4))
+        locks = {commit.lock for commit in index.commits if commit.lock}
+        pointers = {blob for commit in index.commits for blob in commit.pointers}
         return index if locks <= index.locks.keys() and pointers <= index.pointers.keys() else Index()
     except (AttributeError, KeyError, TypeError, ValueError):
         return Index()  # somebody has edited it
@@ -153,7 +167,8 @@ def _save(path: Path, index: Index) -> None:
 def _update(repository: Repository, old: Index, tips: list[str], track: Progress) -> Index:
     """Read what the commits that `old` lacks hold; leave out what no commit holds any more."""
     commits, new_records = _list_commits(repository, old, tips)
-    locks, pointers = {commit.lock for commit in commits}, {commit.pointer for commit in commits}
+    locks = {commit.lock for commit in commits}
+    pointers = {blob for commit in commits for blob in commit.pointers}
     index = Index(
         tips,
         commits,
@@ -175,10 +190,10 @@ def _list_commits(
         given="\n".join(tip for tip in tips if not tip.startswith(SHALLOW)),
     )
     lines = [line.split() for line in listed.splitlines()]
-    blobs = {commit.sha: (commit.lock, commit.pointer) for commit in old.commits}
+    blobs = {commit.sha: commit.blobs for commit in old.commits}
     added = [sha for _, sha, *_ in lines if sha not in blobs]
-    ids = {path: repository.ids([f"{sha}:{path}" for sha in added]) for path in (DVC_LOCK, POINTER, *RECORDS)}
-    blobs |= zip(added, zip(ids[DVC_LOCK], ids[POINTER], strict=True), strict=True)
+    ids = {path: repository.ids([f"{sha}:{path}" for sha in added]) for path in (*TRACKED, *RECORDS)}
+    blobs |= zip(added, zip(*(ids[path] for path in TRACKED), strict=True), strict=True)
     places = {sha: place for place, (_, sha, *_) in enumerate(lines)}
     commits = [
         IndexedCommit(sha, int(time), [places[parent] for parent in parents], *blobs[sha])
@@ -190,7 +205,7 @@ def _list_commits(
 def _read_blobs(repository: Repository, index: Index, new_records: set[str], track: Progress) -> None:
     """Add to the index what is not known yet of its commits' files."""
     locks = {commit.lock for commit in index.commits if commit.lock} - index.locks.keys()
-    pointers = {commit.pointer for commit in index.commits if commit.pointer} - index.pointers.keys()
+    pointers = {blob for commit in index.commits for blob in commit.pointers} - index.pointers.keys()
     wanted = sorted(locks | pointers | new_records)
     for blob, text in track(repository.blobs(wanted), len(wanted)):
         if blob in locks:

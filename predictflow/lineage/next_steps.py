@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, POINTER, REQUIREMENTS
+from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, POINTERS, REQUIREMENTS
 from predictflow.adapters.dvc_status import StageChange, changed_inputs, changed_outputs
 from predictflow.lineage.standing import GitStatus, PipelineStatus, Status, StorageStatus
 
@@ -15,7 +15,7 @@ RECORD = (
     *(REQUIREMENTS, "stages"),
 )
 WRITTEN = {DVC_LOCK, "metrics", "models"}  # of the record, by `dvc repro`
-ADD = f"dvc add {CUSTOMERS}"
+ADD = "dvc add "
 
 
 class NextStep(NamedTuple):
@@ -25,7 +25,7 @@ class NextStep(NamedTuple):
 
 @dataclass(frozen=True)
 class DataFiles:
-    """The files that dvc.lock and customers.csv.dvc name and Git does not hold.
+    """The files that dvc.lock and the .dvc files of customers name and Git does not hold.
 
     Attributes:
         paths: of all.
@@ -45,19 +45,19 @@ def path_of_record(path: str) -> str | None:
     return path if path.endswith(".dvc") else None
 
 
-def pipeline_cure(changed: dict[str, StageChange], data: DataFiles, new_customers: bool) -> str | None:
+def pipeline_cure(changed: dict[str, StageChange], data: DataFiles, new_customers: str | None) -> str | None:
     """The command that brings dvc.lock and the working tree together again; None where they are.
 
-    `new_customers` says that customers.csv is one that nobody has added yet.
+    `new_customers` is where customers lie that nobody has added yet.
     """
     if not changed:
         return None
     if new_customers:
-        return f"{ADD} && dvc repro"
+        return f"{ADD}{new_customers} && dvc repro"
     outputs, inputs = changed_outputs(changed), changed_inputs(changed)
     # What is recorded comes back from the cache or the remote; of a pipeline that must run, only the data.
-    wanted = {path for path in outputs if path in data.paths and (path == CUSTOMERS or not inputs)}
-    only = f" {POINTER}" if inputs else ""
+    wanted = {path for path in outputs if path in data.paths and (path in POINTERS or not inputs)}
+    only = "".join(f" {POINTERS[path]}" for path in sorted(wanted)) if inputs else ""
     bring = ""
     if wanted and wanted <= data.cached:
         bring = f"dvc checkout{only}"
@@ -65,6 +65,8 @@ def pipeline_cure(changed: dict[str, StageChange], data: DataFiles, new_customer
         bring = f"dvc pull{only}"
     elif CUSTOMERS in wanted - data.cached:
         return "make repro"
+    elif wanted & {*POINTERS} - data.cached:
+        bring = f"dvc pull{only}"
     run = inputs or not bring or not outputs.keys() <= data.paths
     return " && ".join(filter(None, [bring, "dvc repro" if run else ""]))
 

@@ -7,7 +7,7 @@ a file beside it, an index, the environment. docs/reference/json.md says what ea
 from collections.abc import Iterable
 from typing import TypeVar
 
-from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
+from predictflow.adapters.dvc_files import REQUIREMENTS, customers_in
 from predictflow.formatting import Json
 from predictflow.lineage import answers
 from predictflow.lineage.project import Project
@@ -42,12 +42,12 @@ def shared_sources(project: Project, contents: list[str], ask_remote: bool) -> J
     return {
         "models": entries,
         "store_answers": project.registry_answers,
-        "same": {"experiment": same_choices and names_alike, "data": CUSTOMERS in of_all},
+        "same": {"experiment": same_choices and names_alike, "data": customers_in(of_all) is not None},
         "metrics": _common(model.metrics for model in recorded.values()),
         "params": same_params,
         "environment": {"path": REQUIREMENTS, "md5": md5} if (md5 := of_all.get(REQUIREMENTS)) else None,
         "prepared": answers.prepared_entries(project, first, of_all),
-        "data": answers.customers_entry(project, md5, ask_remote) if (md5 := of_all.get(CUSTOMERS)) else None,
+        "data": answers.customers_entry(project, md5, ask_remote) if (md5 := customers_in(of_all)) else None,
     }
 
 

@@ -4,7 +4,13 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MEASURED, REQUIREMENTS, parse_yaml
+from predictflow.adapters.dvc_files import (
+    DVC_LOCK,
+    MEASURED,
+    POINTERS,
+    REQUIREMENTS,
+    parse_yaml,
+)
 from predictflow.adapters.mlflow_entities import COMMIT_TAG
 from predictflow.formatting import Json
 from predictflow.lineage import answers
@@ -33,7 +39,7 @@ class ComparedSide:
     Attributes:
         letter: a or b.
         named: what the handle is, in words.
-        customers: the md5 of customers.csv.
+        customers: the md5 of the customers.
         params: {dotted name: value} of those that made the model.
         evaluation: the same of those that it was measured with.
         columns: {name: declaration}.
@@ -124,7 +130,7 @@ def _of_model(project: Project, side: ComparedSide, content: str, lock: str | No
     side = replace(
         side,
         model=model,
-        customers=model.md5s.get(CUSTOMERS),
+        customers=model.customers,
         environment=model.md5s.get(REQUIREMENTS),
         metrics=model.metrics or None,
     )
@@ -163,13 +169,14 @@ def _of_customers(project: Project, side: ComparedSide, md5: str) -> ComparedSid
     """Customers, with the params of the first model that was made from them."""
     history = project.history
     named = history.named_by.get(md5) or project.in_store(md5).get(md5, {})
-    if CUSTOMERS not in named:
+    paths = POINTERS.keys() & named.keys()
+    if not paths:
         raise UserError(
-            f"{side.handle} ({side.named}) is neither a model nor a customers.csv.\n"
+            f"{side.handle} ({side.named}) is neither a model nor customers.\n"
             f"Cure: `predictflow lineage {side.handle}` lists the models made from it; compare two of those."
         )
-    made = [content for content in history.contents if content in named[CUSTOMERS]]
-    if made := made or sorted(named[CUSTOMERS]):
+    made = [content for content in history.contents if any(content in named[path] for path in paths)]
+    if made := made or sorted(set().union(*(named[path] for path in paths))):
         return replace(_of_model(project, side, made[0]), customers=md5, model=None)
     first = history.first_with_customers.get(md5)
     params = _yaml_at(project, first.sha if first else None, PARAMS.as_posix())

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import CUSTOMERS, parse_record
+from predictflow.adapters.dvc_files import POINTERS, parse_record
 from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import GitChanges, is_rebasing, read_changes
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, Version
@@ -171,12 +171,11 @@ def _stack(root: Path | None) -> dict[str, standing.StackServer] | None:
 
 
 def data_md5s(project: Project) -> dict[str, str]:
-    """{path: md5} of what dvc.lock and customers.csv.dvc name and Git does not hold."""
+    """{path: md5} of what dvc.lock and the .dvc files of customers name and Git does not hold."""
     history = project.history
     lock = history.locks[history.worktree] if history.worktree else None
     outs = {path: md5 for path, md5 in lock.md5s.items() if path not in lock.inputs} if lock else {}
-    if history.worktree_customers:
-        outs[CUSTOMERS] = history.worktree_customers
+    outs |= history.worktree_customers
     if not outs:
         return {}
     listed = project.repository.read(
@@ -204,7 +203,13 @@ def _storage(project: Project, ask_remote: bool) -> tuple[standing.StorageStatus
 
 
 def _is_cached(project: Project, md5: str) -> bool:
-    return project.look(lambda: project.storage.cached(md5), None) is not None
+    return project.look(lambda: project.storage.files_of(md5), None) is not None
+
+
+def _is_new(project: Project, path: Path) -> bool:
+    """Whether nobody has added what lies at a place."""
+    md5 = hashes.md5_of(path)
+    return md5 is not None and not _is_cached(project, md5)
 
 
 def _pipeline(project: Project, dvc: DvcQuestion, data: DataFiles) -> PipelineStatus:
@@ -212,6 +217,6 @@ def _pipeline(project: Project, dvc: DvcQuestion, data: DataFiles) -> PipelineSt
         changed = dvc.answer()
     except DvcFailed as error:
         return PipelineStatus(None, {}, str(error), error.cure)
-    modified = changed_outputs(changed).get(CUSTOMERS) == "modified"
-    new_customers = modified and not _is_cached(project, hashes.md5(Path(CUSTOMERS)))
+    modified = (path for path in POINTERS if changed_outputs(changed).get(path) == "modified")
+    new_customers = next((path for path in modified if _is_new(project, Path(path))), None)
     return PipelineStatus(not changed, changed, None, pipeline_cure(changed, data, new_customers))

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from predictflow.adapters.dvc_commands import checkout_all, hold_dvc_lock
-from predictflow.adapters.dvc_storage import LIST, right_file
+from predictflow.adapters.dvc_files import LIST
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.adapters.remote_transfer import get_objects
 from predictflow.formatting import Json, some_of
 from predictflow.lineage.project import Project

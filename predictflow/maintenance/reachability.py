@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, parse_list
+from predictflow.adapters.dvc_files import DVC_LOCK, parse_list
 from predictflow.adapters.git import EXPERIMENT_REF
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
@@ -58,7 +58,7 @@ def needed(project: Project, versions: Iterable[Version]) -> Needed:
         commits.update(first.sha for first in firsts if first)
     need.md5s.update(need.contents)  # provenance.json, for DVC's run cache
     need.md5s.update(history.first_with_customers)
-    need.md5s.update(lock.md5s[CUSTOMERS] for lock in history.locks.values() if CUSTOMERS in lock.md5s)
+    need.md5s.update(lock.customers for lock in history.locks.values() if lock.customers)
     need.md5s.update(_named_by_commits(project, commits))
     for folder in filter(Path.is_dir, map(Path, _of_worktrees(project, "worktree "))):
         need.md5s.update(_named_by_files(project, folder))

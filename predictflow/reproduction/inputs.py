@@ -31,7 +31,7 @@ def differing_inputs(
     Raises CouldNotTell for a params.yaml that is no YAML.
     """
     files, params = verdict.read_inputs(recorded)
-    lying = {path: hashes.md5(file) for path in files if (file := project / path).is_file()}
+    lying = {path: md5 for path in files if (md5 := hashes.md5_of(project / path))}
     _, lying_params = verdict.read_inputs(_with_params_of(project / PARAMS, recorded))
     lock = project / REQUIREMENTS
     packages = _packages(lock.read_bytes()) if lock.is_file() else None

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from predictflow.adapters import dvc_files, dvc_storage, git_worktree, processes
-from predictflow.adapters.dvc_files import CUSTOMERS, DVC_LOCK, MODEL, POINTER, REQUIREMENTS, TEST
+from predictflow.adapters.dvc_files import (
+    CUSTOMERS,
+    CUSTOMERS_FOLDER,
+    DVC_LOCK,
+    MODEL,
+    POINTERS,
+    REQUIREMENTS,
+    TEST,
+    Lockfile,
+)
 from predictflow.adapters.processes import Children
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import Json
@@ -89,7 +98,7 @@ class _Rebuild:
         text = (self._project / DVC_LOCK).read_bytes()
         recorded = read_stages(text)
         tell("data")
-        self._bring_customers()
+        self._bring_customers(dvc_files.parse_lock(text))
         if current:
             self._take_todays_lock(verdict.read_inputs(recorded)[0].get(REQUIREMENTS))
         else:
@@ -115,31 +124,42 @@ class _Rebuild:
 
     # --- What it is made from ---
 
-    def _bring_customers(self) -> None:
+    def _bring_customers(self, lock: Lockfile) -> None:
         """The customers of the commit, from the cache, the working tree or the remote."""
-        pointer = self._project / POINTER
+        name = CUSTOMERS_FOLDER if CUSTOMERS_FOLDER in lock.md5s else CUSTOMERS
+        pointer = self._project / POINTERS[name]
         md5 = dvc_files.parse_pointer(pointer.read_bytes()) if pointer.is_file() else ""
         if not md5:
             raise CouldNotTell(
-                f"the commit has no {POINTER} that names its customers.\nCure: `dvc add {CUSTOMERS}`."
+                f"the commit has no {POINTERS[name]} that names its customers.\nCure: `dvc add {name}`."
             )
-        here = self._root / CUSTOMERS
         try:
-            path = self._storage.cached(md5)
-            if path is None and here.is_file() and hashes.md5(here) == md5:
-                path = here
-            if path is None:
-                self._fetch(POINTER)
-                path = self._storage.cached(md5)
+            files = self._customers(name, md5)
+            if files is None:
+                self._fetch(POINTERS[name])
+                files = self._customers(name, md5)
         except Unreachable as error:
             raise CouldNotTell(f"{error}\nCure: mend .dvc/config.") from error
-        if path is None:
+        if files is None:
             raise CouldNotTell(
-                f"{CUSTOMERS} (md5 {md5}) is neither in DVC's cache nor on its remote:\n"
+                f"{name} (md5 {md5}) is neither in DVC's cache nor on its remote:\n"
                 f"{processes.end_of(self._log)}\n"
                 "Cure: `dvc push --all-commits` where it is, or bring it into data/ and `dvc add` it."
             )
-        shutil.copyfile(path, self._project / CUSTOMERS)
+        for path, held in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(held, path)
+
+    def _customers(self, name: str, md5: str) -> dict[Path, Path] | None:
+        """{their place in the worktree: where the same bytes lie}; None where they are not all here.
+
+        Raises Unreachable where there is no cache.
+        """
+        place, here = self._project / name, self._root / name
+        held = self._storage.files_of(md5)
+        if held is None and hashes.md5_of(here) == md5:
+            held = {path: here / path for path in hashes.md5s_inside(here)} if here.is_dir() else {"": here}
+        return None if held is None else {place / path: file for path, file in held.items()}
 
     def _fetch(self, *targets: str) -> None:
         """`dvc fetch` into the user's own cache, with the user's own remotes and passwords."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from predictflow.adapters.dvc_files import CUSTOMERS, REQUIREMENTS
+from predictflow.adapters.dvc_files import POINTERS, REQUIREMENTS
 from predictflow.formatting import Json
 from predictflow.ledger.rebuilds import DIFFERENT, IDENTICAL, SAME
 from predictflow.lineage.sides import ALONE
@@ -160,9 +160,9 @@ def read_inputs(stages: Json) -> tuple[dict[str, str], Json]:
 
 def differing(recorded: Inputs, found: Inputs) -> list[Json]:
     """The inputs that differ: data, params, code, packages, then the machine."""
-    pairs = [_pair("data", CUSTOMERS, recorded.files, found.files)]
+    pairs = [_pair("data", path, recorded.files, found.files) for path in POINTERS if path in recorded.files]
     pairs += [_pair("param", name, recorded.params, found.params) for name in recorded.params | found.params]
-    code = recorded.files.keys() - {CUSTOMERS, REQUIREMENTS}
+    code = recorded.files.keys() - {*POINTERS, REQUIREMENTS}
     pairs += [_pair("code", name, recorded.files, found.files) for name in recorded.files if name in code]
     lock = _pair("environment", REQUIREMENTS, recorded.files, found.files)
     packages = []

@@ -21,7 +21,7 @@ def ensure_readable(source: Path) -> None:
     elif source.suffix.lower() not in READERS:
         wrong, cure = "is neither .csv nor .parquet", "name it by what it is"
     elif not source.stat().st_size:
-        wrong, cure = "is empty", "bring it again"
+        wrong, cure = "is empty", "write the customers into it again"
     else:
         return
     raise UserError(f"{source} {wrong}.\nCure: {cure}.")

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, parse_list
+from predictflow.adapters.dvc_files import DVC_LOCK, DVC_YAML, LIST, parse_list
 from predictflow.adapters.dvc_outputs import read_outputs
-from predictflow.adapters.dvc_storage import LIST, right_file
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.adapters.remote import MD5_ETAG, Remote, RemoteObject
 from predictflow.errors import CouldNotTell
 from predictflow.lineage.handles import resolve

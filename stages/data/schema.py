@@ -11,7 +11,9 @@ import pandera.pandas as pa
 from stages.model.prepared import by_value, features
 from stages.support.params import Params
 from stages.support.params_schema import EXACT, LARGEST
+from stages.support.paths import CUSTOMERS
 
+BRING = f"`dvc checkout {CUSTOMERS}.dvc`"
 SHOWN = 5  # rows shown of each violation
 WIDEST = 60  # characters shown of a value
 
@@ -46,7 +48,7 @@ RULES = {
     "fields": (
         "have too few or too many fields",
         "quote values that hold the delimiter; if it is the last row the file was cut short:"
-        " bring it again (`dvc checkout`)",
+        f" bring it again ({BRING})",
     ),
 }
 SINGULAR = {"are": "is", "have": "has", "hold": "holds", "repeat": "repeats"}
@@ -61,11 +63,11 @@ class Violation:
     rule: str
     key: str
     count: int = 0
-    rows: list[int] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
 
-    def add(self, count: int, rows: list[int], values: list[str]) -> None:
-        """Count rows in; `rows` and `values` are the first SHOWN of them."""
+    def add(self, count: int, rows: list[str], values: list[str]) -> None:
+        """Count rows in; `rows`, each in words, and `values` are the first SHOWN of them."""
         self.count += count
         room = SHOWN - len(self.rows)
         self.rows += rows[:room]
@@ -75,7 +77,7 @@ class Violation:
         wrong, cure = RULES[self.rule]
         verb, rest = wrong.split(" ", 1)
         shown = ", ".join(
-            f"row {row}" if self.rule in BARE else f"row {row} {shorten(value)!r}"
+            row if self.rule in BARE else f"{row} {shorten(value)!r}"
             for row, value in zip(self.rows, self.values, strict=True)
         )
         more = f" and {self.count - len(self.rows)} more" if self.count > len(self.rows) else ""

@@ -5,6 +5,13 @@ from typing import Any
 
 from stages.support.errors import UserError
 
+WORDS = {
+    ("minimum", True): "reaches",
+    ("minimum", False): "misses",
+    ("maximum", True): "is within",
+    ("maximum", False): "exceeds",
+}
+
 
 @dataclass(frozen=True)
 class BarsDecision:
@@ -44,7 +51,7 @@ def decide(metrics: dict[str, float], gate: dict[str, Any], key: str = "register
                 raise UserError(f"{name} in params.yaml is {bar!r}.\nCure: give it a number.")
             value = metrics[metric]
             reached = value >= bar if side == "minimum" else value <= bar
-            reasons.append(f"{metric} {value:g} {'reaches' if reached else 'misses'} the {side} {bar:g}")
+            reasons.append(f"{metric} {value:g} {WORDS[side, reached]} the {side} {bar:g}")
             if not reached:
                 missed.append(reasons[-1])
     return BarsDecision(reasons, missed)

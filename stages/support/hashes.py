@@ -1,6 +1,7 @@
 """md5s as DVC counts them: the key that joins Git, DVC and MLflow."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,34 @@ def md5(path: Path) -> str:
 def md5s(*paths: Path) -> dict[str, str]:
     """{path: md5} of some files."""
     return {path.as_posix(): md5(path) for path in paths}
+
+
+def folder_md5(md5s: dict[str, str]) -> str:
+    """The md5 that DVC gives a folder of some files, {path in it: md5}: that of their list, and `.dir`."""
+    return f"{hashlib.md5(folder_list(md5s).encode()).hexdigest()}.dir"
+
+
+def folder_list(md5s: dict[str, str]) -> str:
+    """That list, as DVC writes it."""
+    entries = [{"md5": digest, "relpath": path} for path, digest in sorted(md5s.items())]
+    return json.dumps(entries, sort_keys=True)
+
+
+def md5_of(path: Path) -> str | None:
+    """The md5 of a file or, as DVC counts it, of a folder; None of what is not there."""
+    if path.is_dir():
+        return folder_md5(md5s_inside(path))
+    return md5(path) if path.is_file() else None
+
+
+def names_inside(folder: Path) -> list[str]:
+    """The paths in it of the files in a folder."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+
+
+def md5s_inside(folder: Path) -> dict[str, str]:
+    """{path in it: md5} of the files in a folder."""
+    return {name: md5(folder / name) for name in names_inside(folder)}
 
 
 def ensure_unchanged(before: dict[str, str]) -> None:

@@ -161,6 +161,7 @@ class Document(Block):
     """params.yaml. Each model's settings are held to its block in SETTINGS."""
 
     seed: int = Field(ge=0, le=SEEDS)
+    customers: Literal["data/customers.csv", "data/customers"]
     data: Data
     prepare: Prepare
     train: Train

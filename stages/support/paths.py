@@ -6,7 +6,9 @@ PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
 DVC_LOCK = Path("dvc.lock")
 
+# `customers` in params.yaml chooses one of these two: a CSV, or a folder of Parquet parts.
 CUSTOMERS = Path("data/customers.csv")
+CUSTOMERS_FOLDER = Path("data/customers")
 TRAIN = Path("data/prepared/train.parquet")
 TEST = Path("data/prepared/test.parquet")
 TRAIN_INDEX = Path("data/prepared/train.index")

@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from stages.support.params import flat
-from stages.support.paths import CUSTOMERS, TEST, TRAIN
+from stages.support.paths import CUSTOMERS, CUSTOMERS_FOLDER, TEST, TRAIN
 from stages.tracking.provenance import Provenance
 
 NOTE = "mlflow.note.content"  # what MLflow's UI shows as a run's description
-DATASETS = {  # path: how the run used it
+DATASETS = {  # path: how a run used it that was made from it
     CUSTOMERS.as_posix(): "source",
+    CUSTOMERS_FOLDER.as_posix(): "source",
     TRAIN.as_posix(): "training",
     TEST.as_posix(): "testing",
 }
+
+
+def datasets_of(recorded: Provenance) -> list[str]:
+    """The files and folders of DATASETS that a model was made from."""
+    return [path for path in DATASETS if path in recorded.md5s]
 
 
 def counts_of(prepared: dict[str, Any], path: str) -> dict[str, int]:
@@ -41,7 +47,7 @@ def describe(recorded: Provenance, prepared: dict[str, Any], tags: dict[str, str
     lines = [
         "| | |",
         "|---|---|",
-        *[f"| {path} | {customers(path)}, md5 `{recorded.md5s[path]}` |" for path in DATASETS],
+        *[f"| {path} | {customers(path)}, md5 `{recorded.md5s[path]}` |" for path in datasets_of(recorded)],
         f"| experiment | {tags.get('dvc.exp_name', '`dvc repro`')} |",
         f"| {done} at commit | `{tags['git.commit'][:10] or 'none'}`{changes} |",
         f"| environment | requirements.lock, md5 `{recorded.md5s['requirements.lock']}` |",

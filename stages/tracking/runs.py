@@ -19,7 +19,7 @@ from stages.support.params import flat
 from stages.support.paths import CURVES, MEASURED, MODEL_FOLDER, PLOTS, PREPARED, PROVENANCE
 from stages.tracking import provenance
 from stages.tracking.held import HeldRun
-from stages.tracking.notes import DATASETS, NOTE, counts_of, describe
+from stages.tracking.notes import DATASETS, NOTE, counts_of, datasets_of, describe
 from stages.tracking.provenance import Provenance
 from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, RESTORED_TAG, TrackingStore
 
@@ -120,7 +120,7 @@ def missing(run: HeldRun, recorded: Provenance, *, evaluated: bool) -> Missing:
         tags=tags,
         params={key: value for key, value in params.items() if key not in run.params},
         metrics=points + [(key, value, 0) for key, value in numbers.items()],
-        datasets=[path for path in DATASETS if recorded.md5s[path] not in run.digests],
+        datasets=[path for path in datasets_of(recorded) if recorded.md5s[path] not in run.digests],
         files={
             name: path
             for name, path in _artifacts(recorded, evaluated).items()

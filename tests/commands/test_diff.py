@@ -352,7 +352,7 @@ def test_packages_are_not_told_where_git_does_not_hold_their_lock(history: Histo
 
 def test_what_is_neither_model_nor_customers_is_refused_with_a_cure(history: History):
     said = history.told("diff", "requirements.lock", "main", code=1)
-    assert "requirements.lock (" in said and "is neither a model nor a customers.csv" in said
+    assert "requirements.lock (" in said and "is neither a model nor customers" in said
     assert "Cure: `predictflow lineage requirements.lock`" in said
 
 

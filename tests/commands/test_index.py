@@ -43,7 +43,7 @@ def test_it_names_every_commit_after_its_parents_and_every_dvc_lock(history: His
     held = read(history)
     git = history.project.run("git", "rev-list", "--all", "HEAD").stdout.split()
     assert {sha for sha, *_ in held.commits} == set(git)
-    for place, (sha, time, parents, _, _) in enumerate(held.commits):
+    for place, (sha, time, parents, *_) in enumerate(held.commits):
         assert all(parent < place for parent in parents)
         told = history.project.run("git", "show", "-s", "--format=%ct %P", sha).stdout.split()
         assert told == [str(time), *(held.commits[parent][0] for parent in parents)]

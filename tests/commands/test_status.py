@@ -351,7 +351,7 @@ def test_a_commit_that_a_branch_has_is_not_lost_without_one(settled: History):
 
 def test_a_model_that_the_gate_refused_is_told_so_and_not_to_be_registered(settled: History):
     status = stand(settled, code=0).status
-    reasons = ["roc_auc 0.7 misses the minimum 0.8", "brier 0.1 reaches the maximum 0.2"]
+    reasons = ["roc_auc 0.7 misses the minimum 0.8", "brier 0.1 is within the maximum 0.2"]
     model = replace(status.working_tree, versions=[], gate=GateVerdict(False, reasons))
     assert next_steps(replace(status, working_tree=model)) == []
     assert _model_line(model).startswith(f"not registered: {reasons[0]} · ")

@@ -102,12 +102,12 @@ def test_what_is_next_follows_from_where_things_stand(status: Status, following:
     ],
 )
 def test_the_cure_brings_back_what_is_recorded_and_runs_what_has_changed(changed, data: DataFiles, cure):
-    assert pipeline_cure(changed, data, new_customers=False) == cure
+    assert pipeline_cure(changed, data, new_customers=None) == cure
 
 
 def test_customers_that_nobody_has_added_are_added():
     changed = {"data/customers.csv.dvc": StageChange({}, {DATA: "modified"})}
-    cure = pipeline_cure(changed, DataFiles(BOTH, BOTH, BOTH), new_customers=True)
+    cure = pipeline_cure(changed, DataFiles(BOTH, BOTH, BOTH), new_customers="data/customers.csv")
     assert cure == "dvc add data/customers.csv && dvc repro"
     assert commands(replace(SETTLED, pipeline=pipeline(changed, cure))) == [
         cure,

@@ -128,7 +128,7 @@ VIOLATIONS = {
     "a last value cut short": (
         text(telco())[:-2],
         "total_charges: row 41, the last one, has no line end, so its value '1105.' may be cut short; bring"
-        " the file again (`dvc checkout`), or end the row with a line feed.",
+        " the file again (`dvc checkout data/customers.csv.dvc`), or end the row with a line feed.",
     ),
     "a missing target": (
         put("churn", {3: ""}),
@@ -161,7 +161,8 @@ VIOLATIONS = {
     "a row cut short": (
         text(telco())[:-60],
         "the file: 1 row has too few or too many fields (row 41 '16 of 21 fields'); quote values that hold"
-        " the delimiter; if it is the last row the file was cut short: bring it again (`dvc checkout`).",
+        " the delimiter; if it is the last row the file was cut short: bring it again (`dvc"
+        " checkout data/customers.csv.dvc`).",
     ),
     "a quote never closed": (
         text(telco()).replace("C00005", '"C00005'),
@@ -170,11 +171,11 @@ VIOLATIONS = {
     ),
     "a header alone": (
         text(telco(0)),
-        "it has a header but no customer; bring the file again (`dvc checkout`).",
+        "it has a header but no customer; bring the file again (`dvc checkout data/customers.csv.dvc`).",
     ),
     "a header alone, without a line feed": (
         text(telco(0)).strip(),
-        "it has a header but no customer; bring the file again (`dvc checkout`).",
+        "it has a header but no customer; bring the file again (`dvc checkout data/customers.csv.dvc`).",
     ),
 }
 

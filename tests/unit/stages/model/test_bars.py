@@ -13,7 +13,7 @@ def test_a_model_that_reaches_every_bar_passes_with_a_reason_each():
     assert decision.passed
     assert decision.reasons == [
         "roc_auc 0.85 reaches the minimum 0.8",
-        "brier 0.13 reaches the maximum 0.16",
+        "brier 0.13 is within the maximum 0.16",
     ]
 
 
@@ -22,7 +22,7 @@ def test_one_missed_bar_is_enough_and_the_others_are_told_as_well():
     assert not decision.passed
     assert decision.reasons == [
         "roc_auc 0.85 misses the minimum 0.86",
-        "brier 0.13 reaches the maximum 0.16",
+        "brier 0.13 is within the maximum 0.16",
     ]
     assert not decide(METRICS, {"maximum": {"brier": 0.12, "roc_auc": 1}}).passed
 

@@ -67,7 +67,11 @@ MISTAKES = [
     ("seed", 4.5, "is 4.5.\nCure: give it a whole number from 0 to 4294967295."),
     ("seed", None, "is None.\nCure: give it a whole number"),
     ("seed", 10**400, "is 1000"),
-    ("trian", {}, "means nothing.\nCure: take it out, or name one of seed, data, prepare, train, models,"),
+    (
+        "trian",
+        {},
+        "means nothing.\nCure: take it out, or name one of seed, customers, data, prepare, train, models,",
+    ),
     # data
     (
         "data",
