@@ -32,8 +32,7 @@ from predictflow.adapters.mlflow_entities import PAGE_SIZE
 from stages.support.paths import MODEL_FOLDER
 from tests.people import customers, postgres
 from tests.people.project import Project, environment, lay_out_members
-from tests.people.server import address
-from tests.people.waiting import until
+from tests.people.server import serving
 
 MODEL = "churn-predictor"
 SHOWN = 20  # experiments that are asked for
@@ -107,23 +106,15 @@ def server(top: Path) -> Iterator[Store]:
         sys.exit("ERROR: PostgreSQL is not installed here.\nCure: `apt-get install postgresql`.")
     project = _begin(top)
     with postgres.running(programs) as database:
-        uri, artifacts, log = database.create("mlflow"), top / "artifacts", top / "log"
+        uri, artifacts = database.create("mlflow"), top / "artifacts"
         env = environment(top) | {
             "MLFLOW_BACKEND_STORE_URI": uri,
             "MLFLOW_ARTIFACTS_DESTINATION": str(artifacts),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
-        words = ["mlflow", "server", "--host", "127.0.0.1", "--port", "0", "--workers", "1"]
-        with log.open("w") as said:
-            process = subprocess.Popen(
-                words, env=env, cwd=top, stdout=said, stderr=said, start_new_session=True
-            )
-        try:
-            project.env["MLFLOW_TRACKING_URI"] = until(lambda: address(log, process), "the server", 300)
+        words = ["mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+        with serving(words, top, env) as at:
+            project.env["MLFLOW_TRACKING_URI"] = at
             yield Store("a server on PostgreSQL", project, uri, artifacts / "1")
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
 
 
 def _begin(top: Path) -> Project:
