@@ -4,7 +4,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from predictflow.adapters import git_worktree, mlflow_tables, processes
@@ -13,6 +13,7 @@ from predictflow.adapters.dvc_leftovers import killed_experiments
 from predictflow.adapters.dvc_storage import OBJECTS
 from predictflow.adapters.mlflow_entities import RUN_ID, STUDY_TAG, Run, Version
 from predictflow.adapters.mlflow_sqlite import Database
+from predictflow.adapters.mlflow_store import ensure_own_tables
 from predictflow.errors import CouldNotTell, Unreachable
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
@@ -20,7 +21,15 @@ from predictflow.maintenance.reachability import Needed, needed
 from predictflow.reproduction import environments
 from stages.support import params
 from stages.support.errors import UserError
-from stages.tracking.store import HOST_TAG, SQLITE, TrackingStore, is_gone, open_store, tracking_uri
+from stages.tracking.store import (
+    HOST_TAG,
+    SQLITE,
+    TrackingStore,
+    is_gone,
+    open_store,
+    store_lock,
+    tracking_uri,
+)
 
 OWN_STORE = Path("mlflow_data")  # where the project's own store lies
 ARTIFACTS = OWN_STORE / "artifacts"
@@ -204,30 +213,46 @@ def _size(path: Path) -> int:
 def remove_garbage(folder: Path, shown: Garbage, unused_days: int) -> None:
     """Remove what was shown and still is garbage, while neither DVC nor another command can begin.
 
-    Whatever is killed in here goes on where it ended when it is called again: first goes what is referred
-    to, last what it is known by. Raises what `find_garbage` raises.
+    Files first: that needs no room on the disk, and makes the room that MLflow needs to let runs go. What is
+    killed in here goes on where it ended when it is called again: first goes what is referred to, and last
+    what it is known by. Raises what `find_garbage` raises.
     """
     root = Project.enter(folder).repository.root
     if root is None:  # nothing was shown
         return
-    with hold_dvc_lock(root), (store := open_store(params.load())).lock:
-        project = Project.enter(folder)
-        now = find_garbage(project, unused_days)
-        things = {
-            kind: [name for name in names if name in now.things.get(kind, {})]
-            for kind, names in shown.things.items()
-        }
-        if run_ids := things.pop("runs", []):
-            _remove_runs(store, root, run_ids, now.in_trash)
-        if things.pop("rebuilds", []):
-            git_worktree.clear(project.repository)
-        for md5 in things.pop("cache", []):
-            project.storage.place(md5).unlink(missing_ok=True)
-        for name in things.get("environments", []):  # nobody takes half of one for whole
-            (root / name / environments.INSTALLED).unlink(missing_ok=True)
-        for names in things.values():
-            for name in names:
-                _remove(root / name)
+    ensure_own_tables()
+    with hold_dvc_lock(root):
+        with store_lock(tracking_uri()):
+            _remove_files(folder, root, _still(folder, shown, unused_days))
+        if "runs" in shown.things:
+            with (store := open_store(params.load())).lock:
+                now = _still(folder, shown, unused_days)
+                _remove_runs(store, root, list(now.things.get("runs", ())), now.in_trash)
+
+
+def _still(folder: Path, shown: Garbage, unused_days: int) -> Garbage:
+    """What of the garbage that was shown is garbage now."""
+    now = find_garbage(Project.enter(folder), unused_days)
+    things = {
+        kind: {name: size for name, size in now.things.get(kind, {}).items() if name in names}
+        for kind, names in shown.things.items()
+    }
+    return replace(now, things=things)
+
+
+def _remove_files(folder: Path, root: Path, garbage: Garbage) -> None:
+    """All of it but the runs."""
+    project, things = Project.enter(folder), dict(garbage.things)
+    things.pop("runs", None)
+    if things.pop("rebuilds", {}):
+        git_worktree.clear(project.repository)
+    for md5 in things.pop("cache", {}):
+        project.storage.place(md5).unlink(missing_ok=True)
+    for name in things.get("environments", {}):  # nobody takes half of one for whole
+        (root / name / environments.INSTALLED).unlink(missing_ok=True)
+    for names in things.values():
+        for name in names:
+            _remove(root / name)
 
 
 def _remove_runs(store: TrackingStore, root: Path, run_ids: list[str], in_trash: bool) -> None:
