@@ -22,14 +22,20 @@ HELD_OTHERWISE = {
 }
 
 
+def begin(after_the_readme: Path, top: Path) -> Project:
+    """A project of the test's own, at the end of the README, which was played in processes of their own; from
+    here on they are forked off one that knows their libraries."""
+    copy(after_the_readme, top / "top")
+    return Project(top / "top/project", top / "top/home").hurry()
+
+
 def test_the_readme_does_what_it_says(after_the_readme: Path):
     assert (after_the_readme / "project/mlflow_data/mlflow.db").exists()
     assert sum(len(steps(block)) for block in blocks(text_of(README)) if block.language in PLAYED) > 5
 
 
 def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme: Path, tmp_path: Path):
-    copy(after_the_readme, tmp_path / "top")
-    project = Project(tmp_path / "top/project", tmp_path / "top/home")
+    project = begin(after_the_readme, tmp_path)
     for words in (
         ("remote", "remove", "origin"),  # and with it the receipt: the model is where the README has it then
         ("tag", "-d", *project.run("git", "tag", "--list").stdout.split()),
@@ -55,8 +61,7 @@ def test_the_first_question_is_answered_on_the_history_as_it_is(after_the_readme
     ],
 )
 def test_a_page_does_what_it_says(page: str, after_the_readme: Path, tmp_path: Path):
-    copy(after_the_readme, tmp_path / "top")
-    with player(Project(tmp_path / "top/project", tmp_path / "top/home")) as one:
+    with player(begin(after_the_readme, tmp_path)) as one:
         one.play(page, EXCUSED)
 
 
@@ -82,8 +87,7 @@ def tampering() -> list[tuple[str, list[str]]]:
 def test_who_notices_that_somebody_tampers(
     does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
 ):
-    copy(after_the_readme, tmp_path / "top")
-    project = Project(tmp_path / "top/project", tmp_path / "top/home")
+    project = begin(after_the_readme, tmp_path)
     project.run("sh", "-c", does)
     assert notice
     for command in notice:
@@ -93,7 +97,7 @@ def test_who_notices_that_somebody_tampers(
 
 
 def test_nobody_notices_anything_where_nobody_tampers(after_the_readme: Path):
-    project = Project(after_the_readme / "project", after_the_readme / "home")
+    project = Project(after_the_readme / "project", after_the_readme / "home").hurry()
     commands = {command for _, notice in tampering() for command in notice}
     assert len(commands) >= 4 <= len(tampering())
     for command in sorted(commands):
