@@ -156,7 +156,7 @@ def cases(store: Store, run: str, copied: Copied) -> list[Case]:
     )
     newest = ["experiments", "--limit", str(SHOWN)]
     notes = {"duplicate": 1, "not committed": VERSIONS}
-    if store.is_server:
+    if store.is_server and copied.models > VERSIONS:  # the others' files are not brought here, which is told
         notes["not here"] = 1
     return [
         Case("status", ["status"], lambda answer: answer["working_tree"]["versions"], [version]),

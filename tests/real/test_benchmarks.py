@@ -26,7 +26,7 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
 def test_what_many_runs_cost_is_measured_and_every_answer_is_right(name: str):
     if name == "server" and postgres.programs() is None:
         pytest.skip("PostgreSQL is not installed here (`apt-get install postgresql`)")
-    words = [sys.executable, "-m", "benchmarks.many_runs", "--runs", "300", "--markdown", "--store", name]
+    words = [sys.executable, "-m", "benchmarks.many_runs", "--runs", "400", "--markdown", "--store", name]
     words += ["--only", "status", "audit", "experiments", "restore", "register"]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=2 * WAIT)
     assert done.returncode == 0, done.stderr
