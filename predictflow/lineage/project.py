@@ -88,7 +88,7 @@ class Project:
     def model(self) -> str | None:
         """tracking.model of params.yaml; None where that cannot be read (it is in conflict, or not there)."""
         try:
-            return self._read_model()
+            return self.read_model()
         except CouldNotTell as error:
             self.gaps.note(f"the receipts: {str(error).splitlines()[0]}")
             return None
@@ -96,7 +96,7 @@ class Project:
     def require_model(self, ask_store: bool = True) -> str:
         """The same. Raises CouldNotTell, with the reason and its cure, where it cannot be read, or where only
         other models have receipts or versions: nothing would be looked at."""
-        model = self._read_model()
+        model = self.read_model()
         if not self.chain(model).names and (others := self._other_models(model, ask_store)):
             raise CouldNotTell(
                 f"tracking.model in {PARAMS} is {model}, which has no version and no receipt: those here are"
@@ -113,7 +113,8 @@ class Project:
         registered = {version.model for version in ForgivingStore(Gaps()).versions()}
         return [] if model in registered else sorted(promoted | registered)
 
-    def _read_model(self) -> str:
+    def read_model(self) -> str:
+        """tracking.model. Raises CouldNotTell, with reason and cure, where params.yaml does not tell it."""
         import yaml
 
         root = self.repository.root

@@ -116,7 +116,13 @@ def needed(project: Project, commits: list[str] | None) -> Needs:
     """What some commits, or the working tree (None), need of the default remote; folders not yet opened."""
     needs = Needs()
     distinct = None if commits is None else _distinct(project, commits)
-    for output in read_outputs(project.repository.require_root(), distinct):
+    try:
+        outputs = list(read_outputs(project.repository.require_root(), distinct))
+    except CouldNotTell:
+        if commits is None:
+            project.read_model()  # where params.yaml is what is wrong, this says so, with its cure
+        raise
+    for output in outputs:
         if output.elsewhere:
             needs.elsewhere.append(f"{output.path}: {output.elsewhere}")
         else:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +55,11 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent is gone: it would write its outputs into a later run."""
+    """End this process when its parent is gone, which would write its outputs into a later run; and at once
+    when it is told to, where the parent's own handler, inherited, would raise in the midst of XGBoost's code,
+    which drops it.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -230,10 +230,12 @@ def is_gone(tags: Mapping[str, str]) -> bool:
     if tags.get(HOST_TAG) != socket.gethostname() or not {PID_TAG, BEGAN_TAG} <= tags.keys():
         return False
     try:
-        began = psutil.Process(int(tags[PID_TAG])).create_time()
+        process = psutil.Process(int(tags[PID_TAG]))
+        began, status = process.create_time(), process.status()
     except psutil.NoSuchProcess:
         return True
-    return str(round(began, 2)) != tags[BEGAN_TAG]
+    # A zombie has ended; in a container without an init nobody ever takes it away.
+    return status == psutil.STATUS_ZOMBIE or str(round(began, 2)) != tags[BEGAN_TAG]
 
 
 def _end_the_dead(store: TrackingStore) -> None:

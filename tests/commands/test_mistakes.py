@@ -31,6 +31,8 @@ ASKED = [
     ["doctor"],
     ["doctor", "--fix"],
     ["rebuild", "churn-predictor/7"],
+    ["push"],
+    ["pull"],
     ["prune", "--dry-run"],
     ["prune", "--yes"],
     ["restore"],
@@ -41,9 +43,16 @@ ASKED = [
 
 
 def test_every_command_is_asked():
-    """But for tune, which holds params.yaml to what the stages do, in their words, and push and pull, which
-    ask a remote: their own tests ask them."""
-    assert {words[0] for words in ASKED} | {"tune", "push", "pull"} == set(cli.COMMANDS)
+    """But for tune, which holds params.yaml to what the stages do, in their words: its own tests ask it."""
+    assert {words[0] for words in ASKED} | {"tune"} == set(cli.COMMANDS)
+
+
+@pytest.fixture
+def promoted(promoted: History) -> History:
+    """Whose remote is a folder beside it."""
+    local = "[core]\n    remote = beside\n['remote \"beside\"']\n    url = ../../remote\n"
+    (promoted.project.folder / ".dvc/config.local").write_text(local)
+    return promoted
 
 
 Answers = Callable[..., tuple[int, str, str]]  # exit code, standard output and standard error, by words
@@ -78,6 +87,8 @@ READERS = {
     "doctor",
     "experiments",
     "predict",
+    "push",
+    "pull",
     "store",
 }  # they go by any model
 

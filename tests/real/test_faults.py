@@ -164,8 +164,7 @@ def test_a_run_left_open_by_a_kill_is_ended_by_the_next_stage(warm):
     with training(warm, *ENDLESS) as (process, pid):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        # Its run counts as going on until somebody has taken note of its end (stages.tracking.store.is_gone).
-        until(lambda: not psutil.pid_exists(pid), "the end of the killed stage")
+        until(lambda: gone(pid), "the end of the killed stage")
     assert status(warm) == ["FINISHED", "RUNNING"]
     warm.edit("params.yaml", *reversed(ENDLESS))
     warm.edit("params.yaml", "contact_cost: 50.0", "contact_cost: 40.0")

@@ -6,9 +6,9 @@ import signal
 import subprocess
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
+from tests.people.processes import gone
 from tests.people.project import Project
 from tests.people.waiting import until
 from tests.real.test_dvc_experiments import MODEL, staged, start_workers, stop_queue
@@ -68,8 +68,7 @@ def kill_while_it_trains(project: Project, name: str, *words: str) -> None:
     null = subprocess.DEVNULL
     with project.begun(*command, env=project.unhurried, stdout=null, stderr=null):
         stage = training(project, name)
-    # Its run counts as going on until somebody has taken note of its end (stages.tracking.store.is_gone).
-    until(lambda: not psutil.pid_exists(stage), "the end of the killed stage")
+    until(lambda: gone(stage), "the end of the killed stage")
 
 
 def back(project: Project) -> None:

@@ -1,14 +1,18 @@
 """A store that cannot be used is told with its cause, and with what cures that."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stages.support.errors import CURES, UserError
 from stages.tracking import store, tables
+from tests.people.processes import begun
+from tests.people.waiting import until
 
 
 def full(database: Path) -> None:
@@ -54,3 +58,16 @@ def test_a_healthy_store_is_not_moved_away_for_a_fault_of_the_disk(
     problem, _, told_cure = str(told.value).partition("\nCure: ")
     assert said in problem and told_cure.startswith(cure)
     assert ("mlflow_data/" in told_cure) == (broken is no_database)
+
+
+def test_a_process_that_nobody_has_taken_note_of_has_ended_all_the_same(tmp_path: Path):
+    """A zombie, as every killed process is for ever in a container without an init."""
+    ours = store._this_process()
+    assert not store.is_gone(ours)
+    with begun(["sleep", "600"], tmp_path, os.environ) as process:
+        of_it = psutil.Process(process.pid)
+        tags = ours | {store.PID_TAG: str(process.pid), store.BEGAN_TAG: str(round(of_it.create_time(), 2))}
+        assert not store.is_gone(tags)
+        process.kill()
+        until(lambda: of_it.status() == psutil.STATUS_ZOMBIE, "the end")
+        assert store.is_gone(tags)
