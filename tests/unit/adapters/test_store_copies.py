@@ -180,10 +180,9 @@ def test_who_is_alone_with_a_database_keeps_all_others_out(numbers: Path):
 
 def test_nobody_is_alone_with_a_database_that_another_process_has_open(numbers: Path, monkeypatch):
     monkeypatch.setattr("predictflow.adapters.store_copies.LOCK_TIMEOUT", 0.1)
-    program = (
-        "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('SELECT * FROM numbers')\nprint()"
-    )
-    words = ["python", "-c", f"{program}; sys.stdin.read()", str(numbers)]
+    read = "d = sqlite3.connect(sys.argv[1]); d.execute('SELECT * FROM numbers')"
+    program = f"import sqlite3, sys; {read}; print(flush=True); sys.stdin.read()"
+    words = ["python", "-c", program, str(numbers)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with begun(words, numbers.parent, os.environ, **pipes) as other:
         assert other.stdout and other.stdout.readline()
