@@ -5,18 +5,20 @@ import subprocess
 
 from tests.people.project import WAIT, Project
 
-PROMOTING = """
+DYING = """
 import os, signal, sys
-from predictflow import cli
-from predictflow.ledger import ledger
-from stages.tracking import registry
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 def after(function):
     def run(*words, **named):
         function(*words, **named)
         die()
     return run
-{point}
+"""
+PROMOTING = f"""{DYING}
+from predictflow import cli
+from predictflow.ledger import ledger
+from stages.tracking import registry
+{{point}}
 sys.exit(cli.run(sys.argv[1:]))
 """
 POINTS = {
@@ -28,12 +30,11 @@ POINTS = {
     "after the alias": "registry.move = after(registry.move)",
 }
 
-SCORING = """
-import os, pathlib, signal, sys
+SCORING = f"""{DYING}
+import pathlib
 from predictflow import cli
 from predictflow.scoring import claim, stream
-def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
-{point}
+{{point}}
 sys.exit(cli.run(sys.argv[1:]))
 """
 SCORING_POINTS = {
@@ -43,18 +44,11 @@ SCORING_POINTS = {
 }
 
 # `dvc exp run --temp`, while it notes the experiment down.
-NOTING = """
-import os, signal, sys
-def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
-def after(function):
-    def run(*words, **named):
-        function(*words, **named)
-        die()
-    return run
+NOTING = f"""{DYING}
 from dvc.repo.experiments.queue.base import BaseStashQueue
 from scmrepo.git import Git
 from scmrepo.git.stash import Stash
-{point}
+{{point}}
 from dvc.cli import main
 sys.exit(main(["exp", "run", "--temp", "--name", "killed", "-S", "seed=5"]))
 """

@@ -26,6 +26,7 @@ from tests.people.waiting import until
 README = "README.md"
 PAGES = [README, *sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("docs/**/*.md"))]
 PLAYED = ("console", "sh", "python")
+TOOLS = ("curl", "ssh-keygen")
 # Texts of blocks that nobody can play here, each with its reason.
 EXCUSED = {
     "found.ubj": "it speaks of this repository's own history: test_pages.py plays it there",
@@ -102,6 +103,13 @@ def _end(printed: str, most: int = 3000) -> str:
     return printed if len(printed) <= most else f"[…]{printed[-most:]}"
 
 
+def need_tools_of(command: str) -> None:
+    """Skip a test whose page needs a program that is not here."""
+    for tool in TOOLS:
+        if re.search(rf"\b{tool}\b", command) and not shutil.which(tool):
+            pytest.skip(f"{tool} is not here, and the page needs it")
+
+
 class Player:
     """Does what pages say, in a project; its servers listen where nobody else does."""
 
@@ -123,8 +131,7 @@ class Player:
         if SERVER.search(command):
             self._serve(command)
             return
-        if re.search(r"\bcurl\b", command) and not shutil.which("curl"):
-            pytest.skip("curl is not here, and the page asks a server with it")
+        need_tools_of(command)
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=self.project.folder,

@@ -22,7 +22,7 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
     assert re.search(r"^2 experiments, 2 at once: \d+ s, \d+\.\d s each$", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["sqlite", "server"])
+@pytest.mark.parametrize("name", ["sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def test_what_many_runs_cost_is_measured_and_every_answer_is_right(name: str):
     if name == "server" and postgres.programs() is None:
         pytest.skip("PostgreSQL is not installed here (`apt-get install postgresql`)")

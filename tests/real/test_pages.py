@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.people.pages import EXCUSED, PAGES, PLAYED, README, blocks, player, steps, text_of
+from tests.people.pages import EXCUSED, PAGES, PLAYED, README, blocks, need_tools_of, player, steps, text_of
 from tests.people.project import REPOSITORY, Project
 from tests.people.readme import copy
 
@@ -88,6 +88,7 @@ def test_who_notices_that_somebody_tampers(
     does: str, notice: list[str], after_the_readme: Path, tmp_path: Path
 ):
     project = begin(after_the_readme, tmp_path)
+    need_tools_of(does)
     project.run("sh", "-c", does)
     assert notice
     for command in notice:
