@@ -167,6 +167,13 @@ def right_file(path: Path, md5: str) -> bool:
     return path.is_file() and hashes.md5(path) == md5.removesuffix(LIST)
 
 
+def files_at(place: Path, md5: str) -> dict[str, Path] | None:
+    """`Storage.files_of` for a file or a folder that lies anywhere; None where it has another md5."""
+    if hashes.md5_of(place) != md5:
+        return None
+    return {name: place / name for name in hashes.names_inside(place)} if place.is_dir() else {"": place}
+
+
 def take_settings_of(root: Path, project: Path) -> None:
     """Give a checkout in `project` the remotes, passwords and cache of the project in `root`.
 

@@ -18,7 +18,13 @@ from predictflow.errors import masked
 from predictflow.ledger.chain import Chain
 from predictflow.lineage.history import Model
 from predictflow.lineage.project import Project
-from predictflow.verification.content import ContentCheck, cache_mismatch, content_of, known_model
+from predictflow.verification.content import (
+    ContentCheck,
+    cache_mismatch,
+    content_of,
+    contents_by_md5s,
+    known_model,
+)
 from predictflow.verification.mlflow_files import Artifacts, Mismatch, artifact_mismatches, byte_code
 from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
@@ -93,7 +99,7 @@ def _content_of_all_else(
     if not {"content", "run"} & {mismatch.kind for mismatch in mismatches}:
         return None
     fix: Fix | None = None
-    said = (run and run.content) or content_of(project, version.tags)
+    said = (run and run.content) or content_of(contents_by_md5s(project), version.tags)
     if said and said != version.content:
         meant = ContentCheck(project, replace(version, tags=version.tags | {CONTENT_TAG: said}))
         others = {mismatch.kind for mismatch in meant.mismatches()} - {"commit", "not here"}

@@ -1,8 +1,6 @@
 """Where the right bytes of a model's file are, and the fixes that bring them to where they are missed."""
 
 import contextlib
-import hashlib
-import json
 from pathlib import Path
 
 from predictflow.audit.file_fixes import CopyFile, Download, RemoveByteCode, WriteList
@@ -22,12 +20,8 @@ def copies(project: Project, artifacts: Artifacts, content: str | None, mismatch
         return []
     if mismatch.kind == "files" and not mismatch.md5 and byte_code(target) and not target.is_symlink():
         return [RemoveByteCode(target)]
-    if mismatch.md5 and mismatch.md5.endswith(".dir"):
-        # As DVC writes it.
-        entries = [{"md5": of_it, "relpath": name} for name, of_it in sorted(files.items())]
-        listed = json.dumps(entries, sort_keys=True)
-        if hashlib.md5(listed.encode()).hexdigest() == mismatch.md5.removesuffix(".dir"):
-            return [WriteList(target, listed)]
+    if mismatch.md5 and hashes.folder_md5(files) == mismatch.md5:
+        return [WriteList(target, hashes.folder_list(files))]
     wanted = {target: mismatch.md5} if mismatch.md5 else {}
     if target == artifacts.own and not target.exists():  # the whole folder
         wanted = {target / name: md5 for name, md5 in files.items()}

@@ -18,7 +18,7 @@ from predictflow.formatting import Json, some_of
 from predictflow.ledger.chain import Chain
 from predictflow.ledger.receipts import Receipt
 from predictflow.lineage.project import Project
-from predictflow.verification.content import recorded_model
+from predictflow.verification.content import content_of, contents_by_md5s, recorded_model
 from predictflow.verification.mlflow_files import own_folder
 from stages.support.params import flat
 from stages.support.paths import PROVENANCE
@@ -37,16 +37,8 @@ class Recorded:
     project: Project
 
     @cached_property
-    def _contents(self) -> dict[frozenset[tuple[str, str]], str]:
-        contents: dict[frozenset[tuple[str, str]], str] = {}
-        for content in self.project.history.contents:
-            if model := recorded_model(self.project, content):
-                contents.setdefault(frozenset(model.md5s.items()), content)
-        return contents
-
-    def content_of(self, tags: Mapping[str, str]) -> str | None:
-        """The content with just the md5s that the tags of a run tell."""
-        return self._contents.get(frozenset(md5s_of(tags).items()))
+    def contents(self) -> dict[frozenset[tuple[str, str]], str]:
+        return contents_by_md5s(self.project)
 
     @cached_property
     def experiments(self) -> set[str]:
@@ -107,7 +99,7 @@ def _of_content(recorded: Recorded, run: Run, tags: Mapping[str, str]) -> Iterat
     """A run that names a content of which Git does not know, or none, where its md5s are those of another."""
     if not md5s_of(tags) or (run.content and recorded_model(recorded.project, run.content)):
         return
-    content = recorded.content_of(tags) or _own_provenance(run, tags)
+    content = content_of(recorded.contents, tags) or _own_provenance(run, tags)
     if content not in (None, run.content):
         message = f"run {run.id} made {run.content or 'no model'} by its tag, {content} by its md5s"
         yield new_finding("content", run.id, message, "", [fixes.SetRunTag(run.id, CONTENT_TAG, content)])

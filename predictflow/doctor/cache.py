@@ -1,6 +1,5 @@
 """DVC's cache: is there what lies here needs, is every object what its name says, can files be linked?"""
 
-import hashlib
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,10 +51,10 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
 def held(cache: Path) -> dict[str, Path]:
     """{md5: place} of every whole object of a cache."""
     found = (cache / OBJECTS).glob("??/*")
-    return {md5_of(path): path for path in found if path.is_file() and path.suffix != ".tmp"}
+    return {named_md5(path): path for path in found if path.is_file() and path.suffix != ".tmp"}
 
 
-def md5_of(place: Path) -> str:
+def named_md5(place: Path) -> str:
     """The md5 that an object of a cache is named by."""
     return f"{place.parent.name}{place.name}"
 
@@ -64,7 +63,7 @@ def listed_in(place: Path) -> dict[str, str] | None:
     """{name: md5} of a folder's files; None where its list is not what its name says, or no list."""
     text = place.read_bytes()
     try:
-        return parse_list(text) if right_file(place, md5_of(place)) else None
+        return parse_list(text) if right_file(place, named_md5(place)) else None
     except ValueError:
         return None
 
@@ -139,16 +138,16 @@ def _mends(project: Project, place: Path, path: str, md5: str) -> list[Fix]:
     """What brings an object back: the list of a folder that lies here is made again, as DVC writes it."""
     folder = project.repository.require_root() / path
     if md5.endswith(LIST) and folder.is_dir():
-        listed = hashes.folder_list(hashes.md5s_inside(folder))
-        if f"{hashlib.md5(listed.encode()).hexdigest()}{LIST}" == md5:
-            return [WriteList(place, listed)]
+        inside = hashes.md5s_inside(folder)
+        if hashes.folder_md5(inside) == md5:
+            return [WriteList(place, hashes.folder_list(inside))]
     return cached_again(project, place, path, md5)
 
 
 def _modes(folder: Path, objects: dict[str, Path]) -> Check:
     writable = [path for path in objects.values() if stat.S_IMODE(path.stat().st_mode) != READ_ONLY]
     if writable:
-        names = some_of([md5_of(path) for path in writable], 1)
+        names = some_of([named_md5(path) for path in writable], 1)
         message = f"may be written to, so that who edits a linked file changes it: {names}"
         return GROUP.warning("cache-modes", message, None, [Protect(folder, tuple(sorted(writable)))])
     return GROUP.ok("cache-modes", "no object may be written to")
@@ -165,7 +164,7 @@ class Protect(Fix):
     def apply(self, context: FixContext) -> str:
         wrong = []
         for path in self.paths:
-            if right_file(path, md5_of(path)):
+            if right_file(path, named_md5(path)):
                 path.chmod(READ_ONLY)
             else:
                 wrong.append(str(path))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import LIST, POINTERS, customers_in, customers_path
+from predictflow.adapters.dvc_storage import files_at
 from predictflow.formatting import Json
 from predictflow.lineage import answers
 from predictflow.lineage.customer_files import (
@@ -23,7 +24,6 @@ from predictflow.lineage.customer_files import (
 from predictflow.lineage.project import Project
 from predictflow.lineage.sections import OF_MODELS, Known, Section
 from predictflow.lineage.sides import ComparedSide, note_gap
-from stages.support import hashes
 from stages.support.paths import PARAMS
 
 # Opens files that hold so many bytes in all, and shows how far their reading is.
@@ -117,7 +117,4 @@ def _files(project: Project, customers: Known[str]) -> dict[str, Path] | None:
         return cached
     paths = [root / customers_path(md5)] if root else []
     paths += [project.start / side.handle] if side.handle else []
-    place = next((path for path in paths if hashes.md5_of(path) == md5), None)
-    if place is None:
-        return None
-    return {name: place / name for name in hashes.names_inside(place)} if place.is_dir() else {"": place}
+    return next((files for path in paths if (files := files_at(path, md5)) is not None), None)

@@ -71,7 +71,7 @@ def list_entries(project: Project, limit: int, order: Order | None = None) -> En
     count = len(rows) + others.count
     names = {name for row in rows for name in row["metrics"]} | others.names
     rows += [_of_run(project, run, metrics) for run, metrics in others.kept]
-    rows.sort(key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
+    rows = _newest_first(rows)
     if order and count:
         rows = in_order(rows, order, names)
     known = runs if is_whole else project.runs
@@ -89,7 +89,7 @@ def entries_of(project: Project, contents: Iterable[str], order: Order | None = 
         else:
             metrics = project.store.metrics(runs)
             rows += [_of_run(project, run, metrics.get(run.id, {})) for run in runs]
-    rows.sort(key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
+    rows = _newest_first(rows)
     if order:
         rows = in_order(rows, order, {name for row in rows for name in row["metrics"]})
     return Entries(
@@ -141,10 +141,18 @@ def _read_history(project: Project) -> History:
     return history
 
 
+def _experiments_of(history: History, content: str) -> list[Ref]:
+    """The experiments of DVC's that hold a model."""
+    return [ref for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
+
+
+def _newest_first(rows: list[Json]) -> list[Json]:
+    return sorted(rows, key=lambda entry: (entry["made"], entry["content"] or ""), reverse=True)
+
+
 def _since_when(history: History, content: str, runs: dict[str, list[Run]]) -> float:
     """The latest time at which a model may have been made, in seconds since 1970."""
-    refs = [ref for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
-    times = [history.commits[history.places[ref.commit]].time for ref in refs]
+    times = [history.commits[history.places[ref.commit]].time for ref in _experiments_of(history, content)]
     first = history.first_with_model.get(content)
     times += [first.time] if first else []
     return max([*times, *(run.began // 1000 for run in runs.get(content, []))], default=0)
@@ -155,15 +163,15 @@ def _without_run(history: History, runs: Mapping[str, list[Run]]) -> list[str]:
     return [
         ref.name
         for content in history.contents
-        for ref in history.refs_with.get(content, [])
-        if ref.kind == "experiment" and ref.name not in {run.experiment for run in runs.get(content, [])}
+        for ref in _experiments_of(history, content)
+        if ref.name not in {run.experiment for run in runs.get(content, [])}
     ]
 
 
 def _of_content(project: Project, content: str, runs: list[Run]) -> Iterator[Json]:
     """The entries of a model that Git knows."""
     history = project.history
-    experiments = [ref for ref in history.refs_with.get(content, []) if ref.kind == "experiment"]
+    experiments = _experiments_of(history, content)
     names = {ref.name for ref in experiments}
     for ref in experiments:
         yield _of_experiment(project, content, ref, [run for run in runs if run.experiment == ref.name])

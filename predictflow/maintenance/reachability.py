@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.dvc_files import DVC_LOCK, parse_list
+from predictflow.adapters.dvc_files import DVC_LOCK, LIST, parse_list
 from predictflow.adapters.git import EXPERIMENT_REF
 from predictflow.adapters.mlflow_entities import Run, Version
 from predictflow.errors import CouldNotTell
@@ -120,7 +120,7 @@ def _named_by_files(project: Project, folder: Path) -> set[str]:
 
 def _inside(project: Project, md5s: Iterable[str]) -> set[str]:
     """The files of those folders whose lists the cache holds."""
-    lists = (project.storage.cached(md5) for md5 in md5s if md5.endswith(".dir"))
+    lists = (project.storage.cached(md5) for md5 in md5s if md5.endswith(LIST))
     try:
         return {md5 for listed in lists if listed for md5 in parse_list(listed.read_bytes()).values()}
     except ValueError as error:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import MEASURED, PREPARED, parse_list
+from predictflow.adapters.dvc_files import MEASURED, PREPARED
+from predictflow.adapters.dvc_storage import right_file
 from predictflow.adapters.mlflow_entities import COMMIT_TAG, DIRTY_TAG, EXPERIMENT_TAG, Run
 from predictflow.formatting import Json
 from predictflow.ledger.chain import Chain
@@ -144,9 +145,8 @@ def missing(project: Project, model: Model) -> list[str]:
     """The md5s of what DVC's cache lacks of a model's files, curves and plots."""
     md5s: list[str] = []
     for _, md5 in _folders(model):
-        listed = _cached(project, md5)
-        whole = listed and hashlib.md5(listed).hexdigest() == md5.removesuffix(".dir")
-        md5s += parse_list(listed).values() if listed and whole else [md5]
+        inside = _inside(project, md5)
+        md5s += [md5] if inside is None else inside.values()
     return [md5 for md5 in md5s if project.storage.cached(md5) is None]
 
 
@@ -154,6 +154,11 @@ def _folders(model: Model) -> list[tuple[str, str]]:
     """(path, md5 of its list) of the folders that are recorded of a model."""
     paths = [folder.as_posix() for folder in FOLDERS]
     return [(path, model.lock.md5s[path]) for path in paths if model.lock.md5s.get(path)]
+
+
+def _inside(project: Project, md5: str) -> dict[str, str] | None:
+    """{path: md5} of a folder's files; None where the cache has not their list, or another."""
+    return project.storage.inside(md5) if right_file(project.storage.place(md5), md5) else None
 
 
 def lay_out(project: Project, entry: RestoreEntry, top: Path) -> list[str]:
@@ -171,11 +176,11 @@ def _lay_out_commit(project: Project, entry: RestoreEntry, top: Path) -> Iterato
 
 def _lay_out_cache(project: Project, model: Model, top: Path) -> Iterator[str]:
     for folder, md5 in _folders(model):
-        listed = _cached(project, md5)
-        if listed is None or hashlib.md5(listed).hexdigest() != md5.removesuffix(".dir"):
+        inside = _inside(project, md5)
+        if inside is None:
             yield f"the list of {folder} (md5 {md5}) is not in DVC's cache"
             continue
-        for name, of_file in parse_list(listed).items():
+        for name, of_file in inside.items():
             path = f"{folder}/{name}"
             yield from _put(top / path, path, of_file, _cached(project, of_file), "DVC's cache")
 

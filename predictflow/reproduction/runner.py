@@ -157,8 +157,8 @@ class _Rebuild:
         """
         place, here = self._project / name, self._root / name
         held = self._storage.files_of(md5)
-        if held is None and hashes.md5_of(here) == md5:
-            held = {path: here / path for path in hashes.md5s_inside(here)} if here.is_dir() else {"": here}
+        if held is None:
+            held = dvc_storage.files_at(here, md5)
         return None if held is None else {place / path: file for path, file in held.items()}
 
     def _fetch(self, *targets: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from predictflow.adapters.dvc_files import Lockfile, parse_list
+from predictflow.adapters.dvc_files import LIST, Lockfile, parse_list
 from predictflow.adapters.mlflow_entities import Version, md5s_of
 from predictflow.errors import Unreachable
 from predictflow.lineage.history import Model
@@ -169,11 +169,18 @@ def told_model(content: str, md5s: dict[str, str]) -> Model:
     return Model(content, Lockfile({}, {}, []), None, md5s, {}, {}, {})
 
 
-def content_of(project: Project, tags: Mapping[str, str]) -> str | None:
-    """The content that Git has recorded with just the md5s that these tags of a run or a version tell."""
-    md5s = md5s_of(tags)
-    models = (recorded_model(project, content) for content in project.history.contents if md5s)
-    return next((model.content for model in models if model and model.md5s == md5s), None)
+def contents_by_md5s(project: Project) -> dict[frozenset[tuple[str, str]], str]:
+    """{the (path, md5) of all that Git has recorded of a model: its content}."""
+    contents: dict[frozenset[tuple[str, str]], str] = {}
+    for content in project.history.contents:
+        if (model := recorded_model(project, content)) and model.md5s:
+            contents.setdefault(frozenset(model.md5s.items()), content)
+    return contents
+
+
+def content_of(contents: Mapping[frozenset[tuple[str, str]], str], tags: Mapping[str, str]) -> str | None:
+    """The one of `contents_by_md5s` with just the md5s that these tags of a run or a version tell."""
+    return contents.get(frozenset(md5s_of(tags).items()))
 
 
 def commit_of(project: Project, version: Version) -> str | None:
@@ -223,7 +230,7 @@ def cache_mismatch(project: Project, path: str, md5: str) -> Mismatch | None:
         message = f"{path} (md5 {md5}) is not in DVC's cache ({fetch} brings it)"
         return Mismatch("not here", message, place, md5)
     now = hashes.md5(place)
-    if now != md5.removesuffix(".dir"):
+    if now != md5.removesuffix(LIST):
         message = f"{path} has the md5 {now} in DVC's cache, not {md5} (`rm {place}`, then {fetch})"
         return Mismatch("cache", message, place, md5)
     return None
