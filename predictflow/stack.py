@@ -59,10 +59,12 @@ def up() -> None:
 def down() -> None:
     """End both servers, and put DVC's settings back as they were. What was pushed stays."""
     with _alone(), progress("ending the servers"):
-        for name in (STACK_S3, "mlflow"):
-            _server(name).remove()
+        servers = [_server(name) for name in (STACK_S3, "mlflow")]
+        ran = any(server.is_running for server in servers)
+        for server in servers:
+            server.remove()
         _settings().put_back()
-    print("ended; DVC's settings are as they were")
+    print(f"{'ended' if ran else 'nothing of it ran'}; DVC's settings are as they were")
     if DATA.is_dir():
         print(f"What was pushed stays in {DATA}: `rm -r {STACK}` removes it")
 

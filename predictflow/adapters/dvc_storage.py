@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.deadline import in_time
 from predictflow.adapters.dvc_files import LIST, parse_list
 from predictflow.errors import Unreachable, masked
 from stages.support import hashes
+from stages.support.deadline import in_time
 
 OBJECTS = "files/md5"  # in a cache or a remote
 REMOTE_TIMEOUT = 30  # seconds that a remote may take

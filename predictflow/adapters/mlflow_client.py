@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.mlflow_database import ensure_answers
 from predictflow.adapters.mlflow_entities import (
     CHOICE_TAG,
     COMMIT_TAG,
@@ -43,9 +42,8 @@ HEADINGS = ("The following failures", "##### File")  # before the reason, where 
 
 
 def tracking_client(uri: str) -> Any:
-    """MLflow's own client. Raises UserError, or OSError, where the store does not answer."""
+    """MLflow's own client. Raises UserError where the store does not answer."""
     reach()
-    ensure_answers(uri)
     _set_short_timeouts()
     import mlflow
 

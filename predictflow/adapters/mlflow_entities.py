@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from stages.tracking.store import BEGAN_TAG, CONTENT_TAG, HOST_TAG, MD5_PREFIX, PID_TAG, RESTORED_TAG
+from stages.tracking.store import CONTENT_TAG, MD5_PREFIX, PROCESS_TAGS, RESTORED_TAG
 
 EXPERIMENT_TAG, COMMIT_TAG, DIRTY_TAG = "dvc.exp_name", "git.commit", "git.dirty"
-PROCESS_TAGS = (HOST_TAG, PID_TAG, BEGAN_TAG)  # which one has made a run
 STUDIES_TAG = "predictflow.studies"  # of an experiment that holds studies, and no training
 STUDY_TAG = "predictflow.study"  # of a study's run and of those of its trials: the study's id
 CHOICE_TAG = "predictflow.choice"  # of a study's run: the md5 of the params that it has chosen so far

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictflow.adapters.deadline import in_time
 from predictflow.adapters.remote_errors import NO_S3, RemoteError, RemoteQuestion, absent, code_of, explain
 from predictflow.errors import masked
 from stages.support import hashes
+from stages.support.deadline import in_time
 
 ANSWER_TIMEOUT = 30  # seconds for the first answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 30  # seconds without a byte, where DVC's settings say nothing

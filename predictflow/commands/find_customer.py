@@ -42,10 +42,12 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
         contents = list(dict.fromkeys([*contents, *project.history.contents, *project.runs]))
     answers.confirm_models(project, filter(None, contents))
     models = [_look(project, content, customer_id) for content in contents]
+    sets = {model["set"] for model in models}
     registered = project.registry_answers
     answer = {
         "id": customer_id,
         "models": models,
+        "alike": None if sets & SETS.keys() else _alike(project, contents, customer_id),
         "store_answers": registered,
         "not_looked_at": project.unseen,
     }
@@ -56,8 +58,10 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
         no_version = "not registered" if registered else "not known"
         rows = (_row(model, no_version) for model in models)
         console.print(draw_table(("version", "set", "model", "commit"), rows))
+        if answer["alike"]:
+            told = f"{answer['alike']} is in them: an id is looked for as the customer file writes it"
+            console.print(told, markup=False, style="yellow")
         print_gaps(console, project.unseen)
-    sets = {model["set"] for model in models}
     if sets & SETS.keys():
         context.exit(0)
     context.exit(1 if registered and None not in sets and (models or not project.unseen) else 2)
@@ -77,6 +81,15 @@ def _look(project: Project, content: str | None, customer_id: str) -> Json:
         "set": holder,
         "why_not": why_not,
     }
+
+
+def _alike(project: Project, contents: list[str | None], customer_id: str) -> str | None:
+    """The same id in other letters or without spaces, where that one is in a set."""
+    bare = customer_id.strip()
+    for other in dict.fromkeys((bare, bare.upper(), bare.lower())):
+        if any(_look(project, content, other)["set"] in SETS for content in contents):
+            return other
+    return None
 
 
 def _set(project: Project, content: str | None, customer_id: str) -> str:

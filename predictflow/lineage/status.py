@@ -219,4 +219,5 @@ def _pipeline(project: Project, dvc: DvcQuestion, data: DataFiles) -> PipelineSt
         return PipelineStatus(None, {}, str(error), error.cure)
     modified = (path for path in POINTERS if changed_outputs(changed).get(path) == "modified")
     new_customers = next((path for path in modified if _is_new(project, Path(path))), None)
-    return PipelineStatus(not changed, changed, None, pipeline_cure(changed, data, new_customers))
+    back = f"dvc checkout --force {POINTERS[new_customers]}" if new_customers in data.cached else None
+    return PipelineStatus(not changed, changed, None, pipeline_cure(changed, data, new_customers), back)

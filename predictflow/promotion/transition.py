@@ -26,12 +26,12 @@ from predictflow.promotion.policy import Evidence
 from stages.support import params
 from stages.support.errors import UserError
 from stages.tracking.registry import STAGES
-from stages.tracking.store import BEGAN_TAG, HOST_TAG, MD5_PREFIX, PID_TAG
+from stages.tracking.store import MD5_PREFIX, PROCESS_TAGS
 
 PRODUCTION = "production"
 # The tags of a run or version that a receipt does not keep: those that receipts tell themselves, and which
 # process it was.
-LEFT_OUT = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, HOST_TAG, PID_TAG, BEGAN_TAG)
+LEFT_OUT = (MD5_PREFIX, VERSION_TAG, RECEIPT_TAG, REBUILT_TAG, *PROCESS_TAGS)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from stages.tracking import tables
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from psutil import Process
 
 SQLITE = "sqlite:///"
 CONTENT_TAG = "predictflow.content"
@@ -35,7 +36,13 @@ OF_THE_DISK = {
     "readonly database": errno.EACCES,
     "unable to open database": errno.EACCES,
 }
-HOST_TAG, PID_TAG, BEGAN_TAG = "predictflow.host", "predictflow.pid", "predictflow.began"
+HOST_TAG, PID_TAG, BEGAN_TAG = "predictflow.host", "predictflow.pid", "predictflow.began_since_boot"
+PROCESS_TAGS = (
+    HOST_TAG,
+    PID_TAG,
+    BEGAN_TAG,
+    "predictflow.began",
+)  # the last one, by the clock, of older runs
 
 
 def root() -> Path:
@@ -133,6 +140,10 @@ def reach() -> None:
                     ensure_tables(database)
                 _write_ahead(database)
                 tables.lay(database)
+        elif "://" in where:
+            from stages.tracking.network_database import ensure_answers
+
+            ensure_answers(where)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(where, error) from error
     except Unreachable as error:
@@ -219,23 +230,33 @@ def _this_process() -> dict[str, str]:
     """What tells this process from every other, also from a later one with the same pid."""
     import psutil
 
-    began = psutil.Process().create_time()
-    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BEGAN_TAG: str(round(began, 2))}
+    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BEGAN_TAG: began(psutil.Process())}
+
+
+def began(process: "Process") -> str:
+    """When a process began, in seconds since the machine was started where the system counts so: a clock that
+    is set while it runs does not make another process of it."""
+    import psutil
+
+    return f"{process.create_time() - (psutil.boot_time() if psutil.LINUX else 0):.2f}"
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that made a run has ended; False where that cannot be told from here."""
+    """Whether the process that made a run has ended; False where that cannot be told from here.
+
+    An older run, without BEGAN_TAG, goes by its pid alone.
+    """
     import psutil
 
-    if tags.get(HOST_TAG) != socket.gethostname() or not {PID_TAG, BEGAN_TAG} <= tags.keys():
+    if tags.get(HOST_TAG) != socket.gethostname() or PID_TAG not in tags:
         return False
     try:
         process = psutil.Process(int(tags[PID_TAG]))
-        began, status = process.create_time(), process.status()
+        is_another, status = tags.get(BEGAN_TAG) not in (None, began(process)), process.status()
     except psutil.NoSuchProcess:
         return True
     # A zombie has ended; in a container without an init nobody ever takes it away.
-    return status == psutil.STATUS_ZOMBIE or str(round(began, 2)) != tags[BEGAN_TAG]
+    return is_another or status == psutil.STATUS_ZOMBIE
 
 
 def _end_the_dead(store: TrackingStore) -> None:

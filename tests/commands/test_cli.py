@@ -82,6 +82,7 @@ print(*sorted({HEAVY} & set(sys.modules)))
 def test_a_mistake_is_told_without_a_traceback(history: History, tmp_path):
     assert "No such command 'linage'. Did you mean lineage?" in history.told("linage", code=2)
     assert history.told("xyz", code=2).endswith("No such command 'xyz'.\n")
+    assert "88 is too short for the beginning of an md5" in history.told("lineage", "88", code=1)
     said = history.told("--repo", str(tmp_path), "lineage", code=1)
     assert "is in no Git repository" in said and "Cure: " in said
     (tmp_path / "empty").mkdir()

@@ -63,6 +63,10 @@ def test_who_was_in_none_ends_with_1(history: History):
     for nobody in ("M-9999", "M-", "m-30", " M-30", ""):
         told = history.answer("find-customer", nobody, code=1)
         assert set(sets(told).values()) == {"neither"}
+        assert told["alike"] == ("M-30" if "30" in nobody else None)
+    said = history.told("find-customer", "m-30", code=1)
+    assert "M-30 is in them: an id is looked for as the customer file writes it" in said
+    assert history.answer("find-customer", "M-30")["alike"] is None
 
 
 def test_models_that_are_not_registered_are_looked_into_when_asked(history: History):

@@ -246,7 +246,7 @@ def test_which_runs_stay(promoted: History):
     content = hashlib.md5((promoted.project.folder / "models/provenance.json").read_bytes()).hexdigest()
     not_yet_in_dvc_lock = log(promoted, "FINISHED", **mine | {"predictflow.content": content})
     promoted.project.run("git", "stash", "--quiet")
-    dead = log(promoted, "RUNNING", **mine | {"predictflow.began": "1.0"})
+    dead = log(promoted, "RUNNING", **mine | {"predictflow.began_since_boot": "1.0"})
     failed, killed = (log(promoted, status, **mine) for status in ("FAILED", "KILLED"))
     unheld = log(promoted, "FINISHED", **mine | {"predictflow.content": "0" * 32})
     trashed = log(promoted, "FINISHED", **mine | {"predictflow.content": "1" * 32})

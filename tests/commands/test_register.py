@@ -157,8 +157,9 @@ def test_a_run_that_a_kill_has_left_open_is_left_to_mlflow(warm: Project):
             ("e" * 32, experiment),
         )
         connection.execute(
-            "INSERT INTO tags SELECT key, CASE key WHEN 'predictflow.began' THEN '1.0' ELSE value END, ?"
-            " FROM tags WHERE key IN ('predictflow.host', 'predictflow.pid', 'predictflow.began')",
+            "INSERT INTO tags"
+            " SELECT key, CASE key WHEN 'predictflow.began_since_boot' THEN '1.0' ELSE value END, ?"
+            " FROM tags WHERE key IN ('predictflow.host', 'predictflow.pid', 'predictflow.began_since_boot')",
             ("e" * 32,),
         )
     assert told(warm) is None

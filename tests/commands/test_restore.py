@@ -17,7 +17,7 @@ from tests.people.manual import json_keys_of
 from tests.people.project import Project
 
 MODEL = "churn-predictor"
-PROCESS = ("predictflow.host", "predictflow.pid", "predictflow.began")  # which process trained it
+PROCESS = ("predictflow.host", "predictflow.pid", "predictflow.began_since_boot")  # which process trained it
 RECEIPTED = ("first", "other data", "on a branch", "all at once")
 
 

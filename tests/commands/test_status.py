@@ -111,7 +111,7 @@ def test_nothing_is_to_be_done_where_all_is_run_committed_and_pushed(settled: Hi
     answer = stand(settled, code=0)
     here, staged = settled.made["all at once"], settled.made["never committed"]
     assert answer["next"] == answer["uncommitted"] == answer["conflicts"] == answer["could_not_tell"] == []
-    assert answer["pipeline"] == {"in_step": True, "changed": {}, "error": None, "cure": None}
+    assert answer["pipeline"] == {"in_step": True, "changed": {}, "error": None, "cure": None, "back": None}
     assert answer["storage"] == {"remote": "kept", "not_pushed": [], "nowhere": []}
     assert answer["git"] == {
         "branch": "main",
@@ -340,6 +340,20 @@ def test_what_is_next_fits_what_has_happened(settled: History, change, told, fol
         assert command == expected or (expected.endswith("-") and command.startswith(expected))
     assert answer["could_not_tell"] == []
     assert told in drawn(answer)
+
+
+def test_customers_that_were_edited_can_be_given_up_for_the_recorded_ones(settled: History):
+    recorded = settled.project.run("dvc", "status").stdout
+    new_customers(settled.project)
+    answer = stand(settled)
+    back = "dvc checkout --force data/customers.csv.dvc"
+    assert answer["pipeline"]["back"] == back and f"`{back}` takes back what is recorded" in drawn(answer)
+    settled.project.run(*back.split())
+    assert settled.project.run("dvc", "status").stdout == recorded
+    assert stand(settled, code=0)["pipeline"]["back"] is None
+    new_customers(settled.project)
+    shutil.rmtree(settled.project.folder / ".dvc/cache/files/md5")
+    assert stand(settled)["pipeline"]["back"] is None, "nothing to take back lies here"
 
 
 def test_a_commit_that_a_branch_has_is_not_lost_without_one(settled: History):

@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from stages.tracking.network_database import ANSWER_TIMEOUT
 from tests.people import postgres, team
 from tests.people.history import History
 from tests.people.pages import PLAYED, Player, blocks, steps, text_of
@@ -248,6 +250,34 @@ def test_what_gc_has_deleted_comes_back_into_an_own_database_too(warm: Project):
     assert history.answer("audit")["findings"] == []
     assert store.get_model_version(MODEL, "1").run_id == run  # its own id, by the receipt
     assert mlflow.MlflowClient(database).get_run(run).data.params == files[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (postgres.PASSWORD, "wrong-s3cret", "password authentication failed"),
+        (r"/\w+$", "/nowhere", 'database "nowhere" does not exist'),
+        (r":\d+/", ":9/", "Connection refused"),
+    ],
+)
+def test_a_database_that_lets_nobody_in_stops_a_stage_and_a_command(
+    warm: Project, database: postgres.Postgres, old: str, new: str, said: str
+):
+    """MLflow itself would ask it fifteen times, for minutes."""
+    uri = re.sub(old, new, database.uri())
+    assert uri != database.uri()
+    warm.env["MLFLOW_TRACKING_URI"] = uri
+    began = time.monotonic()
+    stage, command = (
+        warm.run("python", "-m", "stages.register", code=1),
+        warm.run("predictflow", "lineage", f"{MODEL}/1", code=2),
+    )
+    assert time.monotonic() - began < 2 * ANSWER_TIMEOUT
+    for done in (stage, command):
+        told = " ".join((done.stdout + done.stderr).split())
+        assert said in told and "Traceback" not in told, told
+        assert "s3cret" not in told, told
+    assert "Cure: start its server" in stage.stderr
 
 
 def test_the_page_of_the_team_does_what_it_says(play: Play):

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from predictflow.adapters import mlflow_client, mlflow_database, mlflow_sqlite
+from predictflow.adapters import mlflow_client, mlflow_sqlite
 from predictflow.adapters.mlflow_client import Client
 from predictflow.adapters.mlflow_entities import Run, RunReader
 from predictflow.adapters.mlflow_sqlite import Database
 from predictflow.adapters.mlflow_store import find_store
 from predictflow.errors import Missing, Unreachable
+from stages.tracking import network_database
 from stages.tracking.store import CONTENT_TAG
 from tests.people.store import FIRST, ODD, SECOND, Told, ask
 
@@ -375,18 +376,18 @@ def test_a_server_that_fails_is_told_within_seconds(code, asked, monkeypatch):
 
 def test_a_database_server_without_its_driver_is_told_without_its_password(monkeypatch):
     (reason,) = questions("mysql+pymysql://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
-    assert reason.startswith("mysql+pymysql://…@127.0.0.1:9/mlflow cannot be read: ")
+    assert "mysql+pymysql://…@127.0.0.1:9/mlflow needs a driver that is not installed here" in reason
 
 
 def test_a_database_without_a_server_is_told_at_once_and_without_its_password(monkeypatch):
     (reason,) = questions("postgresql+psycopg://ada:secret@127.0.0.1:9/mlflow", monkeypatch)
-    assert reason.startswith("postgresql+psycopg://…@127.0.0.1:9/mlflow cannot be read: ")
+    assert reason.startswith("the tracking store postgresql+psycopg://…@127.0.0.1:9/mlflow cannot be used: ")
     assert "Connection refused" in reason
 
 
 def test_a_database_that_never_answers_is_not_waited_for_longer_than_that(monkeypatch):
-    monkeypatch.setattr(mlflow_database, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(network_database, "ANSWER_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         uri = f"postgresql+psycopg://ada:secret@127.0.0.1:{listening.getsockname()[1]}/mlflow"
         (reason,) = questions(uri, monkeypatch)
-    assert reason.endswith("cannot be read: no answer within 0.2 seconds")
+    assert reason.endswith("cannot be used: no answer within 0.2 seconds")

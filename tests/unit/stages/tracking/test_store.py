@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -66,8 +67,34 @@ def test_a_process_that_nobody_has_taken_note_of_has_ended_all_the_same(tmp_path
     assert not store.is_gone(ours)
     with begun(["sleep", "600"], tmp_path, os.environ) as process:
         of_it = psutil.Process(process.pid)
-        tags = ours | {store.PID_TAG: str(process.pid), store.BEGAN_TAG: str(round(of_it.create_time(), 2))}
+        tags = ours | {store.PID_TAG: str(process.pid), store.BEGAN_TAG: store.began(of_it)}
         assert not store.is_gone(tags)
         process.kill()
         until(lambda: of_it.status() == psutil.STATUS_ZOMBIE, "the end")
         assert store.is_gone(tags)
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="only Linux tells when a process began without its clock")
+def test_a_clock_that_is_set_makes_no_other_process_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ours, proc = store._this_process(), Path("/proc")
+    assert not store.is_gone(ours)
+    assert store.is_gone(ours | {store.BEGAN_TAG: "1.00"}), "another one with its pid"
+    # What the system tells of processes does not change with its clock; when it was started does.
+    for place in ("self", str(os.getpid())):
+        (tmp_path / place).symlink_to(proc / place)
+    said = (proc / "stat").read_text()
+    before = psutil.Process().create_time()
+    ahead = re.sub(r"btime (\d+)", lambda found: f"btime {int(found[1]) + 86_400}", said)
+    (tmp_path / "stat").write_text(ahead)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert psutil.Process().create_time() == before + 86_400, "by the clock it is another one"
+    assert not store.is_gone(ours)
+
+
+def test_a_run_of_before_goes_by_its_pid_alone(tmp_path: Path):
+    older = {key: value for key, value in store._this_process().items() if key != store.BEGAN_TAG}
+    assert not store.is_gone(older | {"predictflow.began": "1.0"})
+    with begun(["true"], tmp_path, os.environ) as process:
+        process.wait()
+        assert store.is_gone(older | {store.PID_TAG: str(process.pid)})
+    assert not store.is_gone(older | {store.HOST_TAG: "elsewhere", store.PID_TAG: "1"})

@@ -1,8 +1,7 @@
 """A database in a network that is the tracking store itself, without MLflow's server before it."""
 
-from predictflow.adapters.deadline import in_time
-from predictflow.errors import masked
-from stages.tracking.store import SQLITE
+from stages.support.deadline import in_time
+from stages.support.errors import UserError, masked
 
 ANSWER_TIMEOUT = 10  # seconds
 
@@ -10,10 +9,9 @@ ANSWER_TIMEOUT = 10  # seconds
 def ensure_answers(uri: str) -> None:
     """Ask such a database once: MLflow itself asks one that does not let it in fifteen times, for minutes.
 
-    Raises OSError with the reason, without a password, where it does not answer or let in.
+    Raises OSError with the reason, without a password, where it does not answer or let in, and UserError
+    where Python cannot speak to it.
     """
-    if uri.startswith((SQLITE, "http://", "https://")) or "://" not in uri:
-        return
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -30,6 +28,11 @@ def ensure_answers(uri: str) -> None:
     too_late = f"no answer within {ANSWER_TIMEOUT} seconds"
     try:
         in_time(ask, ANSWER_TIMEOUT, too_late)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the tracking store {masked(uri)} needs a driver that is not installed here: {error}.\n"
+            f"Cure: `python -m pip install {error.name}`."
+        ) from None
     except SQLAlchemyError as error:
         said = masked(str(getattr(error, "orig", None) or error))
         first = next(iter(said.splitlines()), type(error).__name__)
