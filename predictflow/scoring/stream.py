@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,9 @@ class Scoring:
         the file is another one by the end.
         """
         names = [self._schema.id, *sorted(self._model.columns)]
-        apart = output.open_bad_rows(bad, self._schema, names) if bad else nullcontext()
         # Without a name: whatever ends this process, nothing is left of it.
-        with tempfile.TemporaryFile(dir=path.parent) as ids, apart as bad_rows:
+        with tempfile.TemporaryFile(dir=path.parent) as ids, ExitStack() as apart:
+            bad_rows = apart.enter_context(output.open_bad_rows(bad, self._schema, names)) if bad else None
             self._score(source, ids, bad_rows)
             if hashes.md5(source) != self._claim.input:
                 raise UserError(
@@ -74,7 +74,8 @@ class Scoring:
             claim = replace(self._claim, rows=len(probabilities), skipped=self._skipped)
             # Rounded as `evaluate` rounds before it looks for the threshold.
             decisions = probabilities.round(DECIMALS) >= claim.threshold
-            self._write(ids, path, claim, probabilities, decisions)
+            # Who is missing from the scores is told before there are any.
+            self._write(ids, path, claim, probabilities, decisions, before=apart.close)
         return Scored(claim, int(decisions.sum()), repeated, self._empty)
 
     def _score(self, source: Path, ids: Any, bad_rows: BadRows | None) -> None:
@@ -104,8 +105,16 @@ class Scoring:
         if not sum(map(len, self._probabilities)):
             raise _refused(source, refused, looked)
 
-    def _write(self, ids: Any, path: Path, claim: Claim, probabilities: Any, decisions: Any) -> None:
-        """The second pass."""
+    def _write(
+        self,
+        ids: Any,
+        path: Path,
+        claim: Claim,
+        probabilities: Any,
+        decisions: Any,
+        before: Callable[[], None],
+    ) -> None:
+        """The second pass; `before` is called when all is written, and not yet in its place."""
         tenths, start = deciles(probabilities), 0
         with pyarrow.parquet.ParquetFile(ids) as file:
             schema = output.columns(file.schema_arrow.field(0))
@@ -116,6 +125,7 @@ class Scoring:
                     writer.write_table(pyarrow.table(parts, schema=schema))
                     start += len(batch)
                     self._tell(f"{start:,} scores written")
+                before()
 
     def _count_repeated(self) -> int:
         """Rows whose id an earlier row has; ids count as the same if 64 bits of their hashes are."""

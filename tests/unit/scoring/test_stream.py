@@ -165,6 +165,19 @@ def test_bad_rows_are_written_apart_with_the_row_and_the_reason(one, tmp_path):
     assert scores(source)["probability"].tolist() == expected.tolist()
 
 
+def test_scores_are_never_there_without_the_rows_that_they_lack(one, tmp_path, monkeypatch):
+    """Whenever it is killed."""
+    replace, in_place = Path.replace, []
+
+    def put(path: Path, target: Path) -> Path:
+        in_place.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", put)
+    score(one, broken(tmp_path / "raw.csv"), bad=tmp_path / "bad.csv")
+    assert in_place == ["bad.csv", "scores.parquet"]
+
+
 def test_what_was_written_apart_can_be_corrected_and_scored(one, tmp_path):
     bad = tmp_path / "bad.csv"
     score(one, broken(tmp_path / "raw.csv"), bad=bad)
