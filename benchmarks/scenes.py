@@ -120,6 +120,12 @@ def a_study(project: Project, world: World) -> None:
     )
 
 
+def one_bad_customer(project: Project, world: World) -> None:
+    """Beside the project, for it is no part of it."""
+    text = (project.folder / "data/customers.csv").read_text("utf-16")
+    (project.folder.parent / "new.csv").write_text(f"{text}no customer\n", "utf-16")
+
+
 def far(project: Project, world: World) -> None:
     """The remote of the project is a bucket of this machine's server."""
     key, secret = world.s3.keys["owner"]

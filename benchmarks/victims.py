@@ -16,7 +16,7 @@ MODEL = "churn-predictor"
 TRIALS = 6
 SHALLOW = "models.xgboost.max_depth=1"
 QUEUED = "queued"
-SCORES = "../scores.csv"
+SCORES, APART = "../scores.csv", "../bad.csv"
 STUDY = "mlflow_data/studies/1.journal"
 
 
@@ -108,7 +108,7 @@ def _lines(path: str) -> Callable[[Project, World], object]:
 
 
 def _scored(project: Project, world: World) -> object:
-    return _md5(project.folder / SCORES)
+    return _md5(project.folder / SCORES), _md5(project.folder / APART)
 
 
 _QUEUE = f"""
@@ -130,13 +130,21 @@ VICTIMS = (
     Victim("lineage", (*OURS, "lineage", f"{MODEL}/1"), 5),
     Victim(
         "predict",
-        (*OURS, "predict", f"{MODEL}/1", "data/customers.csv", "--output", SCORES),
+        (*OURS, "predict", f"{MODEL}/1", "../new.csv", "--output", SCORES, "--skip-bad", APART),
         12,
+        scenes.one_bad_customer,
         same=_scored,
         refuses="is there already",
     ),
     Victim(
         "tune", (*OURS, "tune", "--trials", str(TRIALS)), 10, scenes.few_and_quick, codes=(0, 1), same=_trials
+    ),
+    Victim(
+        "tune --apply",
+        (*OURS, "tune", "--trials", str(TRIALS), "--apply"),
+        6,
+        scenes.few_and_quick,
+        same=lambda project, world: (_trials(project, world), _md5(project.folder / "params.yaml")),
     ),
     Victim(
         "tune --exp",

@@ -179,6 +179,28 @@ def test_nothing_of_them_is_pruned_and_what_is_damaged_is_found(project):
     assert f"{FOLDER}/part-" in ask(project, "audit", code=1)
 
 
+def test_doctor_reads_them_and_mends_a_part_and_their_list(project):
+    def told() -> dict[str, str]:
+        asked = ["predictflow", "doctor", "--deep", "--json"]
+        done = subprocess.run(asked, cwd=project.folder, env=project.env, capture_output=True)
+        checks = json.loads(done.stdout)["checks"]
+        return {check["name"]: check["message"] for check in checks if check["state"] == "problem"}
+
+    ask(project, "push")
+    assert told() == {}
+    held = objects(project, of_dvc(project))
+    part = next(place for one, place in held.items() if not one.endswith(".dir"))
+    for place, what in ((part, f"{FOLDER}/part-"), (held[of_dvc(project)], FOLDER)):
+        right = place.read_bytes()
+        place.chmod(0o644)
+        place.write_bytes(right[:-1] + b" ")
+        place.chmod(0o444)  # else DVC's own status would take it away
+        found = told()
+        assert any(what in message for message in found.values()), found
+        ask(project, "doctor", "--deep", "--fix")
+        assert told() == {} and place.read_bytes() == right
+
+
 def rebuilt(project: Project, *words: str) -> dict:
     (told,) = answer(project, "rebuild", *words, "--env", "current")["rebuilds"]
     return told
