@@ -65,6 +65,7 @@ class Case:
         told: None for a stage, which answers nothing.
         code: the exit code that it ends with.
         before: its words before there was a limit; None where they were the same.
+        twice: whether the second call is measured, for the first makes what later ones use.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Case:
     expected: Any = None
     code: int = 0
     before: list[str] | None = None
+    twice: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def make(store: Store, runs: int, tell: Callable[[str], None]) -> tuple[str, Cop
     project.run("git", "init", "--quiet", "--bare", str(top / "origin.git"))
     project.run("git", "remote", "add", "origin", str(top / "origin.git"))
     project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    project.run("dvc", "remote", "modify", "--local", "s3remote", "url", str(top / "remote"))
+    project.run("dvc", "push", "--quiet")
     project.run(
         "predictflow", "promote", f"{MODEL}/1", "--to", "production", env={"PYTHONPATH": str(REPOSITORY)}
     )
@@ -203,12 +207,14 @@ def cases(store: Store, run: str, copied: Copied) -> list[Case]:
             ["predict", f"models:/{version}", "data/customers.csv", "--output", "../scores.csv", "--force"],
             lambda answer: answer["rows"],
             len(customers.members()),
+            twice=True,
         ),
         Case(
             "rebuild",
             ["rebuild", version],
             lambda answer: [one["verdict"] for one in answer["rebuilds"]],
             ["identical"],
+            twice=True,
         ),
         Case("register, the stage", ["stages.register"], None),
     ]
@@ -264,10 +270,11 @@ class Asker:
         words = case.words if self._limited or case.before is None else case.before
         module = ["predictflow.cli", *words, "--json"] if case.told else words
         try:
-            cost = self.ask(module, case.code)
+            calls = [self.ask(module, case.code) for _ in range(1 + case.twice)]
         except RuntimeError as error:
             self.wrong.append(str(error))
             return ["no answer", "", ""]
+        cost = calls[-1]
         if cost is None:
             return [f"over {self._at_most:.0f}", "", ""]
         told = case.told(json.loads(cost.printed)) if case.told else case.expected
