@@ -139,13 +139,7 @@ VICTIMS = (
     Victim(
         "tune", (*OURS, "tune", "--trials", str(TRIALS)), 10, scenes.few_and_quick, codes=(0, 1), same=_trials
     ),
-    Victim(
-        "tune --apply",
-        (*OURS, "tune", "--trials", str(TRIALS), "--apply"),
-        6,
-        scenes.few_and_quick,
-        same=lambda project, world: (_trials(project, world), _md5(project.folder / "params.yaml")),
-    ),
+    Victim("tune --apply", (*OURS, "tune", "--apply"), 6, scenes.a_study, same=_lines("params.yaml")),
     Victim(
         "tune --exp",
         (*OURS, "tune", "--exp", "better"),
