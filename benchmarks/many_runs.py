@@ -136,7 +136,7 @@ def make(store: Store, runs: int, tell: Callable[[str], None]) -> tuple[str, Cop
     project.run("git", "init", "--quiet", "--bare", str(top / "origin.git"))
     project.run("git", "remote", "add", "origin", str(top / "origin.git"))
     project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
-    project.run("dvc", "remote", "modify", "--local", "s3remote", "url", str(top / "remote"))
+    project.run("dvc", "remote", "add", "--quiet", "--local", "--default", "near", str(top / "remote"))
     project.run("dvc", "push", "--quiet")
     project.run(
         "predictflow", "promote", f"{MODEL}/1", "--to", "production", env={"PYTHONPATH": str(REPOSITORY)}
