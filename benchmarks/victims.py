@@ -120,8 +120,8 @@ _QUEUE_AGAIN = f"dvc queue kill {QUEUED}; dvc queue remove --all; dvc exp remove
 _RUN = ("dvc", "exp", "run", "--force", "--name", "killed", "-S", SHALLOW)
 
 VICTIMS = (
-    Victim("promote", (*OURS, "promote", f"{MODEL}/1", "--to", "production"), 10),
-    Victim("rollback", (*OURS, "rollback"), 10),
+    Victim("promote", (*OURS, "promote", f"{MODEL}/1", "--to", "production"), 9),
+    Victim("rollback", (*OURS, "rollback"), 9),
     Victim("gate", (*OURS, "gate", f"{MODEL}@production"), 4),
     Victim("audit --fix", (*OURS, "audit", "--fix"), 10, scenes.disagreement),
     Victim("doctor --fix", (*OURS, "doctor", "--fix"), 10, scenes.leftovers),
@@ -131,7 +131,7 @@ VICTIMS = (
     Victim(
         "predict",
         (*OURS, "predict", f"{MODEL}/1", "../new.csv", "--output", SCORES, "--skip-bad", APART),
-        12,
+        11,
         scenes.one_bad_customer,
         same=_scored,
         refuses="is there already",
@@ -149,8 +149,8 @@ VICTIMS = (
         refuses="better",
     ),
     Victim("rebuild", (*OURS, "rebuild", f"{MODEL}/1", "--env", "current"), 8, same=_rebuilt),
-    Victim("push", (*OURS, "push", "--all"), 12, scenes.far, scenes.empty_bucket, same=_pushed),
-    Victim("pull", (*OURS, "pull"), 12, scenes.only_far, scenes.full_bucket, same=_pulled),
+    Victim("push", (*OURS, "push", "--all"), 11, scenes.far, scenes.empty_bucket, same=_pushed),
+    Victim("pull", (*OURS, "pull"), 11, scenes.only_far, scenes.full_bucket, same=_pulled),
     Victim(
         "export bentoml",
         (*OURS, "export", "bentoml", f"{MODEL}@production", "--python", "../bentoml/bin/python"),
@@ -161,7 +161,7 @@ VICTIMS = (
     Victim("store backup", (*OURS, "store", "backup"), 9),
     Victim("store check", (*OURS, "store", "check"), 4),
     Victim("store upgrade", (*OURS, "store", "upgrade"), 10, scenes.older_store),
-    Victim("dvc repro", ("dvc", "repro"), 15, scenes.other_params, same=_lines("dvc.lock")),
+    Victim("dvc repro", ("dvc", "repro"), 14, scenes.other_params, same=_lines("dvc.lock")),
     Victim("dvc exp run", _RUN, 8, same=_in_experiment("killed")),
     Victim("dvc exp run --temp", (*_RUN, "--temp"), 10, scenes.own_words, same=_in_experiment("killed")),
     Victim(
