@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from predictflow.adapters.dvc_files import parse_pointer
+from predictflow.adapters.mlflow_entities import RUN_ID
 from predictflow.errors import CouldNotTell
 from predictflow.formatting import some_of, stage_and_aliases
 from predictflow.lineage.hashing import md5_of_file, md5_of_folder
@@ -164,7 +165,9 @@ def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
             looked.append(f"{handle} is too short for the beginning of an md5: give four characters or more")
         return
     digests = [digest for digest in project.history.named_by if digest.startswith(handle)]
-    digests = digests or list(project.in_store(handle))
+    # Of the store all runs are read for that: not where the handle is the whole id of one.
+    if not digests and not (RUN_ID.fullmatch(handle) and project.runs.with_id(handle)):
+        digests = list(project.in_store(handle))
     for digest in digests:
         yield from _of_md5(project, digest)
     for scored in [] if digests else find_named(project.start, handle):

@@ -17,9 +17,10 @@ from predictflow.ledger.chain import Chain
 from predictflow.ledger.proof import read_proven
 from predictflow.lineage.gaps import ForgivingStore, Gaps
 from predictflow.lineage.history import History
-from predictflow.lineage.runs import Runs
+from predictflow.lineage.runs import READING, Runs
 from stages.support.errors import UserError
 from stages.support.paths import PARAMS, PROVENANCE
+from stages.support.progress import progress
 
 REGISTERED = re.compile(r"(.+)@v\d+\.\d+\.\d+")  # a receipt that registers a version, as GTO names it
 OF_STORE = ("store", "runs", "_registry", "versions_with", "_in_store")
@@ -228,7 +229,9 @@ class Project:
         models that no commit holds."""
         if beginning not in self._in_store:
             contents: dict[str, dict[str, set[str]]] = {}
-            for content, md5s in self.store.md5s(beginning).items():
+            with progress(READING):
+                found = self.store.md5s(beginning)
+            for content, md5s in found.items():
                 for path, digest in [*md5s.items(), (PROVENANCE.as_posix(), content)]:
                     if digest.startswith(beginning):
                         contents.setdefault(digest, {}).setdefault(path, set()).add(content)

@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from predictflow.lineage.gaps import ForgivingStore
 from tests.people.history import History, Made
 
 DATA = "data/customers.csv"
@@ -398,6 +400,16 @@ def test_a_model_that_was_edited_is_told_with_the_file_that_differs(history: His
         file.write(b" ")
     said = history.told("lineage", str(tmp_path / "edited"), code=1)
     assert "differs in model.ubj" in said
+
+
+def test_a_run_is_found_by_its_id_without_reading_all_others(history: History):
+    """Of a hundred thousand at a server that takes minutes; a part of an id may be an md5's as well."""
+    made, read = history.made["first"], ForgivingStore.md5s
+    with mock.patch.object(ForgivingStore, "md5s", autospec=True, side_effect=read) as asked:
+        assert history.answer("lineage", made.run)["model"]["content"] == made.content
+        assert not asked.called
+        assert history.answer("lineage", made.run[:12])["model"]["content"] == made.content
+        assert asked.called
 
 
 def test_a_run_that_made_no_model_is_told_as_that(history: History):
