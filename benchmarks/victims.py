@@ -111,9 +111,11 @@ def _scored(project: Project, world: World) -> object:
     return _md5(project.folder / SCORES), _md5(project.folder / APART)
 
 
+# What `dvc queue status` says of a task is no end: for DVC one whose process was killed runs for ever.
 _QUEUE = f"""
 dvc exp run --queue --name {QUEUED} -S {SHALLOW} && dvc queue start || exit 1
-while dvc queue status | grep -Eq 'Queued|Running'; do sleep 1; done
+n=0; until dvc exp list --name-only | grep -q '^{QUEUED}$' || [ $((n+=1)) -gt 100 ]; do sleep 1; done
+while dvc queue status | grep -q '[1-9] active'; do sleep 1; done
 dvc exp list --name-only | grep -q '^{QUEUED}$'
 """
 _QUEUE_AGAIN = f"dvc queue kill {QUEUED}; dvc queue remove --all; dvc exp remove {QUEUED}; {_QUEUE}"
