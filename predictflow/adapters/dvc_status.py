@@ -6,15 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from predictflow.formatting import Json
 
 DVC_TIMEOUT = 60  # seconds that DVC may take: it hashes what it has not seen before
 BUSY = re.compile(r"Unable to acquire lock|is busy")
+# Of one that is no YAML, and of one that lacks what it must have, as where its end is not written.
+LOCK_BROKEN = ("'./dvc.lock' is invalid", "'./dvc.lock' validation failed")
 CURES = {  # by what DVC says
     "not inside of a DVC repository": "git checkout -- .dvc || dvc init",
-    "'./dvc.lock' is invalid": "rm dvc.lock && dvc repro",
+    **dict.fromkeys(LOCK_BROKEN, "(git checkout -- dvc.lock || rm dvc.lock) && dvc repro"),
 }
 HOLDER = re.compile(r"\(PID \d+\): .+")
 
@@ -24,11 +27,13 @@ class DvcFailed(Exception):
 
     Attributes:
         broken: whether it cannot answer before that is cured; else it may if it is asked again.
+        of_lock: whether it is dvc.lock that it cannot read.
     """
 
     def __init__(self, reason: str, cure: str | None = None, broken: bool = False) -> None:
         super().__init__(reason)
         self.cure, self.broken = cure, broken
+        self.of_lock = any(text in reason for text in LOCK_BROKEN)
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,19 @@ class DvcQuestion:
     def __init__(self, process: Popen[str]) -> None:
         self._process = process
 
+    @cached_property
+    def _said(self) -> tuple[str, str] | None:
+        """What it has printed, and its errors; None where it has not ended in time."""
+        try:
+            return self._process.communicate(timeout=DVC_TIMEOUT)
+        except TimeoutExpired:
+            return None
+
     def answer(self) -> dict[str, StageChange]:
         """{stage: how it differs from dvc.lock}; empty where nothing does. Raises DvcFailed."""
-        try:
-            answer, errors = self._process.communicate(timeout=DVC_TIMEOUT)
-        except TimeoutExpired:
-            raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds") from None
+        if self._said is None:
+            raise DvcFailed(f"`dvc status` has not answered in {DVC_TIMEOUT} seconds")
+        answer, errors = self._said
         if self._process.returncode:
             cure = next((cure for text, cure in CURES.items() if text in errors), None)
             raise DvcFailed(_reason(errors), cure, broken=not BUSY.search(errors))

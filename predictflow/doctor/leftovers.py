@@ -13,6 +13,8 @@ from predictflow.adapters.git import Repository
 from predictflow.audit.fixes import Fix, FixContext
 from predictflow.errors import Unreachable
 from predictflow.formatting import some_of
+from stages.support import hashes
+from stages.support.files import atomic_write
 from stages.support.paths import MARKER
 
 NAMED = 3  # things that are told
@@ -75,6 +77,28 @@ class DropLock(Fix):
             ensure_nobody_works(root)
             (root / self.path).unlink(missing_ok=True)
         return f"{self.path} is gone: nobody held it"
+
+
+@dataclass(frozen=True)
+class TakeLockBack(Fix):
+    """Write HEAD's dvc.lock over one that DVC cannot read; what that told of a run is in DVC's run cache."""
+
+    name = "take back"
+    broken: str  # its md5
+    recorded: str  # the id of HEAD's
+
+    def apply(self, context: FixContext) -> str:
+        repository = context.project.repository
+        root = repository.require_root()
+        path = root / DVC_LOCK
+        with hold_dvc_lock(root):
+            ensure_nobody_works(root)
+            if hashes.md5(path) != self.broken:
+                raise Unreachable(f"{DVC_LOCK} has changed meanwhile")
+            ((_, whole),) = repository.blobs([self.recorded])
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(whole)
+        return f"{DVC_LOCK} is HEAD's again: `dvc repro` goes on from there"
 
 
 def ensure_nobody_works(root: Path, *files: Path) -> None:

@@ -11,9 +11,10 @@ from predictflow.adapters.dvc_leftovers import Held, Holder, dead_tasks, held_lo
 from predictflow.adapters.dvc_status import DvcFailed, DvcQuestion, asking_dvc, changed_outputs
 from predictflow.adapters.git_status import read_changes
 from predictflow.doctor.check import Asked, Check, Group
-from predictflow.doctor.leftovers import DropLock, RemoveLeftovers, leftovers
+from predictflow.doctor.leftovers import DropLock, RemoveLeftovers, TakeLockBack, leftovers
 from predictflow.formatting import some_of
 from predictflow.lineage.project import Project
+from stages.support import hashes
 from stages.support.paths import PARAMS
 
 GROUP = Group(
@@ -23,6 +24,7 @@ GROUP = Group(
         "locks": "a-lock-that-nobody-lets-go",
         "queue": "the-queue-is-stuck",
         "leftovers": "a-stage-was-killed",
+        "lock-file": "dvclock-is-half-written",
         "in-step": "dvc-repro-wants-to-run-what-has-not-changed",
     },
 )
@@ -41,6 +43,7 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
     yield GROUP.look("queue", lambda: _queue(root))
     yield GROUP.look("leftovers", lambda: _leftovers(project, root))
     with asking_dvc() as dvc:  # last: it is a command at work itself
+        yield GROUP.look("lock-file", lambda: _lock_file(project, root, dvc))
         yield GROUP.look("in-step", lambda: _in_step(dvc))
 
 
@@ -111,10 +114,26 @@ def _leftovers(project: Project, root: Path) -> Check:
     return GROUP.warning("leftovers", message, f"`rm` them once nobody writes to {cache}, not others either")
 
 
+def _lock_file(project: Project, root: Path, dvc: DvcQuestion) -> Check:
+    """DVC writes dvc.lock in its place: killed amid that, it cannot read it, and no command of its helps."""
+    path = root / DVC_LOCK
+    try:
+        dvc.answer()
+    except DvcFailed as error:
+        if not error.of_lock:
+            return GROUP.unknown("lock-file", str(error))
+        (recorded,) = project.repository.ids([f"HEAD:{DVC_LOCK}"])
+        fixes = [TakeLockBack(hashes.md5(path), recorded)] if recorded and not _is_marked(path) else []
+        return GROUP.problem("lock-file", f"half written, or edited: {error}", f"`{error.cure}`", fixes)
+    return GROUP.ok("lock-file", "DVC can read dvc.lock" if path.exists() else "there is no dvc.lock yet")
+
+
 def _in_step(dvc: DvcQuestion) -> Check:
     try:
         changed = dvc.answer()
     except DvcFailed as error:
+        if error.of_lock:
+            return GROUP.unknown("in-step", "DVC cannot read dvc.lock")
         if error.broken:
             return GROUP.problem("in-step", str(error), f"`{error.cure or 'dvc status --verbose'}`")
         return GROUP.unknown("in-step", str(error))

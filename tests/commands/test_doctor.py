@@ -227,6 +227,21 @@ def a_killed_experiment(history: History) -> None:
     write(history, ".dvc/tmp/exps/tmpabc/dvc.yaml", "")
 
 
+def an_empty_dvc_lock(history: History) -> None:
+    write(history, "dvc.lock", "")
+
+
+def half_a_dvc_lock(history: History) -> None:
+    text = history.project.read("dvc.lock")
+    write(history, "dvc.lock", text[: text.rindex("md5: ") + 2])
+
+
+def a_dvc_lock_of_its_own(history: History) -> None:
+    history.project.run("git", "rm", "--quiet", "--cached", "dvc.lock")
+    history.project.run("git", "commit", "--quiet", "-m", "without it")
+    write(history, "dvc.lock", "")
+
+
 def an_object_less(history: History) -> None:
     cached(history).unlink()
 
@@ -306,6 +321,10 @@ FAULTS = [  # the plant, the check that finds it, the state, what it says, and w
     (a_dead_experiment, "pipeline", "queue", "problem", "wide", False),
     (half_written_files, "pipeline", "leftovers", "warning", HALF, True),
     (a_killed_experiment, "pipeline", "leftovers", "warning", "killed experiments", False),
+    (an_empty_dvc_lock, "pipeline", "lock-file", "problem", "validation failed", True),
+    (half_a_dvc_lock, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", True),
+    (a_dvc_lock_of_its_own, "pipeline", "lock-file", "problem", "validation failed", False),
+    (committed_marks, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", False),
     (an_object_less, "cache", "cached-data", "warning", "data/prepared/train.parquet", False),
     (no_objects, "cache", "cached-data", "warning", "none of the", False),
     (no_dvc_lock, "cache", "cached-data", "warning", "no dvc.lock", False),
@@ -478,8 +497,8 @@ def test_an_origin_in_a_network_is_asked_only_where_that_is_wanted(history: Hist
 def test_of_a_lock_that_dvc_cannot_read_the_rest_is_told_all_the_same(settled: History):
     write(settled, "dvc.lock", "- no lock")
     checks = {check["name"]: check for check in settled.answer("doctor", code=1)["checks"]}
-    assert checks["in-step"]["state"] == "problem" and "validation failed" in checks["in-step"]["message"]
-    assert checks["in-step"]["cure"] and checks["registry"]["state"] == "ok"
+    assert checks["lock-file"]["state"] == "problem" and "validation failed" in checks["lock-file"]["message"]
+    assert checks["in-step"]["state"] == "unknown" and checks["registry"]["state"] == "ok"
 
 
 def test_params_that_cannot_be_read_are_told_once_and_hide_nothing_else(settled: History):

@@ -429,7 +429,7 @@ def dead_server(project: Project) -> None:
         ),
         (no_dvc, "you are not inside of a DVC repository", ["git checkout -- .dvc || dvc init"]),
         (broken_yaml, "'./dvc.yaml' is invalid", []),
-        (broken_lock, "'./dvc.lock' is invalid", ["rm dvc.lock && dvc repro"]),
+        (broken_lock, "'./dvc.lock' is invalid", ["(git checkout -- dvc.lock || rm dvc.lock) && dvc repro"]),
         (broken_config, "config file error", []),
         (broken_store, "mlflow.db cannot be read: file is not a database", []),
         (dead_server, "http://…@127.0.0.1:9", []),

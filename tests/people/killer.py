@@ -43,6 +43,19 @@ SCORING_POINTS = {
     "before the note": "claim.write_note = die",
 }
 
+# `dvc repro`, while it writes dvc.lock.
+LOCKING = f"""{DYING}
+from dvc.utils.serialize import _yaml
+written = _yaml._dump
+def dump(data, stream):
+    if os.path.basename(stream.name) == "dvc.lock":
+        die()  # it is open, and empty
+    written(data, stream)
+_yaml._dump = dump
+from dvc.cli import main
+sys.exit(main(["repro", "--quiet"]))
+"""
+
 # `dvc exp run --temp`, while it notes the experiment down.
 NOTING = f"""{DYING}
 from dvc.repo.experiments.queue.base import BaseStashQueue

@@ -43,6 +43,14 @@ def test_a_stage_was_killed(standing: Project, stage: str):
     assert {run.info.status for run in standing.runs()} <= {"FINISHED", "KILLED"}
 
 
+def test_dvclock_is_half_written(standing: Project):
+    standing.edit("params.yaml", "max_depth: 1", "max_depth: 3")
+    killer.kill(standing, killer.LOCKING)
+    assert standing.read("dvc.lock") == ""
+    play(standing, "dvclock-is-half-written")
+    assert "max_depth: 3" in standing.read("dvc.lock")
+
+
 def test_a_promotion_was_killed(standing: Project):
     program = killer.PROMOTING.format(point=killer.POINTS["between stage and alias"])
     asked = ("promote", "churn-predictor/1", "--to", "production", "--force", "--reason", "back to the first")
