@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from predictflow.adapters import processes
 from predictflow.adapters.mlflow_sqlite import Database
@@ -17,7 +16,7 @@ from predictflow.formatting import moment, some_of
 from predictflow.lineage.project import Project
 from stages.support.paths import PROVENANCE
 from stages.tracking import tables
-from stages.tracking.store import is_gone, reach, tracking_uri
+from stages.tracking.store import is_gone, place_before, reach, tracking_uri
 
 GROUP = Group(
     "store",
@@ -165,18 +164,11 @@ def _addresses(database: Database, path: Path) -> Check:
         "SELECT DISTINCT artifact_location FROM experiments JOIN runs USING (experiment_id)"
         " WHERE experiments.lifecycle_stage = 'active'"
     )
-    folders = {home: folder for (home,) in homes if (folder := _folder(home))}
-    lost = [home for home, folder in folders.items() if not folder.is_dir()]
-    if lost:
-        message = f"files are sought where nothing is: {some_of(lost, NAMED)}. Was the project moved?"
+    before = [home for (home,) in homes if place_before(home, path)]
+    if before:
+        message = f"files are sought, and put, in {some_of(before, NAMED)}. Was the project moved, or copied?"
         return GROUP.problem("addresses", message, "`predictflow restore` lets them follow")
     return GROUP.ok("addresses", "MLflow seeks files where they are")
-
-
-def _folder(address: str | None) -> Path | None:
-    """The folder of an address on this machine; None of one elsewhere."""
-    parts = urlsplit(address or "")
-    return Path(unquote(parts.path)) if parts.scheme in ("", "file") and parts.path else None
 
 
 def _copies(path: Path, asked: Asked) -> Check:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -74,6 +75,7 @@ class TrackingStore:
 
     def create(self, name: str, tags: dict[str, str] | None = None) -> str:
         """Begin a run and return its id; DVC's experiment, if there is one, gives it its name."""
+        self._ensure_files_stay_here()
         experiment = {
             "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
             "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
@@ -92,10 +94,21 @@ class TrackingStore:
         import mlflow
         from mlflow.entities import RunTag
 
+        self._ensure_files_stay_here()
         mine = [RunTag(key, value) for key, value in _this_process().items()]
         self.client.log_batch(run_id, tags=mine)
         with mlflow.start_run(run_id=run_id):
             yield
+
+    def _ensure_files_stay_here(self) -> None:
+        """Raise UserError where MLflow would put a run's files into the place that a project was moved or
+        copied from: it keeps that of an experiment as it was made."""
+        address = self.client.get_experiment(self.experiment_id).artifact_location
+        if own_artifacts() and (other := place_before(address, Path(tracking_uri().removeprefix(SQLITE)))):
+            raise UserError(
+                f"this project was moved or copied: MLflow would put the run's files into {other}.\n"
+                "Cure: `predictflow restore` lets the addresses follow; then the same command again."
+            )
 
 
 def tracking_uri() -> str:
@@ -196,6 +209,16 @@ def own_artifacts() -> Path | None:
     called in; None at a server."""
     where = tracking_uri()
     return Path(where.removeprefix(SQLITE)).parent / "artifacts" if where.startswith(SQLITE) else None
+
+
+def place_before(address: str | None, database: Path) -> Path | None:
+    """The folder of files that an experiment's address names, where it is that of before a move (it is gone)
+    or of the project that this one is a copy of (a database lies beside it); None for any other."""
+    parts = urlsplit(address or "")
+    folder = Path(unquote(parts.path)).resolve()
+    if parts.scheme not in ("", "file") or not parts.path or folder.parent == database.parent.resolve():
+        return None
+    return folder if not folder.is_dir() or (folder.parent / database.name).is_file() else None
 
 
 def _unusable(where: str, error: BaseException) -> UserError:

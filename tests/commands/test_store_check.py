@@ -5,8 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pytest
 
@@ -14,7 +15,7 @@ from predictflow.adapters import processes
 from tests import templates
 from tests.people.history import History
 from tests.people.mounts import own_mounts
-from tests.people.project import REPOSITORY
+from tests.people.project import REPOSITORY, Project
 
 HOLDING = """
 import sqlite3, sys
@@ -98,7 +99,28 @@ def test_a_store_that_was_moved_is_told_until_its_addresses_have_followed(promot
     assert wrong(promoted.answer("store", "check")) == []
     promoted.project.folder = promoted.project.folder.rename(promoted.project.folder.with_name("moved"))
     ((name, message, cure),) = wrong(promoted.answer("store", "check", code=1))
-    assert name == "addresses" and message.endswith("Was the project moved?")
+    assert name == "addresses" and message.endswith("Was the project moved, or copied?")
     assert cure == "`predictflow restore` lets them follow"
     promoted.told("restore")
     assert wrong(promoted.answer("store", "check")) == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_no_stage_writes_into_the_place_that_a_project_was_moved_or_copied_from(warm: Project, how: Callable):
+    before, place = warm.folder, warm.folder.with_name("another place")
+    how(before, place)
+    files = sorted(before.glob("mlflow_data/**/*"))
+    warm.folder = place
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 1")
+    told = " ".join(warm.repro(code=255).split())
+    assert "this project was moved or copied: MLflow would put the run's files into " in told
+    assert f"{before}/mlflow_data/artifacts. Cure: `predictflow restore`" in told
+    history = History(warm, {})
+    ((name, _, cure),) = wrong(history.answer("store", "check", code=1))
+    assert (name, cure) == ("addresses", "`predictflow restore` lets them follow")
+    history.told("restore")
+    assert wrong(history.answer("store", "check")) == []
+    warm.repro()
+    assert sorted(before.glob("mlflow_data/**/*")) == files
+    assert len(warm.versions()) == 2 and all(str(place) in unquote(one.source) for one in warm.versions())
