@@ -111,7 +111,7 @@ def _scored(project: Project, world: World) -> object:
     return _md5(project.folder / SCORES), _md5(project.folder / APART)
 
 
-# What `dvc queue status` says of a task is no end: for DVC one whose process was killed runs for ever.
+# Not `Running` in `dvc queue status`: DVC says that for ever of a task whose process was killed.
 _QUEUE = f"""
 dvc exp run --queue --name {QUEUED} -S {SHALLOW} && dvc queue start || exit 1
 n=0; until dvc exp list --name-only | grep -q '^{QUEUED}$' || [ $((n+=1)) -gt 100 ]; do sleep 1; done

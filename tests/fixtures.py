@@ -165,6 +165,12 @@ def promoted(promoted_template: Path, tmp_path: Path, in_a_hurry: bool) -> Histo
 
 
 @pytest.fixture
+def at_home(promoted: History) -> None:
+    """The promoted one's store was made where it lies."""
+    templates.relocate(promoted.project.folder.parent)
+
+
+@pytest.fixture
 def lenient(history: History) -> None:
     """A margin that the models of the history keep to: of some hundred customers nothing is sure."""
     history.project.edit("params.yaml", "margin: 0.01", "margin: 0.1")

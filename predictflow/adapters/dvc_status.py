@@ -13,11 +13,11 @@ from predictflow.formatting import Json
 
 DVC_TIMEOUT = 60  # seconds that DVC may take: it hashes what it has not seen before
 BUSY = re.compile(r"Unable to acquire lock|is busy")
-# Of one that is no YAML, and of one that lacks what it must have, as where its end is not written.
-LOCK_BROKEN = ("'./dvc.lock' is invalid", "'./dvc.lock' validation failed")
+# What DVC says of a dvc.lock that is no YAML, that lacks what it must have, and that is no text at all.
+LOCK_BROKEN = ("'./dvc.lock' is invalid", "'./dvc.lock' validation failed", "unable to read: 'dvc.lock'")
 CURES = {  # by what DVC says
     "not inside of a DVC repository": "git checkout -- .dvc || dvc init",
-    **dict.fromkeys(LOCK_BROKEN, "(git checkout -- dvc.lock || rm dvc.lock) && dvc repro"),
+    **dict.fromkeys(LOCK_BROKEN, "rm dvc.lock && dvc repro"),
 }
 HOLDER = re.compile(r"\(PID \d+\): .+")
 

@@ -37,7 +37,7 @@ class Recorded:
     project: Project
 
     @cached_property
-    def contents(self) -> dict[frozenset[tuple[str, str]], str]:
+    def contents_by_md5s(self) -> dict[frozenset[tuple[str, str]], str]:
         return contents_by_md5s(self.project)
 
     @cached_property
@@ -99,7 +99,7 @@ def _of_content(recorded: Recorded, run: Run, tags: Mapping[str, str]) -> Iterat
     """A run that names a content of which Git does not know, or none, where its md5s are those of another."""
     if not md5s_of(tags) or (run.content and recorded_model(recorded.project, run.content)):
         return
-    content = content_of(recorded.contents, tags) or _own_provenance(run, tags)
+    content = content_of(recorded.contents_by_md5s, tags) or _own_provenance(run, tags)
     if content not in (None, run.content):
         message = f"run {run.id} made {run.content or 'no model'} by its tag, {content} by its md5s"
         yield new_finding("content", run.id, message, "", [fixes.SetRunTag(run.id, CONTENT_TAG, content)])

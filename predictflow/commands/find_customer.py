@@ -59,7 +59,7 @@ def command(context: click.Context, customer_id: str, every: bool, as_json: bool
         rows = (_row(model, no_version) for model in models)
         console.print(draw_table(("version", "set", "model", "commit"), rows))
         if answer["alike"]:
-            told = f"{answer['alike']} is in them: an id is looked for as the customer file writes it"
+            told = f"{answer['alike']} is in a set: give the id as the customer file writes it"
             console.print(told, markup=False, style="yellow")
         print_gaps(console, project.unseen)
     if sets & SETS.keys():
@@ -86,7 +86,7 @@ def _look(project: Project, content: str | None, customer_id: str) -> Json:
 def _alike(project: Project, contents: list[str | None], customer_id: str) -> str | None:
     """The same id in other letters or without spaces, where that one is in a set."""
     bare = customer_id.strip()
-    for other in dict.fromkeys((bare, bare.upper(), bare.lower())):
+    for other in sorted({bare, bare.upper(), bare.lower()} - {customer_id}):
         if any(_look(project, content, other)["set"] in SETS for content in contents):
             return other
     return None

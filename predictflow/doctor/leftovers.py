@@ -1,4 +1,5 @@
-"""What a killed command has left: where it lies, and the fixes that remove it while nobody is at work."""
+"""What a killed command has left: where it lies, and the fixes that remove it, or take back
+what it broke, while nobody is at work."""
 
 import shutil
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ class DropLock(Fix):
 class TakeLockBack(Fix):
     """Write HEAD's dvc.lock over one that DVC cannot read; what that told of a run is in DVC's run cache."""
 
-    name = "take back"
+    name = "take HEAD's dvc.lock back over"
     broken: str  # its md5
     recorded: str  # the id of HEAD's
 

@@ -121,11 +121,18 @@ def _lock_file(project: Project, root: Path, dvc: DvcQuestion) -> Check:
         dvc.answer()
     except DvcFailed as error:
         if not error.of_lock:
-            return GROUP.unknown("lock-file", str(error))
-        (recorded,) = project.repository.ids([f"HEAD:{DVC_LOCK}"])
-        fixes = [TakeLockBack(hashes.md5(path), recorded)] if recorded and not _is_marked(path) else []
+            return GROUP.unknown("lock-file", "DVC did not get so far: see in-step")
+        recorded = _recorded_lock(project, path)
+        fixes = [TakeLockBack(hashes.md5(path), recorded)] if recorded else []
         return GROUP.problem("lock-file", f"half written, or edited: {error}", f"`{error.cure}`", fixes)
     return GROUP.ok("lock-file", "DVC can read dvc.lock" if path.exists() else "there is no dvc.lock yet")
+
+
+def _recorded_lock(project: Project, path: Path) -> str | None:
+    """The id of HEAD's dvc.lock; None where that is no better, or a merge asks which side is right."""
+    recorded = project.repository.head and project.history.lock_at(project.repository.head)
+    merging = _is_marked(path) or DVC_LOCK in read_changes(project.repository).conflicts
+    return recorded if recorded and not merging and project.history.locks[recorded].md5s else None
 
 
 def _in_step(dvc: DvcQuestion) -> Check:

@@ -58,7 +58,7 @@ def checks(project: Project, asked: Asked) -> Iterator[Check]:
         "store-disk": lambda: _disk(path, processes.file_system(path.parent)),
         "store-users": lambda: _users(path),
         "open-runs": lambda: _open_runs(database),
-        "addresses": lambda: _addresses(database, path),
+        "addresses": lambda: _addresses(database),
         "copies": lambda: _copies(path, asked),
     }
     for name, question in questions.items():
@@ -158,13 +158,13 @@ def _open_runs(database: Database) -> Check:
     return GROUP.ok("open-runs", at_work)
 
 
-def _addresses(database: Database, path: Path) -> Check:
+def _addresses(database: Database) -> Check:
     """Where MLflow seeks the files of its experiments: as absolute paths, which a move does not change."""
     homes = database.ask(
         "SELECT DISTINCT artifact_location FROM experiments JOIN runs USING (experiment_id)"
         " WHERE experiments.lifecycle_stage = 'active'"
     )
-    before = [home for (home,) in homes if place_before(home, path)]
+    before = [home for (home,) in homes if place_before(home)]
     if before:
         message = f"files are sought, and put, in {some_of(before, NAMED)}. Was the project moved, or copied?"
         return GROUP.problem("addresses", message, "`predictflow restore` lets them follow")

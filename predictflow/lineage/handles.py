@@ -20,7 +20,7 @@ from stages.support.paths import MODEL_FOLDER, PROVENANCE
 from stages.tracking.registry import RegistryStage
 
 MD5_HANDLE = re.compile(r"[0-9a-f]{4,32}(\.dir)?")
-SHORT = re.compile("[0-9a-f]{1,3}")
+TOO_SHORT = re.compile(r"[0-9a-f]{1,3}")
 RUN_HANDLE = re.compile(r"[0-9a-f]{4,32}")
 VERSION_HANDLE = re.compile(r"(?:models:/)?(?P<model>[^/@:]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
 # What train and evaluate write names the model; every other file is something that models are made from.
@@ -161,13 +161,13 @@ def _of_scored(project: Project, scored: ScoredFile, looked: list[str]) -> Itera
 
 def _md5s(project: Project, handle: str, looked: list[str]) -> Iterator[Target]:
     if not MD5_HANDLE.fullmatch(handle):
-        if SHORT.fullmatch(handle):
+        if TOO_SHORT.fullmatch(handle):
             looked.append(f"{handle} is too short for the beginning of an md5: give four characters or more")
         return
     digests = [digest for digest in project.history.named_by if digest.startswith(handle)]
-    # Of the store all runs are read for that: not where the handle is the whole id of one.
-    if not digests and not (RUN_ID.fullmatch(handle) and project.runs.with_id(handle)):
-        digests = list(project.in_store(handle))
+    if not digests and RUN_ID.fullmatch(handle) and project.runs.with_id(handle):
+        return  # the whole id of a run: to look for an md5 all runs would be read
+    digests = digests or list(project.in_store(handle))
     for digest in digests:
         yield from _of_md5(project, digest)
     for scored in [] if digests else find_named(project.start, handle):

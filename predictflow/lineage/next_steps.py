@@ -113,7 +113,7 @@ def _run(status: Status, pipeline: PipelineStatus) -> NextStep | None:
     if pipeline.cure:
         names = "brings what dvc.lock names"
         runs = "brings dvc.lock in step with what lies here"
-        runs += f"; `{pipeline.back}` takes back what is recorded" if pipeline.back else ""
+        runs += f"; `{pipeline.back}` throws the edit away" if pipeline.back else ""
         return NextStep(pipeline.cure, runs if "dvc repro" in pipeline.cure else names)
     model = status.working_tree
     if model and model.versions == [] and (model.gate is None or model.gate.passed):

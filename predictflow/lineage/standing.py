@@ -121,7 +121,7 @@ class PipelineStatus:
         in_step: None where DVC could not tell, for the reason in `error`.
         changed: how a stage differs, by its name.
         cure: the command that brings them in step, or that lets DVC tell.
-        back: where the cure takes new customers, the command that takes the recorded ones back instead.
+        back: where the cure takes new customers, the command that throws them away for the recorded ones.
     """
 
     in_step: bool | None

@@ -33,17 +33,16 @@ def columns(id_field: pyarrow.Field) -> pyarrow.Schema:
 
 
 @contextmanager
-def open_scores(path: Path, schema: pyarrow.Schema, claim: Claim) -> Iterator[Writer]:
-    """A writer of Parquet, which carries the claim, or of a CSV: `path` is there only when all is written."""
-    with files.atomic_write(path) as temporary:
-        if path.suffix.lower() == ".parquet":
-            marked = schema.with_metadata({KEY: claim.as_bytes()})
-            with pyarrow.parquet.ParquetWriter(temporary, marked) as writer:
-                yield writer
-        else:
-            options = pyarrow.csv.WriteOptions(quoting_style="needed")
-            with pyarrow.csv.CSVWriter(temporary, schema, write_options=options) as writer:
-                yield writer
+def open_scores(path: Path, kind: str, schema: pyarrow.Schema, claim: Claim) -> Iterator[Writer]:
+    """A writer of Parquet, which carries the claim, or of a CSV, by the ending that is its `kind`."""
+    if kind.lower() == ".parquet":
+        marked = schema.with_metadata({KEY: claim.as_bytes()})
+        with pyarrow.parquet.ParquetWriter(path, marked) as writer:
+            yield writer
+    else:
+        options = pyarrow.csv.WriteOptions(quoting_style="needed")
+        with pyarrow.csv.CSVWriter(path, schema, write_options=options) as writer:
+            yield writer
 
 
 class BadRows:

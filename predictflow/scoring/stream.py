@@ -22,6 +22,7 @@ from predictflow.scoring.output import BadRows
 from stages.data.schema import Schema
 from stages.support import hashes
 from stages.support.errors import UserError
+from stages.support.files import atomic_write
 
 SHOWN = 3  # rows that are told of each reason
 Tell = Callable[[str], None]
@@ -74,8 +75,9 @@ class Scoring:
             claim = replace(self._claim, rows=len(probabilities), skipped=self._skipped)
             # Rounded as `evaluate` rounds before it looks for the threshold.
             decisions = probabilities.round(DECIMALS) >= claim.threshold
-            # Who is missing from the scores is told before there are any.
-            self._write(ids, path, claim, probabilities, decisions, before=apart.close)
+            with atomic_write(path) as whole:
+                self._write(ids, whole, path.suffix, claim, probabilities, decisions)
+                apart.close()  # who is missing from the scores is told before there are any
         return Scored(claim, int(decisions.sum()), repeated, self._empty)
 
     def _score(self, source: Path, ids: Any, bad_rows: BadRows | None) -> None:
@@ -106,26 +108,19 @@ class Scoring:
             raise _refused(source, refused, looked)
 
     def _write(
-        self,
-        ids: Any,
-        path: Path,
-        claim: Claim,
-        probabilities: Any,
-        decisions: Any,
-        before: Callable[[], None],
+        self, ids: Any, path: Path, kind: str, claim: Claim, probabilities: Any, decisions: Any
     ) -> None:
-        """The second pass; `before` is called when all is written, and not yet in its place."""
+        """The second pass."""
         tenths, start = deciles(probabilities), 0
         with pyarrow.parquet.ParquetFile(ids) as file:
             schema = output.columns(file.schema_arrow.field(0))
-            with output.open_scores(path, schema, claim) as writer:
+            with output.open_scores(path, kind, schema, claim) as writer:
                 for batch in file.iter_batches(BATCH, use_threads=False):
                     rows = slice(start, start + len(batch))
                     parts = [batch.column(0), *(part[rows] for part in (probabilities, decisions, tenths))]
                     writer.write_table(pyarrow.table(parts, schema=schema))
                     start += len(batch)
                     self._tell(f"{start:,} scores written")
-                before()
 
     def _count_repeated(self) -> int:
         """Rows whose id an earlier row has; ids count as the same if 64 bits of their hashes are."""

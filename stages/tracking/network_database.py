@@ -14,7 +14,7 @@ def ensure_answers(uri: str) -> None:
     """
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     def ask() -> None:
@@ -23,15 +23,16 @@ def ensure_answers(uri: str) -> None:
     try:
         address = make_url(uri)
         address.get_dialect()
-    except (ArgumentError, SQLAlchemyError):
+    except (SQLAlchemyError, ValueError):
         return  # it is no database: MLflow says what it takes
     too_late = f"no answer within {ANSWER_TIMEOUT} seconds"
     try:
         in_time(ask, ANSWER_TIMEOUT, too_late)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise UserError(
             f"the tracking store {masked(uri)} needs a driver that is not installed here: {error}.\n"
-            f"Cure: `python -m pip install {error.name}`."
+            f"Cure: install the driver of {address.drivername}; that of postgresql+psycopg is"
+            " `python -m pip install 'psycopg[binary]'`."
         ) from None
     except SQLAlchemyError as error:
         said = masked(str(getattr(error, "orig", None) or error))

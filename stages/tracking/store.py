@@ -38,12 +38,8 @@ OF_THE_DISK = {
     "unable to open database": errno.EACCES,
 }
 HOST_TAG, PID_TAG, BEGAN_TAG = "predictflow.host", "predictflow.pid", "predictflow.began_since_boot"
-PROCESS_TAGS = (
-    HOST_TAG,
-    PID_TAG,
-    BEGAN_TAG,
-    "predictflow.began",
-)  # the last one, by the clock, of older runs
+# By `predictflow.began` older runs tell it, by the clock.
+PROCESS_TAGS = (HOST_TAG, PID_TAG, BEGAN_TAG, "predictflow.began")
 
 
 def root() -> Path:
@@ -104,7 +100,7 @@ class TrackingStore:
         """Raise UserError where MLflow would put a run's files into the place that a project was moved or
         copied from: it keeps that of an experiment as it was made."""
         address = self.client.get_experiment(self.experiment_id).artifact_location
-        if own_artifacts() and (other := place_before(address, Path(tracking_uri().removeprefix(SQLITE)))):
+        if other := place_before(address):
             raise UserError(
                 f"this project was moved or copied: MLflow would put the run's files into {other}.\n"
                 "Cure: `predictflow restore` lets the addresses follow; then the same command again."
@@ -211,21 +207,22 @@ def own_artifacts() -> Path | None:
     return Path(where.removeprefix(SQLITE)).parent / "artifacts" if where.startswith(SQLITE) else None
 
 
-def place_before(address: str | None, database: Path) -> Path | None:
+def place_before(address: str | None) -> Path | None:
     """The folder of files that an experiment's address names, where it is that of before a move (it is gone)
     or of the project that this one is a copy of (a database lies beside it); None for any other."""
-    parts = urlsplit(address or "")
+    own, parts = own_artifacts(), urlsplit(address or "")
     folder = Path(unquote(parts.path)).resolve()
-    if parts.scheme not in ("", "file") or not parts.path or folder.parent == database.parent.resolve():
+    is_named_alike = parts.scheme in ("", "file") and own and folder.parts[-2:] == own.parts[-2:]
+    if not own or not is_named_alike or folder == own.resolve():
         return None
-    return folder if not folder.is_dir() or (folder.parent / database.name).is_file() else None
+    return folder if not folder.is_dir() or (folder.parent / Path(tracking_uri()).name).is_file() else None
 
 
 def _unusable(where: str, error: BaseException) -> UserError:
     if refused := refusal(str(error)):
         return UserError(f"{masked(where)}: {refused}")
     cure = (
-        "start its server, or unset MLFLOW_TRACKING_URI for the project's own store; if that one"
+        "start its server, correct MLFLOW_TRACKING_URI, or unset it for the project's own store; if that one"
         " is broken, move mlflow_data/ away, and `dvc repro` makes and registers everything again"
     )
     by_disk = (CURES[number] for said, number in OF_THE_DISK.items() if said in str(error))
@@ -253,10 +250,11 @@ def _this_process() -> dict[str, str]:
     """What tells this process from every other, also from a later one with the same pid."""
     import psutil
 
-    return {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), BEGAN_TAG: began(psutil.Process())}
+    ours = psutil.Process()
+    return {HOST_TAG: socket.gethostname(), PID_TAG: str(ours.pid), BEGAN_TAG: began_since_boot(ours)}
 
 
-def began(process: "Process") -> str:
+def began_since_boot(process: "Process") -> str:
     """When a process began, in seconds since the machine was started where the system counts so: a clock that
     is set while it runs does not make another process of it."""
     import psutil
@@ -275,7 +273,7 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         return False
     try:
         process = psutil.Process(int(tags[PID_TAG]))
-        is_another, status = tags.get(BEGAN_TAG) not in (None, began(process)), process.status()
+        is_another, status = tags.get(BEGAN_TAG) not in (None, began_since_boot(process)), process.status()
     except psutil.NoSuchProcess:
         return True
     # A zombie has ended; in a container without an init nobody ever takes it away.

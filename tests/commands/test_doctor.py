@@ -236,6 +236,28 @@ def half_a_dvc_lock(history: History) -> None:
     write(history, "dvc.lock", text[: text.rindex("md5: ") + 2])
 
 
+def zeros_for_a_dvc_lock(history: History) -> None:
+    """As a machine leaves it that lost its power."""
+    write(history, "dvc.lock", "\0" * 64)
+
+
+def a_committed_half_dvc_lock(history: History) -> None:
+    half_a_dvc_lock(history)
+    history.project.run("git", "commit", "--quiet", "--all", "-m", "half of it")
+
+
+def a_dvc_lock_that_is_being_merged(history: History) -> None:
+    """Half resolved: one mark stands in it still."""
+    run, text = history.project.run, history.project.read("dvc.lock")
+    run("git", "config", "core.hooksPath", "/dev/null")
+    for branch in ("theirs", "main"):
+        run("git", "checkout", "--quiet", *([] if branch == "main" else ["-b"]), branch)
+        write(history, "dvc.lock", f"{text}# {branch}\n")
+        history.project.commit(branch)
+    run("git", "merge", "--quiet", "theirs", code=1)
+    write(history, "dvc.lock", f"<<<<<<< HEAD\n{text}")
+
+
 def a_dvc_lock_of_its_own(history: History) -> None:
     history.project.run("git", "rm", "--quiet", "--cached", "dvc.lock")
     history.project.run("git", "commit", "--quiet", "-m", "without it")
@@ -323,6 +345,9 @@ FAULTS = [  # the plant, the check that finds it, the state, what it says, and w
     (a_killed_experiment, "pipeline", "leftovers", "warning", "killed experiments", False),
     (an_empty_dvc_lock, "pipeline", "lock-file", "problem", "validation failed", True),
     (half_a_dvc_lock, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", True),
+    (zeros_for_a_dvc_lock, "pipeline", "lock-file", "problem", "unable to read", True),
+    (a_committed_half_dvc_lock, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", False),
+    (a_dvc_lock_that_is_being_merged, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", False),
     (a_dvc_lock_of_its_own, "pipeline", "lock-file", "problem", "validation failed", False),
     (committed_marks, "pipeline", "lock-file", "problem", "'./dvc.lock' is invalid", False),
     (an_object_less, "cache", "cached-data", "warning", "data/prepared/train.parquet", False),
@@ -436,6 +461,7 @@ def test_a_writable_object_with_other_bytes_is_not_protected(history: History):
 def settled(settled_template: Path, tmp_path: Path) -> History:
     """The history, settled, in another place than where it was made."""
     templates.copy("settled", tmp_path)
+    templates.relocate(tmp_path)
     return opened(tmp_path / "project", tmp_path / "home", tmp_path / "made.json")
 
 

@@ -1,11 +1,13 @@
 """Which versions have learned from a customer: right for everyone, without anyone's id, never guessed."""
 
 import shutil
+from unittest import mock
 
 import pandas as pd
 import pytest
 
 from predictflow.adapters.dvc_files import parse_lock
+from predictflow.commands import find_customer
 from stages.data.split import held_out
 from tests.people.history import FIRST, SECOND, THIRD, History
 
@@ -65,8 +67,14 @@ def test_who_was_in_none_ends_with_1(history: History):
         assert set(sets(told).values()) == {"neither"}
         assert told["alike"] == ("M-30" if "30" in nobody else None)
     said = history.told("find-customer", "m-30", code=1)
-    assert "M-30 is in them: an id is looked for as the customer file writes it" in said
+    assert "M-30 is in a set: give the id as the customer file writes it" in said
     assert history.answer("find-customer", "M-30")["alike"] is None
+
+
+def test_an_id_without_letters_is_looked_for_once(history: History):
+    with mock.patch.object(find_customer, "_look", side_effect=find_customer._look) as looked:
+        told = history.answer("find-customer", "1234", code=1)
+    assert looked.call_count == len(told["models"]) > 1
 
 
 def test_models_that_are_not_registered_are_looked_into_when_asked(history: History):

@@ -4,8 +4,10 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import mlflow
 import pytest
@@ -205,6 +207,26 @@ def test_a_healthy_store_keeps_what_git_does_not_know(promoted: History):
     assert promoted.answer("restore")["relocated"] is False
     assert (versions(promoted), runs(promoted)) == before
     assert promoted.made["never committed"].content in before[1]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
+def test_no_stage_writes_into_the_place_that_a_project_was_moved_or_copied_from(warm: Project, how: Callable):
+    before, place = warm.folder, warm.folder.with_name("another place")
+    how(before, place)
+    files = sorted(before.glob("mlflow_data/**/*"))
+    warm.folder = place
+    warm.edit("params.yaml", "max_depth: 2", "max_depth: 1")
+    told = " ".join(warm.repro(code=255).split())
+    assert "this project was moved or copied: MLflow would put the run's files into " in told
+    assert f"{before}/mlflow_data/artifacts. Cure: `predictflow restore`" in told
+    history = History(warm, {})
+    history.told("store", "check", code=1)
+    assert history.answer("restore")["relocated"]
+    history.told("store", "check")
+    warm.repro()
+    assert sorted(before.glob("mlflow_data/**/*")) == files
+    assert len(warm.versions()) == 2 and all(str(place) in unquote(one.source) for one in warm.versions())
 
 
 def cut(database: Path) -> None:

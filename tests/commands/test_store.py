@@ -15,6 +15,8 @@ from predictflow.maintenance import upgrade
 from tests.people.history import History
 from tests.people.older import CONTENT, OLDER, RUN, make_older, rows
 
+pytestmark = pytest.mark.usefixtures("at_home")
+
 MODEL = "churn-predictor"
 
 
@@ -96,7 +98,8 @@ def lost(made: History) -> None:
 
 
 def moved(made: History) -> None:
-    change(made, "UPDATE experiments SET artifact_location = 'file:///away' WHERE experiment_id = 1")
+    away = "file:///away/mlflow_data/artifacts"
+    change(made, f"UPDATE experiments SET artifact_location = '{away}' WHERE experiment_id = 1")
 
 
 def dangling(made: History) -> None:

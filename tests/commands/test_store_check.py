@@ -5,18 +5,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import unquote
 
 import pytest
 
 from predictflow.adapters import processes
-from tests import templates
 from tests.people.history import History
 from tests.people.mounts import own_mounts
-from tests.people.project import REPOSITORY, Project
+from tests.people.project import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("at_home")
 HOLDING = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -95,7 +94,6 @@ def test_a_disk_that_is_mounted_read_only_is_told_until_it_is_not(promoted: Hist
 
 
 def test_a_store_that_was_moved_is_told_until_its_addresses_have_followed(promoted: History):
-    templates.relocate(promoted.project.folder.parent)
     assert wrong(promoted.answer("store", "check")) == []
     promoted.project.folder = promoted.project.folder.rename(promoted.project.folder.with_name("moved"))
     ((name, message, cure),) = wrong(promoted.answer("store", "check", code=1))
@@ -103,24 +101,3 @@ def test_a_store_that_was_moved_is_told_until_its_addresses_have_followed(promot
     assert cure == "`predictflow restore` lets them follow"
     promoted.told("restore")
     assert wrong(promoted.answer("store", "check")) == []
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
-def test_no_stage_writes_into_the_place_that_a_project_was_moved_or_copied_from(warm: Project, how: Callable):
-    before, place = warm.folder, warm.folder.with_name("another place")
-    how(before, place)
-    files = sorted(before.glob("mlflow_data/**/*"))
-    warm.folder = place
-    warm.edit("params.yaml", "max_depth: 2", "max_depth: 1")
-    told = " ".join(warm.repro(code=255).split())
-    assert "this project was moved or copied: MLflow would put the run's files into " in told
-    assert f"{before}/mlflow_data/artifacts. Cure: `predictflow restore`" in told
-    history = History(warm, {})
-    ((name, _, cure),) = wrong(history.answer("store", "check", code=1))
-    assert (name, cure) == ("addresses", "`predictflow restore` lets them follow")
-    history.told("restore")
-    assert wrong(history.answer("store", "check")) == []
-    warm.repro()
-    assert sorted(before.glob("mlflow_data/**/*")) == files
-    assert len(warm.versions()) == 2 and all(str(place) in unquote(one.source) for one in warm.versions())

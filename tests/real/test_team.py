@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from stages.tracking.network_database import ANSWER_TIMEOUT
 from tests.people import postgres, team
 from tests.people.history import History
 from tests.people.pages import PLAYED, Player, blocks, steps, text_of
@@ -272,7 +271,7 @@ def test_a_database_that_lets_nobody_in_stops_a_stage_and_a_command(
         warm.run("python", "-m", "stages.register", code=1),
         warm.run("predictflow", "lineage", f"{MODEL}/1", code=2),
     )
-    assert time.monotonic() - began < 2 * ANSWER_TIMEOUT
+    assert time.monotonic() - began < 60
     for done in (stage, command):
         told = " ".join((done.stdout + done.stderr).split())
         assert said in told and "Traceback" not in told, told

@@ -1,12 +1,13 @@
 """Streamed in batches of any size, the scores are those of the folder, and rows are counted over the file."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from predictflow.scoring import customers
+from predictflow.scoring import customers, output
 from predictflow.scoring.claim import Claim
 from predictflow.scoring.model import FolderModel
 from predictflow.scoring.stream import Scored, Scoring
@@ -176,6 +177,22 @@ def test_scores_are_never_there_without_the_rows_that_they_lack(one, tmp_path, m
     monkeypatch.setattr(Path, "replace", put)
     score(one, broken(tmp_path / "raw.csv"), bad=tmp_path / "bad.csv")
     assert in_place == ["bad.csv", "scores.parquet"]
+
+
+def test_where_the_scores_cannot_be_ended_nothing_is_in_its_place(one, tmp_path, monkeypatch):
+    whole = output.open_scores
+
+    @contextmanager
+    def fill(*words):
+        with whole(*words) as writer:
+            yield writer
+        raise OSError("No space left on device")
+
+    source = broken(tmp_path / "raw.csv")
+    monkeypatch.setattr(output, "open_scores", fill)
+    with pytest.raises(OSError, match="No space"):
+        score(one, source, bad=tmp_path / "bad.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"raw.csv"}
 
 
 def test_what_was_written_apart_can_be_corrected_and_scored(one, tmp_path):
