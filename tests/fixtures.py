@@ -141,8 +141,9 @@ def warm(warm_template: Path, tmp_path: Path, in_a_hurry: bool) -> Project:
 
 
 def copied(name: str, top: Path, in_a_hurry: bool) -> History:
-    """A copy, in another place than where it was made: a repository that was moved."""
+    """A copy, in another place than where it was made, whose store says so."""
     templates.copy(name, top / "project", of="project")
+    templates.relocate(top)
     return opened(top / "project", top / "home", templates.laid_out(name) / "made.json", in_a_hurry)
 
 
@@ -162,12 +163,6 @@ def history(request: pytest.FixtureRequest) -> History:
 def promoted(promoted_template: Path, tmp_path: Path, in_a_hurry: bool) -> History:
     """A copy: "other data" (version 3) is in Production again, "all at once" (version 6) in Staging."""
     return copied("promoted", tmp_path, in_a_hurry)
-
-
-@pytest.fixture
-def at_home(promoted: History) -> None:
-    """The promoted one's store was made where it lies."""
-    templates.relocate(promoted.project.folder.parent)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from predictflow.adapters.dvc_leftovers import (
 )
 from predictflow.adapters.git import Repository
 from stages.support.errors import UserError
-from tests import templates
 from tests.people.history import History
 from tests.people.killer import NOTING, NOTING_POINTS, kill
 
@@ -59,7 +58,6 @@ def test_an_experiment_that_was_killed_before_it_began_is_told_and_forgotten(his
 
 @pytest.mark.parametrize("status", [2, 6], ids=["RUNNING", "FINISHED"])
 def test_what_dvc_keeps_of_an_experiment_that_has_ended_is_no_killed_one(history: History, status: int):
-    templates.relocate(history.project.folder.parent)
     folder = history.project.folder / ".dvc/tmp/exps/standalone/run" / ("a" * 40)
     folder.mkdir(parents=True)
     (folder / f"{folder.name}.run").write_text(json.dumps({"name": "shallow", "status": status}))

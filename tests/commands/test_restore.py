@@ -192,7 +192,8 @@ def test_after_it_audit_finds_nothing(restored: History):
 
 @pytest.mark.real
 def test_a_healthy_store_keeps_what_git_does_not_know(promoted: History):
-    """It was moved, so the addresses of its files are those of another folder until now."""
+    """It is moved, so the addresses of its files are those of another folder until now."""
+    promoted.project.folder = promoted.project.folder.rename(promoted.project.folder.with_name("moved"))
     before = versions(promoted), runs(promoted)
     answer = promoted.answer("restore")
     assert (answer["moved_aside"], answer["relocated"]) == (None, True)

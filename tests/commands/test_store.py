@@ -15,8 +15,6 @@ from predictflow.maintenance import upgrade
 from tests.people.history import History
 from tests.people.older import CONTENT, OLDER, RUN, make_older, rows
 
-pytestmark = pytest.mark.usefixtures("at_home")
-
 MODEL = "churn-predictor"
 
 

@@ -15,7 +15,6 @@ from tests.people.history import History
 from tests.people.mounts import own_mounts
 from tests.people.project import REPOSITORY
 
-pytestmark = pytest.mark.usefixtures("at_home")
 HOLDING = """
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
