@@ -40,7 +40,7 @@ def measure(experiments: int, workers: int, at: str) -> float:
         finally:
             stop_workers(project, here.env)
         database = Database(project / "mlflow_data/mlflow.db")
-        runs, versions = database.runs(), database.versions()
+        runs, versions = database.every_run(), database.versions()
         if {run.status for run in runs} != {"FINISHED"} or not len(runs) == len(versions) == experiments:
             raise RuntimeError(f"{experiments} experiments left {len(runs)} runs, {len(versions)} versions")
         return seconds

@@ -89,7 +89,7 @@ def test_another_environment_than_the_locked_one_is_refused_and_nothing_is_lost(
     told = members.repro(code=255)
     assert "failed to reproduce 'prepare'" in told
     assert f"xgboost: 1.7.6 is locked, {installed} is installed" in told
-    assert "Cure: `make repro`" in told
+    assert "Cure: `make clean && make repro`" in told
     assert "Traceback" not in told
     assert outputs(members) == before, "those of the last good run stay"
 

@@ -163,6 +163,7 @@ def test_what_hinders_a_study_is_told_with_its_cure(members: Project):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_hundred_trials_killed_three_times_have_the_same_best(project: Project, tmp_path: Path):
     project.repro("prepare")
     whole = Project(tmp_path / "whole", tmp_path / "home")
