@@ -216,7 +216,7 @@ def measure_ours(tell: Callable[[str], None]) -> dict[str, list[Timing]]:
 def registry(project: Path) -> dict[str, tuple[Version, Run]]:
     """{name: version and its run}. Raises RuntimeError where the model at hand has none, or a run goes on."""
     database = Database(project / "mlflow_data/mlflow.db")
-    runs = {run.id: run for run in database.runs()}
+    runs = {run.id: run for run in database.every_run()}
     versions = {version.name: (version, runs[version.run_id or ""]) for version in database.versions()}
     if md5(project / PROVENANCE) not in {version.content for version, _ in versions.values()}:
         raise RuntimeError(f"the model at hand is not registered: {versions}")
