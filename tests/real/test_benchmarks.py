@@ -22,6 +22,14 @@ def test_the_queue_is_measured_and_nothing_of_it_stays():
     assert re.search(r"^2 experiments, 2 at once: \d+ s, \d+\.\d s each$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
+def test_the_pipeline_is_measured_beside_a_bare_script():
+    words = [sys.executable, "-m", "benchmarks.pipeline", "--repeat", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=2 * WAIT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(goal: ") >= 4
+
+
 @pytest.mark.parametrize("name", ["sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def test_what_many_runs_cost_is_measured_and_every_answer_is_right(name: str):
     if name == "server" and postgres.programs() is None:
