@@ -113,13 +113,12 @@ def copy(name: str, folder: Path, *, of: str = "") -> Path:
 
 
 def relocate(top: Path) -> None:
-    """Let MLflow's database, where there is one, say that its files lie where they do now."""
-    if not (top / STORE).exists():
-        return
-    here = (top / STORE).parent.as_uri()
-    with closing(sqlite3.connect(top / STORE)) as store, store:
-        for table, columns in PLACES.items():
-            for column in columns:
+    """Let MLflow's database, where there is one, and its copies say that the files lie where they do now."""
+    own = top / STORE
+    here = own.parent.as_uri()
+    for database in filter(Path.exists, (own, *own.parent.glob("backups/*.db"))):
+        with closing(sqlite3.connect(database)) as store, store:
+            for table, column in ((table, column) for table, columns in PLACES.items() for column in columns):
                 place = f"? || substr({column}, instr({column}, '/mlflow_data/') + length('/mlflow_data'))"
                 where = f"{column} LIKE '%/mlflow_data/%'"
                 store.execute(f"UPDATE {table} SET {column} = {place} WHERE {where}", [here])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages.support.hashes import md5
+from tests import templates
 from tests.people.customers import members
 from tests.people.parts import FOLDER, write_parts
 from tests.people.project import Project, begin_members
@@ -73,6 +74,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(template: Path, tmp_path: Path) -> Project:
     """A copy of it, at its end."""
     subprocess.run(["cp", "-a", f"{template}/.", str(tmp_path)], check=True)
+    templates.relocate(tmp_path)
     copied = Project(tmp_path / "project", tmp_path / "home").hurry()
     copied.run("git", "remote", "set-url", "origin", str(tmp_path / "origin"))
     return copied

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import templates
 from tests.declared import yaml
 from tests.people.project import BIN, REPOSITORY, WAIT, Project
 
@@ -81,16 +82,22 @@ class Runner:
         return None
 
 
+def copied(template: Path, folder: Path) -> Path:
+    top = Path(shutil.copytree(template, folder / "top", symlinks=True))
+    templates.relocate(top)
+    return top
+
+
 @pytest.fixture
 def published(published_template: Path, tmp_path: Path) -> Path:
     """The members' project with an origin and, in a folder, a remote that holds the model and its data."""
-    return Path(shutil.copytree(published_template, tmp_path / "top", symlinks=True))
+    return copied(published_template, tmp_path)
 
 
 @pytest.fixture
 def promoted(released_template: Path, tmp_path: Path) -> Path:
     """Its model was promoted, taken out, and promoted again."""
-    return Path(shutil.copytree(released_template, tmp_path / "top", symlinks=True))
+    return copied(released_template, tmp_path)
 
 
 # --- What linters say -----------------------------------------------------------------------------------
